@@ -1,0 +1,210 @@
+"""What can be made: pipelines, their stages and their parameters.
+
+A leaf module: the web process validates requests and writes the OpenAPI document from it
+without importing an engine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from backend.errors import FieldProblem, InvalidParameter
+
+MAX_SEED = 2**63 - 1
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class PipelineName(StrEnum):
+    """Products of this version."""
+
+    IMAGE_TO_3D = "image_to_3d"
+    CUT_OUT = "cut_out"
+
+
+class StageName(StrEnum):
+    """Stages, named as in the profiles."""
+
+    IMAGE_PREPROCESSING = "image_preprocessing"
+    SHAPE_GENERATION = "shape_generation"
+    MESH_REFINEMENT = "mesh_refinement"
+    TEXTURE_SYNTHESIS = "texture_synthesis"
+    MESH_EXPORT = "mesh_export"
+
+
+class Queue(StrEnum):
+    """Which worker runs a job."""
+
+    GPU = "gpu"
+    CPU = "cpu"
+
+
+class Preset(StrEnum):
+    """How much work to spend."""
+
+    DRAFT = "draft"
+    STANDARD = "standard"
+    HIGH = "high"
+
+
+class BackgroundEngine(StrEnum):
+    """Ways of finding the object in the picture."""
+
+    AUTO = "auto"
+    ALPHA = "alpha"
+    GRABCUT = "grabcut"
+
+
+class ShapeEngine(StrEnum):
+    """Ways of making a shape."""
+
+    AUTO = "auto"
+    INFLATE = "inflate"
+
+
+class ShapeMode(StrEnum):
+    """How `inflate` guesses the depth."""
+
+    AUTO = "auto"
+    INFLATE = "inflate"
+    LATHE = "lathe"
+    SLAB = "slab"
+
+
+class BackSide(StrEnum):
+    """How the unseen side is coloured."""
+
+    AUTO = "auto"
+    MIRROR = "mirror"
+    PLAIN = "plain"
+
+
+class CutOutParams(BaseModel):
+    """Parameters of `cut_out`: find the object, show the mask."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    background: BackgroundEngine = Field(
+        BackgroundEngine.AUTO, description="How the object is told from the background."
+    )
+
+
+class ImageTo3DParams(CutOutParams):
+    """Parameters of `image_to_3d`. What is null follows from the preset."""
+
+    engine: ShapeEngine = Field(ShapeEngine.AUTO, description="Engine of the shape stage.")
+    preset: Preset = Field(Preset.STANDARD, description="draft, standard or high.")
+    seed: int | None = Field(
+        None, ge=0, le=MAX_SEED, description="Same seed, same result; drawn and reported if absent."
+    )
+    shape_mode: ShapeMode = Field(
+        ShapeMode.AUTO, description="inflate (round), lathe (turned) or slab (flat)."
+    )
+    depth_scale: float = Field(
+        1.0, ge=0.2, le=3.0, description="Thickness relative to the engine's own guess."
+    )
+    texture: bool = Field(True, description="Bake the picture into a texture.")
+    back_side: BackSide = Field(BackSide.AUTO, description="Colour of the side not seen.")
+    texture_size_px: int | None = Field(None, ge=256, le=4096, description="Atlas side in pixels.")
+    grid_resolution: int | None = Field(
+        None, ge=48, le=320, description="Cells along the longest side."
+    )
+    target_faces: int | None = Field(
+        None, ge=500, le=200_000, description="Faces after simplification."
+    )
+    size_m: float = Field(1.0, ge=0.001, le=100.0, description="Longest side in metres.")
+
+
+class JobOptions(BaseModel):
+    """What a submit may say besides the pipeline's own parameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str | None = Field(None, max_length=200, description="Display name.")
+    priority: str = Field("normal", pattern="^(low|normal|high)$", description="Queue priority.")
+
+
+@dataclass(frozen=True)
+class PipelineSpec:
+    """One product: its stages in order, its parameters, and the worker that runs it."""
+
+    name: PipelineName
+    title: str
+    stages: tuple[StageName, ...]
+    params: type[CutOutParams]
+    queue: Queue
+    listed: bool
+    """Whether its jobs appear in the gallery and in lists by default."""
+
+
+PIPELINES: dict[PipelineName, PipelineSpec] = {
+    spec.name: spec
+    for spec in (
+        PipelineSpec(
+            PipelineName.IMAGE_TO_3D,
+            "Picture to textured 3D model",
+            tuple(StageName),
+            ImageTo3DParams,
+            Queue.GPU,
+            listed=True,
+        ),
+        PipelineSpec(
+            PipelineName.CUT_OUT,
+            "Find the object in a picture",
+            (StageName.IMAGE_PREPROCESSING,),
+            CutOutParams,
+            Queue.CPU,
+            listed=False,
+        ),
+    )
+}
+
+
+def pipeline_spec(name: str) -> PipelineSpec:
+    """Find a pipeline by name; raises InvalidParameter if there is none."""
+    try:
+        return PIPELINES[PipelineName(name)]
+    except ValueError as error:
+        known = ", ".join(PIPELINES)
+        problem = FieldProblem("/pipeline", f"must be one of: {known}")
+        raise InvalidParameter(f"There is no pipeline {name!r}.", fields=(problem,)) from error
+
+
+def parse_params(pipeline: str, raw: dict[str, Any]) -> CutOutParams:
+    """Validate the parameters of a pipeline.
+
+    Form fields arrive as text, JSON as values; numbers and booleans are read from both.
+
+    Raises
+    ------
+    InvalidParameter
+        With one FieldProblem per wrong field.
+    """
+    return _validated(pipeline_spec(pipeline).params, raw, "/params")
+
+
+def parse_options(raw: dict[str, Any]) -> JobOptions:
+    """Validate name and priority; raises InvalidParameter."""
+    return _validated(JobOptions, raw, "")
+
+
+def batch_key(pipeline: str, params: CutOutParams) -> str:
+    """Key of jobs that may run in one batch: everything but seed and picture."""
+    body = params.model_dump_json(exclude={"seed"})
+    return f"{pipeline}:{body}"
+
+
+def _validated(model: type[_Model], raw: dict[str, Any], root: str) -> _Model:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        problems = tuple(
+            FieldProblem("/".join([root, *map(str, item["loc"])]), item["msg"])
+            for item in error.errors(include_url=False)
+        )
+        first = problems[0]
+        name = first.pointer.rsplit("/", 1)[-1]
+        raise InvalidParameter(f"{name}: {first.detail}", fields=problems) from error

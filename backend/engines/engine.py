@@ -1,0 +1,72 @@
+"""The engine seam: one way of doing one stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar
+
+from backend.catalog import CutOutParams
+from backend.progress import StageProgress
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+Task_contra = TypeVar("Task_contra", contravariant=True)
+Result_co = TypeVar("Result_co", covariant=True)
+
+
+class Role(StrEnum):
+    """What an engine is chosen for."""
+
+    BACKGROUND = "background"
+    SHAPE = "shape"
+    TEXTURE = "texture"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an engine needs before it can run.
+
+    Parameters
+    ----------
+    weights : tuple of str
+        Names of the model files, empty for built-in engines.
+    device : str
+        'cpu' or 'cuda'.
+    """
+
+    weights: tuple[str, ...] = ()
+    device: str = "cpu"
+
+
+class Engine(Protocol[Task_contra, Result_co]):
+    """One way of doing a stage; stateless between calls."""
+
+    name: str
+    title: str
+    needs: Needs
+
+    def available(self) -> str | None:
+        """Return None when it can run here, otherwise the reason why not."""
+
+    def batch_key(self, params: CutOutParams) -> str:
+        """Key of tasks that one call of ``run`` may take together."""
+
+    def cost_key(self, params: CutOutParams) -> str:
+        """Key of tasks that take about the same time and memory."""
+
+    def run(self, batch: Sequence[Task_contra], progress: StageProgress) -> Sequence[Result_co]:
+        """Do the stage for each task; one result per task, in order."""
+
+
+AnyEngine = Engine[Any, Any]
+
+
+@dataclass(frozen=True)
+class Listing(Generic[Task, Result]):
+    """An engine in the registry, with its rank among those of its role (higher is better)."""
+
+    role: Role
+    engine: Engine[Task, Result]
+    rank: int

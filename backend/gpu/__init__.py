@@ -1,0 +1,1 @@
+"""What the device is and can do."""

@@ -1,0 +1,1 @@
+"""Jobs: the store that is the truth, the events, the files, the workers."""

@@ -1,0 +1,1 @@
+"""Pure functions on meshes and on pictures of meshes."""

@@ -1,0 +1,1 @@
+"""Pipelines: one file per product, each read from top to bottom."""

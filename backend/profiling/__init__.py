@@ -1,0 +1,1 @@
+"""Profiling: what every stage costs."""

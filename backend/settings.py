@@ -1,0 +1,112 @@
+"""Settings from the environment, frozen, each with the place its value came from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from backend.errors import StartFailed
+
+ENV_PREFIX = "MESHKILN_"
+
+
+def default_data_dir(env: Mapping[str, str]) -> Path:
+    """Return the folder for jobs and files: XDG_DATA_HOME/meshkiln or ~/.local/share/meshkiln."""
+    base = env.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "meshkiln"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set, with its default.
+
+    Each field is read from ``MESHKILN_<FIELD>``; ``redis_url`` also from ``REDIS_URL`` and
+    ``database_url`` also from ``DATABASE_URL``. ``provenance`` tells where a value came from.
+    """
+
+    data_dir: Path = Path()
+    host: str = "127.0.0.1"
+    port: int = 7860
+    allowed_hosts: tuple[str, ...] = ()
+    redis_url: str = ""
+    database_url: str = ""
+    max_upload_mb: int = 32
+    max_image_megapixels: float = 36.0
+    max_image_side_px: int = 8192
+    min_image_side_px: int = 32
+    max_image_aspect: float = 8.0
+    stored_image_side_px: int = 2048
+    max_queued_jobs: int = 1000
+    max_attempts: int = 3
+    lease_s: float = 60.0
+    lease_beat_s: float = 10.0
+    cancel_grace_s: float = 15.0
+    job_timeout_s: float = 1800.0
+    reconcile_s: float = 5.0
+    keep_results_days: float = 7.0
+    keep_uploads_days: float = 1.0
+    keep_results_gb: float = 50.0
+    disk_floor_mb: int = 500
+    max_sockets: int = 512
+    max_sockets_per_ip: int = 64
+    web_threads: int = 640
+    cpu_workers: int = 0
+    log_level: str = "INFO"
+    provenance: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+        """Read settings from the environment; ``overrides`` (command line) win.
+
+        Raises
+        ------
+        StartFailed
+            A variable cannot be read as the type of its field.
+        """
+        source = os.environ if env is None else env
+        values: dict[str, object] = {"data_dir": default_data_dir(source)}
+        provenance: dict[str, str] = {}
+        for spec in fields(cls):
+            if spec.name == "provenance":
+                continue
+            found = _from_variable(source, spec.name, spec.default)
+            if found is not None:
+                values[spec.name], provenance[spec.name] = found
+        for name, value in overrides.items():
+            if value is not None:
+                values[name], provenance[name] = value, "command line"
+        return cls(**values, provenance=provenance)  # type: ignore[arg-type]
+
+    @property
+    def sql_url(self) -> str:
+        """The SQLAlchemy address: ``database_url``, or SQLite in the data folder."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'meshkiln.sqlite3'}"
+
+    @property
+    def artefact_dir(self) -> Path:
+        """The folder of uploads and results."""
+        return self.data_dir / "files"
+
+
+def _from_variable(env: Mapping[str, str], name: str, default: object) -> tuple[object, str] | None:
+    plain = {"redis_url": "REDIS_URL", "database_url": "DATABASE_URL"}.get(name)
+    for variable in (ENV_PREFIX + name.upper(), plain):
+        if variable and env.get(variable):
+            return _read(variable, env[variable], default), variable
+    return None
+
+
+def _read(variable: str, text: str, default: object) -> object:
+    try:
+        if isinstance(default, tuple):
+            return tuple(part.strip() for part in text.split(",") if part.strip())
+        if isinstance(default, int | float):
+            return type(default)(text)
+        return Path(text) if isinstance(default, Path) else text
+    except ValueError as error:
+        raise StartFailed(
+            f"{variable}={text!r} is not a valid {type(default).__name__}",
+            advice=f"Correct or unset {variable}.",
+        ) from error

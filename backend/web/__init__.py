@@ -1,0 +1,1 @@
+"""The web process: REST, sockets and pages. Never imports torch or an engine."""
