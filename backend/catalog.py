@@ -55,6 +55,7 @@ class BackgroundEngine(StrEnum):
 
     AUTO = "auto"
     ALPHA = "alpha"
+    REMBG = "rembg"
     GRABCUT = "grabcut"
 
 
@@ -195,6 +196,14 @@ def batch_key(pipeline: str, params: CutOutParams) -> str:
     """Key of jobs that may run in one batch: everything but seed and picture."""
     body = params.model_dump_json(exclude={"seed"})
     return f"{pipeline}:{body}"
+
+
+def cost_key(pipeline: str, params: CutOutParams) -> str:
+    """Key of jobs that take about the same time: pipeline, preset, engine, texture."""
+    if not isinstance(params, ImageTo3DParams):
+        return pipeline
+    textured = "textured" if params.texture else "plain"
+    return f"{pipeline}:{params.preset}:{params.engine}:{textured}"
 
 
 def _validated(model: type[_Model], raw: dict[str, Any], root: str) -> _Model:

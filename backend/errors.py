@@ -32,6 +32,7 @@ MeshkilnError
 │   ├── NoSurfaceFound            no-surface-found        422
 │   ├── MeshInvalid               mesh-invalid            500
 │   ├── OutOfMemory               out-of-memory           507
+│   ├── JobTimedOut               job-timed-out           504
 │   └── WorkerLost                worker-lost             500
 ├── JobCanceled                   the user asked to stop (never shown as an error)
 ├── StartFailed                   start-failed            the server could not start
@@ -360,6 +361,16 @@ class OutOfMemory(GenerationFailed):
     http_status = 507
     title = "The machine ran out of memory"
     default_advice = "Use the draft preset, or close other programs."
+    retryable = True
+
+
+class JobTimedOut(GenerationFailed):
+    """The job ran longer than allowed."""
+
+    code = "job-timed-out"
+    http_status = 504
+    title = "The job took too long"
+    default_advice = "Use the draft preset, or raise MESHKILN_JOB_TIMEOUT_S."
     retryable = True
 
 

@@ -87,3 +87,7 @@ class StageProgress:
     def warn(self, message: str) -> None:
         """Tell the user something; kept with the job."""
         self._sink.warn(message)
+
+    def engine_chosen(self, role: str, engine: str) -> None:
+        """Tell which engine does ``role``."""
+        self._sink.engine_chosen(role, engine)

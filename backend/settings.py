@@ -89,6 +89,15 @@ class Settings:
         """The folder of uploads and results."""
         return self.data_dir / "files"
 
+    def to_env(self) -> dict[str, str]:
+        """Write the settings as variables, for child processes."""
+        values = {spec.name: getattr(self, spec.name) for spec in fields(self)}
+        del values["provenance"]
+        return {
+            ENV_PREFIX + name.upper(): ",".join(value) if isinstance(value, tuple) else str(value)
+            for name, value in values.items()
+        }
+
 
 def _from_variable(env: Mapping[str, str], name: str, default: object) -> tuple[object, str] | None:
     plain = {"redis_url": "REDIS_URL", "database_url": "DATABASE_URL"}.get(name)

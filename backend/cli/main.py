@@ -1,0 +1,134 @@
+"""Reads the arguments and calls the command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from backend import __version__, catalog
+from backend.errors import MeshkilnError, StartFailed
+from backend.settings import Settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status.
+
+    Errors of ours end with one line each for what happened and what to do, status 1.
+    """
+    args = _parser().parse_args(arguments)
+    try:
+        status: int = args.command(args)
+    except MeshkilnError as error:
+        _explain(error)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # the reader of our output has gone; keep the interpreter from complaining at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _explain(error: MeshkilnError) -> None:
+    print(f"meshkiln: {error.detail}", file=sys.stderr)
+    if error.advice:
+        print(f"  → {error.advice}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m backend", description="Meshkiln: a picture becomes a textured 3D mesh."
+    )
+    parser.add_argument("--version", action="version", version=f"Meshkiln {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    _add_serve(commands)
+    _add_generate(commands)
+    status = commands.add_parser("status", help="jobs, workers and device of a running server")
+    status.add_argument("--server", default="http://127.0.0.1:7860", metavar="URL")
+    status.set_defaults(command=_status)
+    doctor = commands.add_parser("doctor", help="what is missing here, what that costs, the cure")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    serve = commands.add_parser("serve", help="run Redis, the web process and the workers")
+    serve.add_argument("--port", type=int, help="default 7860")
+    serve.add_argument("--host", help="address to listen on, default 127.0.0.1")
+    serve.add_argument("--data-dir", type=Path, help="folder of jobs and files")
+    serve.add_argument(
+        "--allowed-host",
+        action="append",
+        metavar="NAME",
+        help="another host name under which the pages may be opened; repeatable",
+    )
+    serve.add_argument(
+        "--allow-network",
+        action="store_true",
+        help="listen beyond this machine although nobody is asked for a key",
+    )
+    serve.set_defaults(command=_serve)
+
+
+def _add_generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    generate = commands.add_parser("generate", help="make a model from a picture")
+    generate.add_argument("image", type=Path)
+    generate.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("model.glb"),
+        help="model.glb, .zip (OBJ), .stl, .ply or .png (thumbnail); default model.glb",
+    )
+    generate.add_argument("--mask", type=Path, help="grey PNG: white is the object")
+    generate.add_argument("--preset", choices=[*catalog.Preset])
+    generate.add_argument("--seed", type=int)
+    generate.add_argument(
+        "-p",
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any parameter of the pipeline; repeatable",
+    )
+    generate.add_argument("--server", metavar="URL", help="submit to a running server instead")
+    generate.set_defaults(command=_generate)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from backend.jobs.supervisor import serve
+
+    hosts = tuple(args.allowed_host) if args.allowed_host else None
+    data_dir = args.data_dir and args.data_dir.expanduser().resolve()
+    settings = Settings.from_env(
+        port=args.port, host=args.host, data_dir=data_dir, allowed_hosts=hosts
+    )
+    loopback = settings.host in {"127.0.0.1", "::1", "localhost"}
+    if not loopback and not args.allow_network:
+        raise StartFailed(
+            f"{settings.host} is reachable from other machines, and this version has no keys.",
+            advice="Listen on 127.0.0.1 and use an SSH tunnel, or add --allow-network.",
+        )
+    return serve(settings)
+
+
+def _generate(args: argparse.Namespace) -> int:
+    from backend.cli.generate import generate
+
+    return generate(args)
+
+
+def _status(args: argparse.Namespace) -> int:
+    from backend.cli.status import print_status
+
+    return print_status(args.server)
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from backend.cli.doctor import print_report
+
+    return print_report(Settings.from_env())

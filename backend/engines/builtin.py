@@ -1,0 +1,27 @@
+"""All engines of this build."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from backend.engines.alpha_background import AlphaBackground
+from backend.engines.engine import Listing, Role
+from backend.engines.grabcut_background import GrabcutBackground
+from backend.engines.inflate import Inflate
+from backend.engines.projection_texture import ProjectionTexture
+from backend.engines.registry import EngineRegistry
+from backend.engines.rembg_background import RembgBackground
+
+
+@cache
+def default_registry() -> EngineRegistry:
+    """Engines by role, the better ones ranked higher."""
+    return EngineRegistry(
+        [
+            Listing(Role.BACKGROUND, RembgBackground(), rank=20),
+            Listing(Role.BACKGROUND, GrabcutBackground(), rank=10),
+            Listing(Role.BACKGROUND, AlphaBackground(), rank=0),
+            Listing(Role.SHAPE, Inflate(), rank=10),
+            Listing(Role.TEXTURE, ProjectionTexture(), rank=10),
+        ]
+    )

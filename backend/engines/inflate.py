@@ -1,0 +1,120 @@
+"""Engine ``inflate``: a closed body blown up from the outline. It cannot see depth or back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.catalog import CutOutParams, ShapeMode
+from backend.engines.engine import Needs
+from backend.meshes.height_field import inflated, lathed, slab
+from backend.meshes.inflation_surface import (
+    luminance_relief,
+    round_surface,
+    sample_outline,
+    slab_surface,
+)
+from backend.meshes.masks import Mask, bounds, clean, thicken_thin
+from backend.meshes.outline_kind import outline_kind, rectangle_fill
+from backend.meshes.triangle_mesh import TriangleMesh
+from backend.progress import StageProgress
+
+THIN_CELLS = 1.8
+NOTICE = (
+    "Built from the outline alone: the depth is guessed and the back was not seen. "
+    "Round things come out well; furniture, buildings and vehicles do not."
+)
+
+
+@dataclass(frozen=True)
+class ShapeTask:
+    """A cut-out picture at working size.
+
+    Parameters
+    ----------
+    rgb : (h, w, 3) uint8
+    mask : (h, w) bool
+    mode : ShapeMode
+        How to guess the depth.
+    resolution : int
+        Grid cells on the long side.
+    depth_scale : float
+        Thickness relative to the guess.
+    """
+
+    rgb: NDArray[np.uint8]
+    mask: Mask
+    mode: ShapeMode
+    resolution: int
+    depth_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A closed surface in pixels (x right, y down, z to the viewer), and how it was made."""
+
+    mesh: TriangleMesh
+    mode: ShapeMode
+    notice: str
+
+
+class Inflate:
+    """Silhouette inflation: no weights, any machine."""
+
+    name = "inflate"
+    title = "Silhouette inflation (built in, no AI)"
+    needs = Needs()
+
+    def available(self) -> str | None:
+        """Run anywhere."""
+        return None
+
+    def batch_key(self, params: CutOutParams) -> str:
+        """Batch by all parameters."""
+        return params.model_dump_json(exclude={"seed"})
+
+    def cost_key(self, params: CutOutParams) -> str:
+        """Cost by preset and grid."""
+        return params.model_dump_json(include={"preset", "grid_resolution"})
+
+    def run(self, batch: Sequence[ShapeTask], progress: StageProgress) -> list[Shape]:
+        """Build a surface for every task; raises NoSurfaceFound."""
+        steps = 3 * len(batch)
+        results = []
+        for index, task in enumerate(batch):
+            results.append(_build(task, progress, 3 * index, steps))
+        progress.step(steps, steps)
+        return results
+
+
+def _build(task: ShapeTask, progress: StageProgress, done: int, steps: int) -> Shape:
+    progress.step(done, steps)
+    mask = _prepared(task)
+    mode = outline_kind(mask) if task.mode is ShapeMode.AUTO else task.mode
+    height = task.depth_scale * _height(mask, mode)
+    progress.step(done + 1, steps)
+    top, bottom, left, right = bounds(mask)
+    relief = luminance_relief(task.rgb, mask, max(bottom - top, right - left))
+    outline = sample_outline(mask, height, relief, task.resolution)
+    progress.step(done + 2, steps)
+    surface = slab_surface if mode is ShapeMode.SLAB else round_surface
+    return Shape(surface(outline), mode, NOTICE)
+
+
+def _prepared(task: ShapeTask) -> Mask:
+    """Clean the mask, and widen strands that the grid would lose."""
+    mask = clean(task.mask)
+    top, bottom, left, right = bounds(mask)
+    cell_px = max(bottom - top, right - left) / task.resolution
+    return thicken_thin(mask, THIN_CELLS * cell_px)
+
+
+def _height(mask: Mask, mode: ShapeMode) -> NDArray[np.float64]:
+    if mode is ShapeMode.LATHE:
+        return lathed(mask)
+    if mode is ShapeMode.SLAB:
+        return slab(mask, rectangle_fill(mask)[1])
+    return inflated(mask)

@@ -1,0 +1,194 @@
+"""Files of jobs: uploads, the files of a running attempt, published results.
+
+Layout below ``root``: ``<id[:2]>/<id>/{input,attempt-N,output}/``. Identifiers begin with their
+time, so the folder name takes the last two characters, which are random. Names are ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from backend.errors import StorageFull
+from backend.jobs.records import OutputRecord
+from backend.units import MB
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}(\.[a-z0-9]{1,8}){1,2}")
+_JOB_ID = re.compile(r"[0-9a-z]{26}")
+_CHUNK = 1 << 20
+
+
+class MadeFile(Protocol):
+    """A file a pipeline made."""
+
+    @property
+    def name(self) -> str:
+        """Its name among the outputs."""
+
+    @property
+    def format(self) -> str:
+        """glb, stl, …."""
+
+    @property
+    def role(self) -> str:
+        """What it is for."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies now."""
+
+
+class ArtefactStore:
+    """Files in a local folder.
+
+    Parameters
+    ----------
+    root : Path
+        The folder; made when missing.
+    disk_floor_mb : int
+        Writes are refused with StorageFull when less than this is free.
+    """
+
+    def __init__(self, root: Path, disk_floor_mb: int = 500) -> None:
+        self.root = root
+        self._disk_floor_mb = disk_floor_mb
+        root.mkdir(parents=True, exist_ok=True)
+
+    def put_input(self, job_id: str, name: str, data: bytes) -> None:
+        """Store an upload: whole or not at all; raises StorageFull."""
+        self.check_space()
+        target = self._folder(job_id) / "input" / _checked(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(".partial")
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise StorageFull(f"The upload could not be stored: {error.strerror}") from error
+
+    def input_path(self, job_id: str, name: str) -> Path | None:
+        """Where an upload lies, or None when it is gone."""
+        return _existing(self._folder(job_id) / "input", name)
+
+    def copy_inputs(self, source_id: str, target_id: str, names: Sequence[str]) -> bool:
+        """Give a new job the uploads of another; False when one is gone."""
+        paths = [self.input_path(source_id, name) for name in names]
+        if not paths or None in paths:
+            return False
+        for path in paths:
+            if path is not None:
+                self.put_input(target_id, path.name, path.read_bytes())
+        return True
+
+    def work_dir(self, job_id: str, attempt: int) -> Path:
+        """Make the empty folder of an attempt; raises StorageFull."""
+        self.check_space()
+        folder = self._folder(job_id) / f"attempt-{attempt}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def publish(
+        self, job_id: str, attempt: int, files: Sequence[MadeFile]
+    ) -> tuple[OutputRecord, ...]:
+        """Move the files of an attempt into place as the result of the job.
+
+        The folder appears under its final name by one rename, so that no half result is seen.
+        """
+        folder = self._folder(job_id)
+        staged = folder / f"publish-{attempt}"
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir()
+        records = []
+        for file in files:
+            target = staged / _checked(file.name)
+            file.path.replace(target)
+            records.append(
+                OutputRecord(
+                    file.name, file.format, file.role, target.stat().st_size, sha256_of(target)
+                )
+            )
+        output = folder / "output"
+        if output.exists():  # an attempt that lost its lease had published first
+            shutil.rmtree(output)
+        staged.rename(output)
+        return tuple(records)
+
+    def drop_attempt(self, job_id: str, attempt: int) -> None:
+        """Remove what an attempt left behind."""
+        folder = self._folder(job_id)
+        for name in (f"attempt-{attempt}", f"publish-{attempt}"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+    def output_path(self, job_id: str, name: str) -> Path | None:
+        """Where a published file lies, or None."""
+        return _existing(self._folder(job_id) / "output", name)
+
+    def live_path(self, job_id: str, attempt: int, name: str) -> Path | None:
+        """Where a file of the running attempt lies, or None."""
+        return _existing(self._folder(job_id) / f"attempt-{attempt}", name)
+
+    def remove(self, job_id: str) -> None:
+        """Remove everything of a job."""
+        shutil.rmtree(self._folder(job_id), ignore_errors=True)
+
+    def remove_inputs(self, job_id: str) -> None:
+        """Remove the uploads of a job."""
+        shutil.rmtree(self._folder(job_id) / "input", ignore_errors=True)
+
+    def size_bytes(self, job_id: str) -> int:
+        """Bytes of all files of a job."""
+        files = (path for path in self._folder(job_id).rglob("*") if path.is_file())
+        return sum(path.stat().st_size for path in files)
+
+    def job_ids(self) -> Iterator[str]:
+        """Every job that has a folder."""
+        for folder in self.root.glob("??/*"):
+            if _JOB_ID.fullmatch(folder.name):
+                yield folder.name
+
+    def free_mb(self) -> int:
+        """Free space of the disk in MB."""
+        return shutil.disk_usage(self.root).free // MB
+
+    def check_space(self) -> None:
+        """Raise StorageFull below the floor."""
+        free_mb = self.free_mb()
+        if free_mb < self._disk_floor_mb:
+            raise StorageFull(f"Only {free_mb} MB are free.", retry_after_s=600)
+
+    def _folder(self, job_id: str) -> Path:
+        if not _JOB_ID.fullmatch(job_id):
+            raise ValueError(f"{job_id!r} is not a job id")
+        return self.root / job_id[-2:] / job_id
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not a file name of ours")
+    return name
+
+
+def _existing(folder: Path, name: str) -> Path | None:
+    if not _NAME.fullmatch(name):
+        return None
+    path = folder / name
+    return path if path.is_file() else None

@@ -1,0 +1,163 @@
+"""What like jobs took: time left as a range, and statistics per stage."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine, and_, func, select
+from sqlalchemy.orm import Session
+
+from backend.jobs.records import EtaRange
+from backend.jobs.schema import JobRow, StageRow
+from backend.jobs.states import JobState
+
+ETA_RUNS = 30
+ETA_MIN_RUNS = 3
+
+
+@dataclass(frozen=True)
+class StageStatistics:
+    """What one stage took over the last runs; seconds, share in percent of the run."""
+
+    pipeline: str
+    stage: str
+    runs: int
+    p50_s: float
+    max_s: float
+    share_pct: float
+
+
+@dataclass(frozen=True)
+class RunStatistics:
+    """What whole runs took, in seconds, newest first."""
+
+    totals_s: list[float]
+
+    @property
+    def runs(self) -> int:
+        """Number of runs."""
+        return len(self.totals_s)
+
+
+class History:
+    """Reads finished jobs.
+
+    Parameters
+    ----------
+    engine : Engine
+        The job database.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def eta(self, session: Session, row: JobRow, now: datetime) -> EtaRange | None:
+        """Seconds until the end of a waiting or running job, or None without enough history."""
+        if row.status not in (JobState.QUEUED, JobState.RUNNING):
+            return None
+        own = _range_s(self._totals(session, row.cost_key))
+        if own is None:
+            return None
+        low, high = own
+        if row.status == JobState.RUNNING and row.started_at:
+            done_s = (now - row.started_at).total_seconds()
+            return EtaRange(max(0.0, low - done_s), max(0.0, high - done_s))
+        ahead = self._ahead(session, row)
+        low_ahead = sum(low for low, _ in ahead)
+        return EtaRange(low + low_ahead, high + sum(high for _, high in ahead))
+
+    def expected_s(self, cost_key: str) -> EtaRange | None:
+        """What a job of this cost takes, or None when fewer than three ran."""
+        with Session(self._engine) as session, session.begin():
+            found = _range_s(self._totals(session, cost_key))
+        return EtaRange(*found) if found else None
+
+    def stage_statistics(self, limit: int = 200) -> list[StageStatistics]:
+        """Time per stage over the last ``limit`` succeeded jobs, slowest share first."""
+        newest = (
+            select(JobRow.id, JobRow.pipeline)
+            .where(JobRow.status.in_([JobState.SUCCEEDED, JobState.EXPIRED]), JobRow.listed)
+            .order_by(JobRow.finished_at.desc())
+            .limit(limit)
+            .subquery()
+        )
+        query = select(newest.c.pipeline, StageRow.name, StageRow.elapsed_s).join(
+            newest, newest.c.id == StageRow.job_id
+        )
+        times: dict[tuple[str, str], list[float]] = defaultdict(list)
+        with self._engine.connect() as connection:
+            for pipeline, name, elapsed_s in connection.execute(query):
+                if elapsed_s is not None:
+                    times[pipeline, name].append(elapsed_s)
+        return _statistics(times)
+
+    def run_statistics(self, limit: int = 200) -> RunStatistics:
+        """Total stage time of the last ``limit`` succeeded jobs."""
+        with Session(self._engine) as session, session.begin():
+            return RunStatistics(self._totals(session, None, limit))
+
+    def _totals(self, session: Session, cost_key: str | None, limit: int = ETA_RUNS) -> list[float]:
+        query = (
+            select(func.sum(StageRow.elapsed_s))
+            .join(JobRow, JobRow.id == StageRow.job_id)
+            .where(JobRow.status.in_([JobState.SUCCEEDED, JobState.EXPIRED]))
+            .group_by(JobRow.id)
+            .order_by(JobRow.id.desc())
+            .limit(limit)
+        )
+        query = query.where(JobRow.listed if cost_key is None else JobRow.cost_key == cost_key)
+        return [total for total in session.scalars(query) if total is not None]
+
+    def _ahead(self, session: Session, row: JobRow) -> list[tuple[float, float]]:
+        query = (
+            select(JobRow.cost_key, func.count())
+            .where(
+                JobRow.queue == row.queue,
+                JobRow.id != row.id,
+                ~JobRow.deleted,
+                (JobRow.status == JobState.RUNNING)
+                | and_(
+                    JobRow.status == JobState.QUEUED,
+                    (JobRow.priority > row.priority)
+                    | and_(JobRow.priority == row.priority, JobRow.id < row.id),
+                ),
+            )
+            .group_by(JobRow.cost_key)
+        )
+        ranges = []
+        for cost_key, count in session.execute(query).all():
+            found = _range_s(self._totals(session, cost_key))
+            if found:
+                ranges.append((found[0] * count, found[1] * count))
+        return ranges
+
+
+def _range_s(totals: list[float]) -> tuple[float, float] | None:
+    if len(totals) < ETA_MIN_RUNS:
+        return None
+    ordered = sorted(totals)
+    if len(ordered) < 10:
+        return ordered[0], ordered[-1]
+    deciles = statistics.quantiles(ordered, n=10)
+    return deciles[0], deciles[-1]
+
+
+def _statistics(times: dict[tuple[str, str], list[float]]) -> list[StageStatistics]:
+    sums: dict[str, float] = defaultdict(float)
+    for (pipeline, _), values in times.items():
+        sums[pipeline] += sum(values)
+    found = [
+        StageStatistics(
+            pipeline,
+            name,
+            len(values),
+            statistics.median(values),
+            max(values),
+            100 * sum(values) / sums[pipeline] if sums[pipeline] else 0.0,
+        )
+        for (pipeline, name), values in times.items()
+    ]
+    return sorted(found, key=lambda entry: -entry.share_pct)

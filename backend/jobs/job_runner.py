@@ -1,0 +1,108 @@
+"""Runs one claimed job: pipeline, files, end state. Every way out is a state of the row."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+from backend.catalog import parse_params
+from backend.errors import (
+    FilesExpired,
+    InternalError,
+    JobCanceled,
+    MeshkilnError,
+    OutOfMemory,
+)
+from backend.jobs.artefacts import ArtefactStore
+from backend.jobs.claims import ClaimedJob, Claims, error_document
+from backend.jobs.events import EventLog
+from backend.jobs.job_sink import JobSink
+from backend.jobs.states import EventType, JobState
+from backend.pipelines.pipeline import PipelineOutcome, PipelineRequest
+from backend.progress import ProgressSink
+
+RUNNER_VARIABLE = "MESHKILN_PIPELINE_RUNNER"
+DEFAULT_RUNNER = "backend.pipelines.catalogue:run_pipeline"
+
+Runner = Callable[[str, PipelineRequest, ProgressSink], PipelineOutcome]
+log = logging.getLogger(__name__)
+
+
+def load_runner() -> Runner:
+    """Import what runs pipelines; tests name a scripted one in MESHKILN_PIPELINE_RUNNER."""
+    module, _, function = os.environ.get(RUNNER_VARIABLE, DEFAULT_RUNNER).partition(":")
+    runner: Runner = getattr(importlib.import_module(module), function)
+    return runner
+
+
+class JobRunner:
+    """Runs claimed jobs one after the other.
+
+    Parameters
+    ----------
+    claims, artefacts, events
+        Row, files and stream of the jobs.
+    run_pipeline : callable
+        From ``load_runner``.
+    """
+
+    def __init__(
+        self, claims: Claims, artefacts: ArtefactStore, events: EventLog, run_pipeline: Runner
+    ) -> None:
+        self._claims = claims
+        self._artefacts = artefacts
+        self._events = events
+        self._run_pipeline = run_pipeline
+
+    def run(self, job: ClaimedJob, sink: JobSink) -> JobState | None:
+        """Run a job to its end; returns the state, or None when the claim was lost."""
+        sink.started()
+        try:
+            return self._succeed(job, self._make(job, sink))
+        except JobCanceled:
+            return self._end(job, JobState.CANCELED, self._claims.mark_canceled(job))
+        except MeshkilnError as error:
+            return self._fail(job, error)
+        except MemoryError:
+            return self._fail(job, OutOfMemory())
+        except Exception:  # the job failed, the worker must live; the log has the traceback
+            log.exception("job %s failed with an unexpected error", job.id)
+            return self._fail(job, InternalError("An unexpected error stopped the job."))
+        finally:
+            self._artefacts.drop_attempt(job.id, job.attempt)
+
+    def _make(self, job: ClaimedJob, sink: JobSink) -> PipelineOutcome:
+        inputs = {}
+        for name in job.inputs:
+            path = self._artefacts.input_path(job.id, name)
+            if path is None:
+                raise FilesExpired("The picture of this job is gone.")
+            inputs[name.partition(".")[0]] = path
+        out_dir = self._artefacts.work_dir(job.id, job.attempt)
+        params = parse_params(job.pipeline, job.params)
+        return self._run_pipeline(job.pipeline, PipelineRequest(inputs, params, out_dir), sink)
+
+    def _succeed(self, job: ClaimedJob, outcome: PipelineOutcome) -> JobState | None:
+        if self._claims.renew(job.owner) == 0:
+            return self._end(job, JobState.SUCCEEDED, False)
+        outputs = self._artefacts.publish(job.id, job.attempt, outcome.outputs)
+        held = self._claims.finish(job, outputs, outcome.facts)
+        return self._end(job, JobState.SUCCEEDED, held)
+
+    def _fail(self, job: ClaimedJob, error: MeshkilnError) -> JobState | None:
+        held = self._claims.fail(job, error)
+        return self._end(job, JobState.FAILED, held, {"error": error_document(error)})
+
+    def _end(
+        self, job: ClaimedJob, state: JobState, held: bool, more: dict[str, Any] | None = None
+    ) -> JobState | None:
+        if not held:
+            log.warning("job %s: attempt %d lost its claim", job.id, job.attempt)
+            return None
+        data = {"status": state.value, "attempt": job.attempt}
+        self._events.publish(job.id, EventType.STATE, data | (more or {}))
+        self._events.publish(job.id, EventType.END, {"status": state.value})
+        return state

@@ -1,0 +1,92 @@
+"""Puts right what processes left behind: dead workers, lost bells, stuck cancels, old files."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from backend.jobs.artefacts import ArtefactStore
+from backend.jobs.claims import Claims
+from backend.jobs.doorbell import Doorbell
+from backend.jobs.events import EventLog
+from backend.jobs.retention import Retention
+from backend.jobs.states import EventType
+from backend.jobs.store import JobStore
+from backend.settings import Settings
+
+SWEEP_S = 600.0
+
+log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """A thread that looks every few seconds.
+
+    Parameters
+    ----------
+    settings : Settings
+        How often, how long to keep, how long to wait for a cancel.
+    store, claims, artefacts, events, doorbell
+        What it looks at and acts through.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: JobStore,
+        claims: Claims,
+        artefacts: ArtefactStore,
+        events: EventLog,
+        doorbell: Doorbell,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._claims = claims
+        self._events = events
+        self._doorbell = doorbell
+        self._retention = Retention(settings, store, artefacts)
+        self._stop = threading.Event()
+        self._swept_s: float | None = None
+        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+
+    def look(self) -> None:
+        """Look once: release, kill, ring, sweep."""
+        for owner in self._claims.overdue_cancels(self._settings.cancel_grace_s):
+            if owner.kill():
+                log.warning("worker %s did not stop its canceled job and was killed", owner)
+        self.release()
+        for queue in self._store.waiting_queues():
+            self._doorbell.ring(queue)
+        now_s = self._store.clock.monotonic_s()
+        if self._swept_s is None or now_s - self._swept_s > SWEEP_S:
+            self._swept_s = now_s
+            self._retention.sweep()
+
+    def release(self) -> None:
+        """Free the jobs of dead workers and tell their listeners."""
+        for job in self._claims.release_lost():
+            log.warning("job %s lost its worker and is %s", job.job_id, job.status)
+            data = {"status": job.status.value, "attempt": job.attempt}
+            self._events.publish(job.job_id, EventType.STATE, data)
+            if job.status.is_terminal:
+                self._events.publish(job.job_id, EventType.END, {"status": job.status.value})
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.look()
+            except (SQLAlchemyError, OSError):
+                log.exception("the reconciler will look again")
+            self._stop.wait(self._settings.reconcile_s)

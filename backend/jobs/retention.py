@@ -1,0 +1,118 @@
+"""What is removed, and when: results by age and size, uploads sooner, never a waiting job's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.jobs.artefacts import ArtefactStore
+from backend.jobs.schema import JobRow
+from backend.jobs.states import TERMINAL, JobState
+from backend.jobs.store import JobStore
+from backend.settings import Settings
+
+ORPHAN_AGE = timedelta(hours=1)
+UNLISTED_KEPT = timedelta(hours=6)
+_ENDED = [state.value for state in TERMINAL]
+
+log = logging.getLogger(__name__)
+
+
+class Retention:
+    """Removes what has been kept long enough.
+
+    Parameters
+    ----------
+    settings : Settings
+        ``keep_results_days``, ``keep_uploads_days``, ``keep_results_gb``.
+    store : JobStore
+        Rows.
+    artefacts : ArtefactStore
+        Files.
+    """
+
+    def __init__(self, settings: Settings, store: JobStore, artefacts: ArtefactStore) -> None:
+        self._settings = settings
+        self._store = store
+        self._artefacts = artefacts
+
+    def sweep(self) -> None:
+        """Remove everything that is due."""
+        now = self._store.clock.now()
+        self._remove_deleted()
+        self._expire(JobRow.finished_at < now - timedelta(days=self._settings.keep_results_days))
+        self._expire(~JobRow.listed & (JobRow.finished_at < now - UNLISTED_KEPT))
+        self._remove_uploads()
+        self._expire_above_size()
+        self._remove_orphans()
+        self._store.forget_old_keys()
+
+    def _remove_deleted(self) -> None:
+        """Drop rows and files of jobs their users deleted, once they have ended."""
+        for job_id in self._ids(JobRow.deleted):
+            self._artefacts.remove(job_id)
+            with Session(self._store.writer) as session, session.begin():
+                row = session.get(JobRow, job_id)
+                if row is not None:
+                    session.delete(row)
+
+    def _expire(self, due: Any) -> None:
+        """Remove all files of jobs; succeeded ones are marked expired and stay listed."""
+        for job_id in self._ids(due & (JobRow.status != JobState.EXPIRED.value)):
+            self._mark(job_id, self._expire_row)
+            self._artefacts.remove(job_id)
+
+    def _remove_uploads(self) -> None:
+        limit = self._store.clock.now() - timedelta(days=self._settings.keep_uploads_days)
+        for job_id in self._ids(~JobRow.inputs_removed & (JobRow.finished_at < limit)):
+            self._mark(job_id, lambda row: setattr(row, "inputs_removed", True))
+            self._artefacts.remove_inputs(job_id)
+
+    def _expire_above_size(self) -> None:
+        allowed = self._settings.keep_results_gb * 2**30
+        sizes = [(job_id, self._artefacts.size_bytes(job_id)) for job_id in self._ids(True)]
+        total = sum(size for _, size in sizes)
+        for job_id, size in sizes:  # oldest first
+            if total <= allowed:
+                return
+            if size:
+                self._mark(job_id, self._expire_row)
+                self._artefacts.remove(job_id)
+                total -= size
+
+    def _remove_orphans(self) -> None:
+        """Remove folders that no row knows, once they are older than any upload in progress."""
+        now = self._store.clock.now().timestamp()
+        with self._store.engine.connect() as connection:
+            known = set(connection.scalars(select(JobRow.id)))
+        for job_id in list(self._artefacts.job_ids()):
+            folder = self._artefacts.root / job_id[-2:] / job_id
+            if job_id not in known and now - folder.stat().st_mtime > ORPHAN_AGE.total_seconds():
+                log.info("removing files without a job: %s", job_id)
+                self._artefacts.remove(job_id)
+
+    def _ids(self, due: Any) -> list[str]:
+        query = select(JobRow.id).where(JobRow.status.in_(_ENDED)).order_by(JobRow.id)
+        if due is not True:
+            query = query.where(due)
+        with self._store.engine.connect() as connection:
+            return list(connection.scalars(query))
+
+    def _mark(self, job_id: str, change: Callable[[JobRow], None]) -> None:
+        with Session(self._store.writer) as session, session.begin():
+            row = session.get(JobRow, job_id)
+            if row is not None:
+                change(row)
+                row.version += 1
+
+    @staticmethod
+    def _expire_row(row: JobRow) -> None:
+        row.inputs_removed = True
+        if row.status == JobState.SUCCEEDED:
+            row.status = JobState.EXPIRED.value
+            row.outputs.clear()

@@ -1,0 +1,194 @@
+"""What the web, the command line and the tests use: store, files, events and bell as one."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from backend.catalog import (
+    MAX_SEED,
+    batch_key,
+    cost_key,
+    parse_params,
+    pipeline_spec,
+)
+from backend.errors import FilesExpired, JobNotFinished
+from backend.jobs.artefacts import ArtefactStore
+from backend.jobs.claims import Claims
+from backend.jobs.doorbell import Doorbell, celery_app
+from backend.jobs.event_hub import EventHub
+from backend.jobs.events import EventLog
+from backend.jobs.reconciler import Reconciler
+from backend.jobs.records import JobRecord
+from backend.jobs.states import EventType, JobState, Priority
+from backend.jobs.store import JobStore, NewJob
+from backend.jobs.worker_status import read_statuses
+from backend.settings import Settings
+from backend.units import Clock, SystemClock, new_id
+
+BROKER_UNAVAILABLE = "broker-unavailable"
+NO_REDIS = "redis://127.0.0.1:1/0"  # nothing answers there; used when no server was configured
+
+log = logging.getLogger(__name__)
+
+
+class JobService:
+    """Jobs from submit to deletion.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where data lie and how long they are kept.
+    clock : Clock
+        Source of time.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        redis_url = settings.redis_url or NO_REDIS
+        self.store = JobStore(
+            settings.sql_url,
+            self.clock,
+            max_attempts=settings.max_attempts,
+            max_queued_jobs=settings.max_queued_jobs,
+        )
+        self.claims = Claims(self.store, settings.lease_s)
+        self.artefacts = ArtefactStore(settings.artefact_dir, settings.disk_floor_mb)
+        self.events = EventLog(redis_url, self.clock)
+        self.hub = EventHub(self.events, redis_url)
+        self.doorbell = Doorbell(celery_app(redis_url))
+        self._reconciler: Reconciler | None = None
+
+    def close(self) -> None:
+        """End all threads and connections."""
+        if self._reconciler:
+            self._reconciler.stop()
+        self.hub.close()
+        self.events.close()
+        self.store.close()
+
+    def start_background(self) -> None:
+        """Start the reconciler; the web process does."""
+        self._reconciler = Reconciler(
+            self.settings, self.store, self.claims, self.artefacts, self.events, self.doorbell
+        )
+        self._reconciler.start()
+
+    def prepare(
+        self, pipeline: str, raw_params: Mapping[str, Any], name: str, **options: Any
+    ) -> NewJob:
+        """Validate parameters and draw the seed; raises InvalidParameter.
+
+        ``options`` are further fields of NewJob.
+        """
+        spec = pipeline_spec(pipeline)
+        raw = dict(raw_params)
+        if "seed" in spec.params.model_fields and raw.get("seed") in (None, ""):
+            raw["seed"] = secrets.randbelow(MAX_SEED + 1)
+        params = parse_params(pipeline, raw)
+        return NewJob(
+            id=new_id(self.clock.now()),
+            pipeline=pipeline,
+            name=name,
+            params=params.model_dump(mode="json"),
+            queue=spec.queue.value,
+            inputs=(),
+            stages=tuple(spec.stages),
+            batch_key=batch_key(pipeline, params),
+            cost_key=cost_key(pipeline, params),
+            listed=spec.listed,
+            **options,
+        )
+
+    def submit(self, new: NewJob, files: Mapping[str, bytes]) -> tuple[JobRecord, bool, list[str]]:
+        """Store files and row, then ring.
+
+        Parameters
+        ----------
+        new : NewJob
+            From ``prepare``.
+        files : mapping of str to bytes
+            Uploads by name, such as ``image.png``.
+
+        Returns
+        -------
+        tuple
+            The job, whether it is new (False: the idempotency key had been used), and warnings.
+
+        Raises
+        ------
+        StorageFull, QueueFull, IdempotencyKeyReused
+        """
+        for name, data in files.items():
+            self.artefacts.put_input(new.id, name, data)
+        return self._insert(replace(new, inputs=tuple(files)))
+
+    def cancel(self, job_id: str) -> JobRecord:
+        """Ask a job to stop; raises NotFound, JobFinished."""
+        job = self.store.request_cancel(job_id)
+        self._announce_stop(job)
+        return job
+
+    def retry(self, job_id: str, params: Mapping[str, Any] | None = None) -> JobRecord:
+        """Run an ended job again as a new one; raises JobNotFinished, FilesExpired.
+
+        ``params`` replace single parameters of the old job; the seed stays unless given.
+        """
+        old = self.store.get(job_id)
+        if not old.status.is_terminal:
+            raise JobNotFinished(f"The job is {old.status}.")
+        merged = {**old.params, **(params or {})}
+        new = self.prepare(old.pipeline, merged, old.name, retry_of=old.id, priority=old.priority)
+        if not self.artefacts.copy_inputs(old.id, new.id, old.inputs):
+            raise FilesExpired("The picture of this job was removed.")
+        job, _, _ = self._insert(replace(new, inputs=old.inputs))
+        return job
+
+    def delete(self, job_id: str) -> None:
+        """Hide a job at once; its files go when nothing uses them. Raises NotFound."""
+        state = self.store.hide(job_id)
+        if state.is_terminal:
+            self.artefacts.remove(job_id)
+        elif state is JobState.CANCELING:
+            self.events.set_cancel_flag(job_id)
+
+    def rename(self, job_id: str, name: str) -> JobRecord:
+        """Give a job another name; raises NotFound."""
+        return self.store.rename(job_id, name)
+
+    def worker_status(self) -> list[dict[str, Any]]:
+        """Heartbeats of the last five seconds; [] means no worker runs."""
+        return read_statuses(self.events.client)
+
+    def _insert(self, new: NewJob) -> tuple[JobRecord, bool, list[str]]:
+        try:
+            job, is_new = self.store.submit(new)
+        except Exception:
+            self.artefacts.remove(new.id)
+            raise
+        if not is_new:
+            self.artefacts.remove(new.id)
+            return self.store.get(job.id), False, []
+        data = {"status": job.status.value, "queue_position": None, "attempt": 0}
+        self.events.publish(job.id, EventType.STATE, data)
+        warnings = [] if self.doorbell.ring(new.queue) else [BROKER_UNAVAILABLE]
+        return self.store.get(job.id), True, warnings
+
+    def _announce_stop(self, job: JobRecord) -> None:
+        if job.status is JobState.CANCELING:
+            self.events.set_cancel_flag(job.id)
+        self.events.publish(
+            job.id, EventType.STATE, {"status": job.status.value, "attempt": job.attempt}
+        )
+        if job.status.is_terminal:
+            self.events.publish(job.id, EventType.END, {"status": job.status.value})
+
+
+def priority_of(name: str) -> Priority:
+    """Read a priority by its name in the contract."""
+    return Priority[name.upper()]

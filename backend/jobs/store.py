@@ -1,0 +1,347 @@
+"""The job store: submit, look up, list, cancel. The row is the truth."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, and_, delete, func, or_, select
+from sqlalchemy.orm import Session
+
+from backend.errors import IdempotencyKeyReused, InvalidParameter, JobFinished, NotFound, QueueFull
+from backend.jobs.history import History
+from backend.jobs.records import JobRecord, OutputRecord, StageRecord
+from backend.jobs.schema import (
+    IdempotencyRow,
+    JobRow,
+    StageRow,
+    for_writing,
+    open_database,
+)
+from backend.jobs.states import JobState, Priority, StageState
+from backend.units import Clock, SystemClock
+
+IDEMPOTENCY_KEPT = timedelta(hours=24)
+MAX_PAGE = 200
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job to be stored. The caller has validated the parameters and drawn the seed."""
+
+    id: str
+    pipeline: str
+    name: str
+    params: dict[str, Any]
+    queue: str
+    inputs: tuple[str, ...]
+    stages: tuple[str, ...]
+    batch_key: str
+    cost_key: str
+    priority: Priority = Priority.NORMAL
+    listed: bool = True
+    retry_of: str | None = None
+    batch_id: str | None = None
+    idempotency_key: str | None = None
+    body_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class JobPage:
+    """A page of jobs, newest first, and the cursor of the next page."""
+
+    items: list[JobRecord]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """What to list. ``query`` is looked for in the name."""
+
+    status: JobState | None = None
+    pipeline: str | None = None
+    batch_id: str | None = None
+    query: str | None = None
+    listed_only: bool = True
+    limit: int = 50
+    cursor: str | None = field(default=None)
+
+
+class JobStore:
+    """Jobs in SQL.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy address; the schema is created when missing.
+    clock : Clock
+        Source of time.
+    max_attempts : int
+        How often a job is started after its worker died.
+    max_queued_jobs : int
+        More waiting jobs are refused with QueueFull.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        clock: Clock | None = None,
+        *,
+        max_attempts: int = 3,
+        max_queued_jobs: int = 1000,
+    ) -> None:
+        self.engine = open_database(url)
+        self.writer = for_writing(self.engine)
+        self.clock = clock or SystemClock()
+        self.history = History(self.engine)
+        self._max_attempts = max_attempts
+        self._max_queued_jobs = max_queued_jobs
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def submit(self, new: NewJob) -> tuple[JobRecord, bool]:
+        """Store a job; returns it and whether it is new.
+
+        Raises
+        ------
+        IdempotencyKeyReused
+            The key came with another body within 24 hours.
+        QueueFull
+            Too many jobs are waiting.
+        """
+        with Session(self.writer) as session, session.begin():
+            known = self._known_key(session, new)
+            if known is not None:
+                return to_record(known), False
+            waiting = session.scalar(select(func.count()).where(_is_waiting())) or 0
+            if waiting >= self._max_queued_jobs:
+                raise QueueFull(f"{waiting} jobs are waiting.", retry_after_s=30)
+            row = self._row(new)
+            session.add(row)
+            if new.idempotency_key:
+                session.add(
+                    IdempotencyRow(
+                        key=new.idempotency_key,
+                        body_sha256=new.body_sha256 or "",
+                        job_id=new.id,
+                        created_at=row.created_at,
+                    )
+                )
+            session.flush()
+            return to_record(row), True
+
+    def get(self, job_id: str) -> JobRecord:
+        """Look up a job with its queue position and ETA; raises NotFound."""
+        with Session(self.engine) as session, session.begin():
+            row = _visible(session, job_id)
+            record = to_record(row)
+            if record.status is JobState.QUEUED:
+                ahead = session.scalar(select(func.count()).where(_is_ahead(row))) or 0
+                record = replace(record, queue_position=ahead + 1)
+            return replace(record, eta=self.history.eta(session, row, self.clock.now()))
+
+    def list(self, wanted: JobFilter | None = None) -> JobPage:
+        """List jobs, newest first; raises InvalidParameter for a cursor that is not ours."""
+        wanted = wanted or JobFilter()
+        limit = max(1, min(wanted.limit, MAX_PAGE))
+        query = _filtered(select(JobRow), wanted)
+        query = query.order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(limit + 1)
+        with Session(self.engine) as session, session.begin():
+            rows = session.scalars(query).all()
+            records = [to_record(row) for row in rows[:limit]]
+        more = len(rows) > limit
+        return JobPage(records, _cursor(records[-1]) if more else None)
+
+    def counts(self) -> dict[JobState, int]:
+        """How many listed jobs are in each state."""
+        query = (
+            select(JobRow.status, func.count())
+            .where(JobRow.listed, ~JobRow.deleted)
+            .group_by(JobRow.status)
+        )
+        with self.engine.connect() as connection:
+            found = {JobState(status): count for status, count in connection.execute(query)}
+        return {state: found.get(state, 0) for state in JobState}
+
+    def request_cancel(self, job_id: str) -> JobRecord:
+        """Cancel a waiting job at once, ask a running one to stop; raises JobFinished."""
+        now = self.clock.now()
+        with Session(self.writer) as session, session.begin():
+            row = _visible(session, job_id)
+            state = JobState(row.status)
+            if state.is_terminal:
+                raise JobFinished(f"The job is {state}.")
+            if state is JobState.QUEUED:
+                row.status, row.finished_at = JobState.CANCELED.value, now
+            elif state is JobState.RUNNING:
+                row.status, row.cancel_requested_at = JobState.CANCELING.value, now
+            row.version += 1
+            session.flush()
+            return to_record(row)
+
+    def rename(self, job_id: str, name: str) -> JobRecord:
+        """Give a job another display name; raises NotFound."""
+        with Session(self.writer) as session, session.begin():
+            row = _visible(session, job_id)
+            row.name = name
+            row.version += 1
+            session.flush()
+            return to_record(row)
+
+    def hide(self, job_id: str) -> JobState:
+        """Delete a job for its user: a waiting or running one is canceled first.
+
+        The row stays until its files are swept. Returns the state it is in.
+        """
+        now = self.clock.now()
+        with Session(self.writer) as session, session.begin():
+            row = _visible(session, job_id)
+            if row.status == JobState.QUEUED:
+                row.status, row.finished_at = JobState.CANCELED.value, now
+            elif row.status == JobState.RUNNING:
+                row.status, row.cancel_requested_at = JobState.CANCELING.value, now
+            row.deleted = True
+            row.version += 1
+            return JobState(row.status)
+
+    def waiting_queues(self) -> Sequence[str]:
+        """Queues that have a waiting job."""
+        with self.engine.connect() as connection:
+            return list(connection.scalars(select(JobRow.queue).where(_is_waiting()).distinct()))
+
+    def forget_old_keys(self) -> int:
+        """Remove idempotency keys older than a day; returns how many."""
+        limit = self.clock.now() - IDEMPOTENCY_KEPT
+        with self.writer.begin() as connection:
+            done = connection.execute(
+                delete(IdempotencyRow).where(IdempotencyRow.created_at < limit)
+            )
+            return done.rowcount
+
+    def _known_key(self, session: Session, new: NewJob) -> JobRow | None:
+        if not new.idempotency_key:
+            return None
+        known = session.get(IdempotencyRow, new.idempotency_key)
+        if known is None:
+            return None
+        if known.created_at < self.clock.now() - IDEMPOTENCY_KEPT:
+            session.delete(known)
+            session.flush()
+            return None
+        if known.body_sha256 != (new.body_sha256 or ""):
+            raise IdempotencyKeyReused(f"The key belongs to job {known.job_id}.")
+        return session.get(JobRow, known.job_id)
+
+    def _row(self, new: NewJob) -> JobRow:
+        return JobRow(
+            id=new.id,
+            pipeline=new.pipeline,
+            name=new.name,
+            queue=new.queue,
+            priority=int(new.priority),
+            listed=new.listed,
+            params=new.params,
+            inputs=list(new.inputs),
+            batch_key=new.batch_key,
+            cost_key=new.cost_key,
+            batch_id=new.batch_id,
+            retry_of=new.retry_of,
+            max_attempts=self._max_attempts,
+            created_at=self.clock.now(),
+            stages=[StageRow(position=i, name=name) for i, name in enumerate(new.stages)],
+        )
+
+
+def to_record(row: JobRow) -> JobRecord:
+    """Copy a row into a record that outlives its database session."""
+    return JobRecord(
+        id=row.id,
+        pipeline=row.pipeline,
+        name=row.name,
+        status=JobState(row.status),
+        params=row.params,
+        created_at=row.created_at,
+        priority=Priority(row.priority),
+        stages=tuple(
+            StageRecord(s.name, StageState(s.status), s.progress, s.step, s.steps, s.elapsed_s)
+            for s in row.stages
+        ),
+        outputs=tuple(
+            OutputRecord(o.name, o.format, o.role, o.bytes, o.sha256) for o in row.outputs
+        ),
+        inputs=() if row.inputs_removed else tuple(row.inputs),
+        progress=row.progress,
+        attempt=row.attempt,
+        max_attempts=row.max_attempts,
+        batch_id=row.batch_id,
+        retry_of=row.retry_of,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        engine=row.engine,
+        facts=row.facts,
+        warnings=tuple(row.warnings),
+        error=row.error,
+        version=row.version,
+    )
+
+
+def _visible(session: Session, job_id: str) -> JobRow:
+    row = session.get(JobRow, job_id)
+    if row is None or row.deleted:
+        raise NotFound("There is no such job.")
+    return row
+
+
+def _is_waiting() -> Any:
+    return and_(JobRow.status == JobState.QUEUED.value, ~JobRow.deleted)
+
+
+def _is_ahead(row: JobRow) -> Any:
+    older = and_(JobRow.priority == row.priority, JobRow.id < row.id)
+    return and_(
+        _is_waiting(), JobRow.queue == row.queue, or_(JobRow.priority > row.priority, older)
+    )
+
+
+def _filtered(query: Select[JobRow], wanted: JobFilter) -> Select[JobRow]:
+    query = query.where(~JobRow.deleted)
+    if wanted.listed_only:
+        query = query.where(JobRow.listed)
+    if wanted.status:
+        query = query.where(JobRow.status == wanted.status.value)
+    if wanted.pipeline:
+        query = query.where(JobRow.pipeline == wanted.pipeline)
+    if wanted.batch_id:
+        query = query.where(JobRow.batch_id == wanted.batch_id)
+    if wanted.query:
+        query = query.where(JobRow.name.icontains(wanted.query, autoescape=True))
+    if wanted.cursor:
+        created_at, job_id = _read_cursor(wanted.cursor)
+        query = query.where(
+            or_(
+                JobRow.created_at < created_at,
+                and_(JobRow.created_at == created_at, JobRow.id < job_id),
+            )
+        )
+    return query
+
+
+def _cursor(record: JobRecord) -> str:
+    text = json.dumps([record.created_at.timestamp(), record.id])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        stamp, job_id = json.loads(base64.urlsafe_b64decode(padded))
+        return datetime.fromtimestamp(float(stamp), UTC), str(job_id)
+    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
+        raise InvalidParameter("cursor: not one of ours") from error

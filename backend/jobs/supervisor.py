@@ -1,0 +1,248 @@
+"""``serve``: starts Redis, web and workers, restarts what dies, stops all on Ctrl-C."""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import FrameType
+
+from backend.catalog import Queue
+from backend.errors import StartFailed
+from backend.gpu.telemetry import has_cuda_device
+from backend.jobs.broker import redis_command, redis_url, socket_path
+from backend.jobs.child_process import ChildProcess, ChildSpec
+from backend.jobs.redis_url import connect
+from backend.jobs.service import JobService
+from backend.settings import Settings
+from backend.units import Clock, SystemClock
+
+LOOK_S = 0.1
+STOP_S = 15.0
+REDIS_READY_S = 15.0
+FAILED_STARTS = 4
+
+
+def serve(settings: Settings) -> int:
+    """Run the whole product until Ctrl-C or SIGTERM.
+
+    Raises
+    ------
+    StartFailed
+        The port is taken, the data folder is in use, or a process does not come up.
+    """
+    _check_folder(settings)
+    with _locked(settings):
+        _check_port(settings)
+        return Supervisor(settings).run()
+
+
+class Supervisor:
+    """All processes of one server.
+
+    Parameters
+    ----------
+    settings : Settings
+        Handed to every process through its environment.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self._own_redis = not settings.redis_url
+        url = settings.redis_url or redis_url(settings.data_dir)
+        self._settings = replace(settings, redis_url=url)
+        self._clock = clock or SystemClock()
+        self._stop = threading.Event()
+        self._service: JobService | None = None
+        log_dir = settings.data_dir / "logs"
+        log_dir.mkdir(parents=True, exist_ok=True)
+        self._children = [ChildProcess(spec, log_dir, self._clock) for spec in self._specs()]
+
+    def run(self) -> int:
+        """Start everything, watch it, stop it; returns the exit status."""
+        with _signals(self._on_signal):
+            try:
+                self._start()
+                self._watch()
+            finally:
+                self._shut_down()
+        return 0
+
+    def _start(self) -> None:
+        for child in self._children:
+            child.start()
+            if child.spec.name == "redis":
+                self._wait_for_redis(child)
+        self._service = JobService(self._settings)
+
+    def _watch(self) -> None:
+        ready = False
+        while not self._stop.wait(LOOK_S):
+            for child in self._children:
+                if child.has_died():
+                    self._mourn(child)
+                child.restart_if_due()
+            if not ready and self._is_ready():
+                ready = True
+                self._announce()
+
+    def _mourn(self, child: ChildProcess) -> None:
+        sys.stderr.write(f"meshkiln: the process '{child.spec.name}' ended and is restarted\n")
+        if child.starts >= FAILED_STARTS and not self._is_ready(timeout_s=0.2):
+            raise StartFailed(
+                f"The process '{child.spec.name}' does not come up:\n" + "\n".join(child.tail),
+                advice=f"See {self._settings.data_dir / 'logs' / child.spec.name}.log",
+            )
+        if self._service and child.spec.name.endswith("worker"):
+            self._service.claims.release_lost()
+            for queue in self._service.store.waiting_queues():
+                self._service.doorbell.ring(queue)
+
+    def _shut_down(self) -> None:
+        self._stop.set()
+        redis = [child for child in self._children if child.spec.name == "redis"]
+        others = [child for child in self._children if child.spec.name != "redis"]
+        deadline_s = self._clock.monotonic_s() + STOP_S
+        for group in (others, redis):  # workers and web still talk to Redis while they end
+            for child in group:
+                child.ask_to_stop()
+            for child in group:
+                child.wait_stopped(deadline_s - self._clock.monotonic_s())
+                child.close_log()
+        if self._service:
+            self._service.close()
+        if self._own_redis:
+            shutil.rmtree(socket_path(self._settings.data_dir).parent, ignore_errors=True)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop.set()
+
+    def _announce(self) -> None:
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        mode = "" if has_cuda_device() else "  (CPU mode: no NVIDIA GPU was found)"
+        sys.stdout.write(f"Meshkiln is ready: http://{host}:{self._settings.port}{mode}\n")
+        sys.stdout.flush()
+
+    def _is_ready(self, timeout_s: float = 1.0) -> bool:
+        host = self._settings.host if self._settings.host not in ("0.0.0.0", "::") else "localhost"  # noqa: S104
+        connection = http.client.HTTPConnection(host, self._settings.port, timeout=timeout_s)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _wait_for_redis(self, child: ChildProcess) -> None:
+        client = connect(self._settings.redis_url, socket_timeout=1.0)
+        deadline_s = self._clock.monotonic_s() + REDIS_READY_S
+        pause = threading.Event()
+        while not _answers(client.ping):
+            if child.has_died() or self._clock.monotonic_s() > deadline_s:
+                raise StartFailed("Redis does not come up:\n" + "\n".join(child.tail))
+            pause.wait(0.02)
+        client.close()
+
+    def _specs(self) -> list[ChildSpec]:
+        env = self._settings.to_env() | {"PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        specs = []
+        if self._own_redis:
+            folder = self._settings.data_dir
+            specs.append(ChildSpec("redis", lambda: redis_command(folder), env))
+        specs.append(ChildSpec("web", _web_command, env))
+        return specs + [self._worker_spec(queue, env) for queue in Queue]
+
+    def _worker_spec(self, queue: Queue, env: dict[str, str]) -> ChildSpec:
+        return ChildSpec(
+            f"{queue}-worker",
+            _worker_command(queue, self._concurrency(queue)),
+            env | {"MESHKILN_WORKER_QUEUE": queue.value},
+            stop_signal=signal.SIGQUIT,
+        )
+
+    def _concurrency(self, queue: Queue) -> int:
+        if queue is Queue.CPU or has_cuda_device():
+            return 1
+        return self._settings.cpu_workers or max(1, (os.cpu_count() or 2) // 2)
+
+
+def _web_command() -> list[str]:
+    return [
+        sys.executable, "-m", "gunicorn", "-c", "python:backend.web.gunicorn_config",
+        "backend.web.app:create_app()",
+    ]  # fmt: skip
+
+
+def _worker_command(queue: Queue, concurrency: int) -> Callable[[], list[str]]:
+    command = [
+        sys.executable, "-m", "celery", "-A", "backend.jobs.worker:app", "worker",
+        "-Q", queue.value, "-P", "prefork", "-c", str(concurrency), "-n", f"{queue}@%h",
+        "--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "INFO",
+    ]  # fmt: skip
+    return lambda: command
+
+
+def _answers(call: Callable[[], object]) -> bool:
+    import redis
+
+    try:
+        call()
+    except redis.RedisError:
+        return False
+    return True
+
+
+def _check_folder(settings: Settings) -> None:
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StartFailed(
+            f"The data folder {settings.data_dir} cannot be made: {error.strerror}",
+            advice="Set MESHKILN_DATA_DIR to a folder of yours.",
+        ) from error
+
+
+def _check_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise StartFailed(
+                f"Port {settings.port} on {settings.host} cannot be used: {error.strerror}.",
+                advice=f"Stop what uses it, or start with --port {settings.port + 1}.",
+            ) from error
+
+
+@contextmanager
+def _locked(settings: Settings) -> Iterator[None]:
+    """Hold the data folder's lock; the kernel frees it when this process ends in any way."""
+    with (settings.data_dir / "server.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StartFailed(
+                f"Another server uses the data folder {settings.data_dir}.",
+                advice="Stop it, or start with another --data-dir and --port.",
+            ) from error
+        yield
+
+
+@contextmanager
+def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

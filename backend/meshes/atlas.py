@@ -1,0 +1,197 @@
+"""A texture made of two views: the picture on the front, a guess on the back.
+
+Both are orthographic, so a vertex's texture coordinate is its pixel. Front and back lie in one
+atlas, side by side for tall objects and one above the other for wide ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from backend.catalog import BackSide
+from backend.meshes.frame import PictureFrame
+from backend.meshes.masks import Mask, bounds
+from backend.meshes.triangle_mesh import Normals, TriangleMesh, vertex_normals
+
+Rgb = NDArray[np.uint8]
+
+MARGIN_SHARE = 0.02
+ERODE_SHARE = 0.006
+BLUR_SHARES = (0.004, 0.010, 0.024, 0.060)
+RING_SHARE = 0.10
+BACK_PX = 192
+
+
+@dataclass(frozen=True)
+class TexturedMesh:
+    """A mesh split along its texture seam.
+
+    Parameters
+    ----------
+    vertices : (n, 3) float32
+        Positions; vertices on the seam appear twice, bit for bit alike.
+    normals : (n, 3) float32
+        Unit normals of the welded mesh.
+    uv : (n, 2) float32
+        Texture coordinates, origin at the bottom left.
+    faces : (m, 3) int32
+        Corners.
+    texture : (h, w, 3) uint8
+        Base colour.
+    """
+
+    vertices: NDArray[np.float32]
+    normals: Normals
+    uv: NDArray[np.float32]
+    faces: NDArray[np.int32]
+    texture: Rgb
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """The part of the picture that is in the atlas, and its size there."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    scale: float
+
+    @property
+    def stacked(self) -> bool:
+        return self.width > self.height
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of one half in texels."""
+        return max(4, round(self.width * self.scale)), max(4, round(self.height * self.scale))
+
+
+def project(
+    mesh: TriangleMesh,
+    rgb: Rgb,
+    mask: Mask,
+    frame: PictureFrame,
+    size_px: int,
+    back_side: BackSide,
+    mirrored_back: bool,
+) -> TexturedMesh:
+    """Bake the picture into an atlas of at most ``size_px`` texels a side.
+
+    Parameters
+    ----------
+    mesh : TriangleMesh
+        In metres.
+    rgb : (h, w, 3) uint8
+        Picture.
+    mask : (h, w) bool
+        Object in the picture.
+    frame : PictureFrame
+        Maps metres to pixels of *this* picture.
+    size_px : int
+        Longest side of the atlas.
+    back_side : BackSide
+        How the unseen side is coloured.
+    mirrored_back : bool
+        What ``auto`` means: mirror (for turned objects) or a soft fill.
+    """
+    crop = _crop(mask, size_px)
+    front = push_outwards(rgb, mask)
+    mirror = back_side is BackSide.MIRROR or (back_side is BackSide.AUTO and mirrored_back)
+    back = front if mirror else soft_back(front, mask)
+    halves = [_cut(image, crop) for image in (front, back)]
+    texture = np.concatenate(halves, axis=0 if crop.stacked else 1)
+    return _split(mesh, frame.to_pixels(mesh.vertices), crop, np.ascontiguousarray(texture))
+
+
+def push_outwards(rgb: Rgb, mask: Mask) -> Rgb:
+    """Replace everything outside the slightly eroded mask by the nearest colour inside."""
+    radius = max(1, round(ERODE_SHARE * max(mask.shape)))
+    core = ndimage.binary_erosion(mask, iterations=radius)
+    thin = mask & ~ndimage.binary_dilation(core, iterations=radius + 2)
+    core |= thin
+    _, nearest = ndimage.distance_transform_edt(~core, return_indices=True)
+    pushed: Rgb = rgb[nearest[0], nearest[1]]
+    return pushed
+
+
+def soft_back(front: Rgb, mask: Mask) -> Rgb:
+    """Fill the back from the colours along the outline, so that no second face appears."""
+    factor = max(1.0, max(mask.shape) / BACK_PX)
+    size = (max(4, round(mask.shape[1] / factor)), max(4, round(mask.shape[0] / factor)))
+    small = cv2.resize(front, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    inside = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
+    if not inside.any():
+        return front
+    distance = ndimage.distance_transform_edt(inside)
+    ring = inside & (distance < RING_SHARE * distance.max() + 2)
+    filled = _spread(small, ring, max(size))
+    large = cv2.resize(filled, mask.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    depth = ndimage.distance_transform_edt(mask)
+    blend = np.clip((depth - 2) / (0.08 * depth.max() + 3), 0, 1)[..., None]
+    mixed = (1 - blend) * front + blend * large
+    return np.asarray(np.clip(mixed, 0, 255), dtype=np.uint8)
+
+
+def _spread(colour: NDArray[np.float32], known: Mask, side: int) -> NDArray[np.float32]:
+    """Blur known colours outwards at growing radii until every pixel has one."""
+    total = np.zeros_like(colour)
+    covered = np.zeros(known.shape, dtype=np.float32)
+    for share in BLUR_SHARES:
+        sigma = share * side * 4
+        weight = ndimage.gaussian_filter(known.astype(np.float32), sigma) + 1e-12
+        blurred = ndimage.gaussian_filter(colour * known[..., None], (sigma, sigma, 0))
+        gain = np.clip(weight / 0.02, 0, 1) * (1 - covered)
+        total += blurred / weight[..., None] * gain[..., None]
+        covered += gain
+    mean = colour[known].mean(axis=0)
+    filled: NDArray[np.float32] = total + (1 - covered)[..., None] * mean
+    return filled
+
+
+def _crop(mask: Mask, size_px: int) -> _Crop:
+    top, bottom, left, right = bounds(mask)
+    margin = max(2, round(MARGIN_SHARE * max(bottom - top, right - left)))
+    top, left = max(0, top - margin), max(0, left - margin)
+    bottom, right = min(mask.shape[0], bottom + margin), min(mask.shape[1], right + margin)
+    height, width = bottom - top, right - left
+    longest = max(2 * height, width) if width > height else max(height, 2 * width)
+    return _Crop(top, left, height, width, size_px / longest)
+
+
+def _cut(image: Rgb, crop: _Crop) -> Rgb:
+    part = image[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
+    method = cv2.INTER_AREA if crop.scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(part, crop.size, interpolation=method), dtype=np.uint8)
+
+
+def _split(
+    mesh: TriangleMesh, pixels: NDArray[np.float64], crop: _Crop, texture: Rgb
+) -> TexturedMesh:
+    """Give front and back faces their own vertices and texture coordinates."""
+    across = (pixels[:, 0] + 0.5 - crop.left) / crop.width
+    down = (pixels[:, 1] + 0.5 - crop.top) / crop.height
+    half = np.array(crop.size, dtype=np.float64)
+    inset = 0.5 / half  # keep half a texel away from the other half
+    place = np.clip(np.stack([across, down], axis=1), inset, 1 - inset)
+    offset = np.array([0.0, 1.0]) if crop.stacked else np.array([1.0, 0.0])
+    halves = np.array([1.0, 2.0]) if crop.stacked else np.array([2.0, 1.0])
+    uv = np.concatenate([place / halves, (place + offset) / halves])
+    uv[:, 1] = 1 - uv[:, 1]
+    count = len(mesh.vertices)
+    is_front = mesh.vertices[mesh.faces][..., 2].mean(axis=1) >= 0
+    faces = np.where(is_front[:, None], mesh.faces, mesh.faces + count)
+    used, compact = np.unique(faces, return_inverse=True)
+    source = used % count
+    return TexturedMesh(
+        mesh.vertices[source],
+        vertex_normals(mesh)[source],
+        uv[used].astype(np.float32),
+        compact.reshape(-1, 3).astype(np.int32),
+        texture,
+    )

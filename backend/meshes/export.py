@@ -1,0 +1,125 @@
+"""Files people can open: GLB, OBJ in a zip, STL, PLY. Y is up, units are metres."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import trimesh
+from PIL import Image
+from trimesh.visual import TextureVisuals
+from trimesh.visual.material import PBRMaterial
+
+from backend.meshes.atlas import Rgb, TexturedMesh
+from backend.meshes.triangle_mesh import TriangleMesh, vertex_normals
+
+ROUGHNESS, METALLIC = 0.8, 0.0
+PLAIN_COLOUR = [190, 194, 204, 255]
+JPEG_QUALITY = 92
+NAME = "model"
+
+_MTL = """\
+newmtl model
+Kd 1 1 1
+Ks 0 0 0
+Pr 0.8
+Pm 0
+map_Kd texture.png
+"""
+
+
+def write_glb(mesh: TriangleMesh | TexturedMesh, path: Path) -> None:
+    """Write one GLB with one PBR material, textured if the mesh is."""
+    if isinstance(mesh, TexturedMesh):
+        material = PBRMaterial(
+            name=NAME,
+            baseColorTexture=_as_jpeg(mesh.texture),
+            metallicFactor=METALLIC,
+            roughnessFactor=ROUGHNESS,
+        )
+        visual: Any = TextureVisuals(uv=mesh.uv, material=material)
+        normals = mesh.normals
+    else:
+        material = PBRMaterial(
+            name=NAME,
+            baseColorFactor=PLAIN_COLOUR,
+            metallicFactor=METALLIC,
+            roughnessFactor=ROUGHNESS,
+        )
+        visual = TextureVisuals(material=material)
+        normals = vertex_normals(mesh)
+    scene = trimesh.Scene()
+    body = trimesh.Trimesh(
+        mesh.vertices, mesh.faces, vertex_normals=normals, visual=visual, process=False
+    )
+    scene.add_geometry(body, node_name=NAME, geom_name=NAME)
+    data: Any = scene.export(file_type="glb", include_normals=True)
+    path.write_bytes(data)
+
+
+def write_obj_zip(mesh: TriangleMesh | TexturedMesh, path: Path) -> None:
+    """Write model.obj, model.mtl and texture.png into a zip."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        if isinstance(mesh, TexturedMesh):
+            _add(archive, "model.obj", _obj_text(mesh).encode())
+            _add(archive, "model.mtl", _MTL.encode())
+            _add(archive, "texture.png", _png(mesh.texture))
+        else:
+            _add(archive, "model.obj", _plain_obj_text(mesh).encode())
+
+
+def write_stl(mesh: TriangleMesh, path: Path) -> None:
+    """Write the welded mesh as binary STL."""
+    data: Any = mesh.as_trimesh().export(file_type="stl")
+    path.write_bytes(data)
+
+
+def write_ply(mesh: TriangleMesh, path: Path) -> None:
+    """Write the welded mesh as binary PLY."""
+    data: Any = mesh.as_trimesh().export(file_type="ply")
+    path.write_bytes(data)
+
+
+def reload_welded(path: Path) -> trimesh.Trimesh:
+    """Read a file back as another program would, merged by position alone."""
+    mesh: Any = trimesh.load(path, force="mesh", process=False)
+    mesh.merge_vertices(merge_tex=True, merge_norm=True)
+    reloaded: trimesh.Trimesh = mesh
+    return reloaded
+
+
+def _as_jpeg(texture: Rgb) -> Image.Image:
+    buffer = io.BytesIO()
+    Image.fromarray(texture).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    buffer.seek(0)
+    return Image.open(buffer)  # its format tells the exporter to write JPEG
+
+
+def _png(texture: Rgb) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(texture).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))  # same input, same bytes
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(entry, data)
+
+
+def _obj_text(mesh: TexturedMesh) -> str:
+    lines = ["mtllib model.mtl", f"o {NAME}", f"usemtl {NAME}"]
+    lines += [f"v {x:.7g} {y:.7g} {z:.7g}" for x, y, z in mesh.vertices.tolist()]
+    lines += [f"vt {u:.6f} {v:.6f}" for u, v in mesh.uv.tolist()]
+    lines += [f"vn {x:.4f} {y:.4f} {z:.4f}" for x, y, z in mesh.normals.tolist()]
+    lines += [f"f {a}/{a}/{a} {b}/{b}/{b} {c}/{c}/{c}" for a, b, c in (mesh.faces + 1).tolist()]
+    return "\n".join(lines) + "\n"
+
+
+def _plain_obj_text(mesh: TriangleMesh) -> str:
+    lines = [f"o {NAME}"]
+    lines += [f"v {x:.7g} {y:.7g} {z:.7g}" for x, y, z in mesh.vertices.tolist()]
+    lines += [f"f {a} {b} {c}" for a, b, c in (mesh.faces + 1).tolist()]
+    return "\n".join(lines) + "\n"

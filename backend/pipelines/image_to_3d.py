@@ -1,0 +1,231 @@
+"""Pipeline ``image_to_3d``: a picture in, a closed, textured model out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from backend.catalog import ImageTo3DParams, PipelineName, Preset, ShapeMode, StageName
+from backend.engines.background_task import CutOut
+from backend.engines.engine import Role
+from backend.engines.inflate import Shape, ShapeTask
+from backend.engines.projection_texture import TextureTask
+from backend.engines.registry import EngineRegistry
+from backend.errors import MeshInvalid
+from backend.meshes.atlas import TexturedMesh
+from backend.meshes.export import reload_welded, write_glb, write_obj_zip, write_ply, write_stl
+from backend.meshes.frame import PictureFrame, to_metres
+from backend.meshes.masks import iou
+from backend.meshes.picture import Picture
+from backend.meshes.render import View, covered_pixels, render
+from backend.meshes.simplify import simplify
+from backend.meshes.smoothing import taubin
+from backend.meshes.triangle_mesh import TriangleMesh
+from backend.meshes.validate import validate
+from backend.pipelines.cut_out import find_object, mask_facts, write_mask_files
+from backend.pipelines.pipeline import OutputFile, PipelineOutcome, PipelineRequest, stage
+from backend.profiling.recorder import record_pipeline
+from backend.progress import ProgressSink, StageProgress
+
+SMOOTH_ROUNDS = 6
+THUMBNAIL_PX = 512
+THUMBNAIL_VIEW = View(azimuth=28.0, elevation=14.0)
+LEAST_OUTLINE_IOU = 0.6
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a preset spends."""
+
+    working_px: int
+    resolution: int
+    faces: int
+    texture_px: int
+
+
+EFFORTS = {
+    Preset.DRAFT: Effort(384, 96, 10_000, 512),
+    Preset.STANDARD: Effort(512, 160, 40_000, 1024),
+    Preset.HIGH: Effort(1024, 256, 80_000, 2048),
+}
+
+
+@dataclass(frozen=True)
+class Body:
+    """A checked mesh in metres, and where it stands in the picture."""
+
+    mesh: TriangleMesh
+    frame: PictureFrame
+    facts: dict[str, Any]
+
+
+class ImageTo3DPipeline:
+    """Picture to textured model."""
+
+    name = PipelineName.IMAGE_TO_3D
+
+    def __init__(self, registry: EngineRegistry) -> None:
+        self._registry = registry
+
+    def run(self, request: PipelineRequest, sink: ProgressSink) -> PipelineOutcome:
+        """Make the model; raises NoForeground, NoSurfaceFound, MeshInvalid, JobCanceled."""
+        params = ImageTo3DParams.model_validate(request.params.model_dump())
+        effort = effort_of(params)
+        out_dir = request.out_dir
+        with record_pipeline(self.name) as record:
+            with stage(StageName.IMAGE_PREPROCESSING, sink) as progress:
+                picture = Picture.read(request.inputs["image"])
+                working = picture.scaled_to(effort.working_px)
+                found = find_object(working, request.inputs, params, self._registry, progress)
+                outputs = write_mask_files(picture, found, out_dir, sink)
+
+            with stage(StageName.SHAPE_GENERATION, sink) as progress:
+                shape = self._shape(working, found, params, effort, progress)
+
+            with stage(StageName.MESH_REFINEMENT, sink) as progress:
+                body = refine(shape, found, params.size_m, effort.faces, progress)
+                outputs.append(write_preview(body.mesh, out_dir, sink))
+
+            with stage(StageName.TEXTURE_SYNTHESIS, sink) as progress:
+                textured = self._texture(picture, found, shape, body, params, effort, progress)
+
+            with stage(StageName.MESH_EXPORT, sink) as progress:
+                outputs += export(body.mesh, textured, out_dir, progress)
+
+        facts = {
+            "mask": mask_facts(found),
+            "shape": {"mode": shape.mode.value, "notice": shape.notice},
+            "mesh": body.facts,
+            "texture": _texture_facts(textured, params),
+            "timings_s": {s.name: round(s.elapsed_s, 4) for s in record.stages if s.depth == 0},
+        }
+        return PipelineOutcome(outputs, facts)
+
+    def _shape(
+        self,
+        working: Picture,
+        found: CutOut,
+        params: ImageTo3DParams,
+        effort: Effort,
+        progress: StageProgress,
+    ) -> Shape:
+        engine = self._registry.choose(Role.SHAPE, params.engine)
+        progress.engine_chosen(Role.SHAPE, engine.name)
+        task = ShapeTask(
+            working.rgb, found.mask, params.shape_mode, effort.resolution, params.depth_scale
+        )
+        shape: Shape
+        (shape,) = engine.run([task], progress)
+        progress.warn(shape.notice)
+        return shape
+
+    def _texture(
+        self,
+        picture: Picture,
+        found: CutOut,
+        shape: Shape,
+        body: Body,
+        params: ImageTo3DParams,
+        effort: Effort,
+        progress: StageProgress,
+    ) -> TexturedMesh | None:
+        if not params.texture:
+            return None
+        engine = self._registry.choose(Role.TEXTURE)
+        progress.engine_chosen(Role.TEXTURE, engine.name)
+        task = TextureTask(
+            body.mesh,
+            picture,
+            found.mask,
+            body.frame,
+            effort.texture_px,
+            params.back_side,
+            shape.mode is ShapeMode.LATHE,
+        )
+        textured: TexturedMesh
+        (textured,) = engine.run([task], progress)
+        return textured
+
+
+def effort_of(params: ImageTo3DParams) -> Effort:
+    """The preset's effort with the parameters that were given."""
+    base = EFFORTS[params.preset]
+    return Effort(
+        base.working_px,
+        params.grid_resolution or base.resolution,
+        params.target_faces or base.faces,
+        params.texture_size_px or base.texture_px,
+    )
+
+
+def refine(
+    shape: Shape, found: CutOut, size_m: float, target_faces: int, progress: StageProgress
+) -> Body:
+    """Smooth, simplify, place and check; raises MeshInvalid, NoSurfaceFound."""
+    smooth = shape.mesh if shape.mode is ShapeMode.SLAB else taubin(shape.mesh, SMOOTH_ROUNDS)
+    progress.step(1, 4)
+    simplified = simplify(smooth, target_faces)
+    if simplified.method == "none" and len(smooth.faces) > target_faces:
+        progress.warn("The mesh keeps all its faces: fewer would have opened the surface.")
+    progress.step(2, 4)
+    mesh, frame = to_metres(simplified.mesh, size_m)
+    facts = validate(mesh)
+    progress.step(3, 4)
+    outline_iou = iou(covered_pixels(mesh, frame, found.mask.shape[:2]), found.mask)
+    if outline_iou < LEAST_OUTLINE_IOU:
+        raise MeshInvalid(f"The model covers only {100 * outline_iou:.0f} % of the outline.")
+    if facts["bodies"] > 1:
+        progress.warn(f"The model consists of {facts['bodies']} separate bodies.")
+    progress.step(4, 4)
+    return Body(mesh, frame, facts | {"outline_iou": round(outline_iou, 4)})
+
+
+def write_preview(mesh: TriangleMesh, out_dir: Path, sink: ProgressSink) -> OutputFile:
+    """Write the untextured mesh, to be shown while the texture is made."""
+    preview = OutputFile("preview.glb", "glb", "preview", out_dir / "preview.glb")
+    write_glb(mesh, preview.path)
+    sink.artifact(preview.name, preview.role, preview.path)
+    return preview
+
+
+def export(
+    mesh: TriangleMesh, textured: TexturedMesh | None, out_dir: Path, progress: StageProgress
+) -> list[OutputFile]:
+    """Write every format and the thumbnail, and read the GLB back; raises MeshInvalid."""
+    shown = textured or mesh
+    files = [
+        OutputFile("model.glb", "glb", "model", out_dir / "model.glb"),
+        OutputFile("model_obj.zip", "obj", "model_obj", out_dir / "model_obj.zip"),
+        OutputFile("model.stl", "stl", "model_stl", out_dir / "model.stl"),
+        OutputFile("model.ply", "ply", "model_ply", out_dir / "model.ply"),
+        OutputFile("thumbnail.png", "png", "thumbnail", out_dir / "thumbnail.png"),
+    ]
+    glb, obj, stl, ply, thumbnail = (file.path for file in files)
+    write_glb(shown, glb)
+    if not reload_welded(glb).is_watertight:
+        raise MeshInvalid("The GLB is not closed when read back.")
+    progress.step(1, 4)
+    write_obj_zip(shown, obj)
+    progress.step(2, 4)
+    write_stl(mesh, stl)
+    write_ply(mesh, ply)
+    progress.step(3, 4)
+    write_thumbnail(shown, thumbnail)
+    progress.step(4, 4)
+    return files
+
+
+def write_thumbnail(mesh: TriangleMesh | TexturedMesh, path: Path) -> None:
+    """Render the model on a transparent ground."""
+    Image.fromarray(render(mesh, THUMBNAIL_VIEW, THUMBNAIL_PX)).save(path, compress_level=6)
+
+
+def _texture_facts(textured: TexturedMesh | None, params: ImageTo3DParams) -> dict[str, Any]:
+    if textured is None:
+        return {"size_px": None, "back_side": None}
+    height, width = np.shape(textured.texture)[:2]
+    return {"size_px": [width, height], "back_side": params.back_side.value}

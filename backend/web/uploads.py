@@ -1,0 +1,216 @@
+"""Turns what was uploaded into the picture we keep: RGBA PNG, upright, sRGB, no metadata.
+
+The original bytes are never stored and never served. Limits are checked from the header, before
+anything is decoded; at most two pictures are decoded at a time.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image, ImageCms, ImageOps
+
+from backend.errors import EmptyFile, ImageCorrupt, ImageTooLarge, ImageTooSmall
+from backend.settings import Settings
+from backend.web.image_headers import ImageHeader, clean_png, read_header
+
+MAX_NAME = 120
+FALLBACK_NAME = "picture"
+MIN_PROFILE_BYTES = 128
+_PROFILE_SPACES = {"RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": b"CMYK", "L": b"GRAY"}
+_decoders = threading.BoundedSemaphore(2)
+
+
+@dataclass(frozen=True)
+class NormalisedImage:
+    """The picture as kept."""
+
+    png: bytes
+    width: int
+    height: int
+    display_name: str
+    is_uniform: bool
+    """Whether every pixel is the same, or none can be seen: there is no object in it."""
+
+
+def normalise_image(data: bytes, filename: str | None, settings: Settings) -> NormalisedImage:
+    """Read an upload as a picture.
+
+    Parameters
+    ----------
+    data : bytes
+        PNG, JPEG or WebP; of an animation the first frame counts.
+    filename : str or None
+        What the client calls it; only ever shown.
+    settings : Settings
+        The limits.
+
+    Raises
+    ------
+    EmptyFile, UnsupportedImage, ImageTooLarge, ImageTooSmall, ImageCorrupt
+    """
+    with _decoders:
+        image = _decode(data, settings).convert("RGBA")
+        image = _downscaled(image, settings.stored_image_side_px)
+        lowest, highest = zip(*image.getextrema(), strict=True)
+        uniform = lowest == highest or highest[3] == 0
+        return NormalisedImage(_png(image), *image.size, display_name(filename), uniform)
+
+
+def normalise_mask(data: bytes, size: tuple[int, int], settings: Settings) -> bytes:
+    """Read an upload as a mask: 8-bit grey PNG, white where the object is.
+
+    Transparent pixels count as black. ``size`` is that of the picture it belongs to.
+
+    Raises
+    ------
+    ImageTooSmall
+        Its sides have another ratio than the picture's.
+    EmptyFile, UnsupportedImage, ImageTooLarge, ImageCorrupt
+    """
+    with _decoders:
+        image = _decode(data, settings).convert("RGBA")
+        width, height = image.size
+        if abs(width / height - size[0] / size[1]) > 0.03 * size[0] / size[1]:
+            raise ImageTooSmall(
+                f"The mask is {width} x {height} pixels, the picture {size[0]} x {size[1]}.",
+                advice="Send a mask whose sides have the same ratio as the picture's.",
+            )
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        grey = Image.alpha_composite(black, image).convert("L")
+        return _png(_downscaled(grey, settings.stored_image_side_px))
+
+
+def display_name(filename: str | None) -> str:
+    r"""Make a file name fit to be shown: no folders, no control or direction marks, <= 120.
+
+    >>> display_name("../../etc/x.png"), display_name("a\r\nb\u202egnp.jpg"), display_name(None)
+    ('x.png', 'abgnp.jpg', 'picture')
+    """
+    base = re.split(r"[/\\]", filename or "")[-1]
+    return clean_text(base, MAX_NAME) or FALLBACK_NAME
+
+
+def clean_text(text: str, limit: int) -> str:
+    """Drop control, format and unassigned characters and cut to ``limit``, keeping the ending."""
+    kept = (c for c in unicodedata.normalize("NFC", text[:8192]) if unicodedata.category(c)[0] != "C")
+    cleaned = " ".join("".join(kept).split()).strip(". ")
+    if len(cleaned) <= limit:
+        return cleaned
+    stem, dot, ending = cleaned.rpartition(".")
+    if not dot or len(ending) > 10:
+        return cleaned[:limit].rstrip()
+    return f"{stem[: limit - len(ending) - 2].rstrip()}….{ending}"
+
+
+def _decode(data: bytes, settings: Settings) -> Image.Image:
+    """Decode the first frame, upright and in sRGB, in whatever mode it has."""
+    if not data:
+        raise EmptyFile
+    header = read_header(data)
+    _check_size(header, settings)
+    profile: bytes | None = None
+    try:
+        if header.format == "PNG":
+            clean = clean_png(data)
+            data, profile = clean.data, clean.profile
+        with Image.open(io.BytesIO(data), formats=[header.format]) as image:
+            profile = profile or image.info.get("icc_profile")
+            orientation = image.getexif().get(0x0112, 1)
+            _draft(image, settings.stored_image_side_px)
+            image.load()
+            pixels = _eight_bits(image)
+    except ImageCorrupt:
+        raise
+    except Exception as error:  # hostile bytes make decoders raise anything
+        raise ImageCorrupt(f"The {header.format} data cannot be decoded.") from error
+    return _upright(_in_srgb(pixels, profile), orientation)
+
+
+def _check_size(header: ImageHeader, settings: Settings) -> None:
+    width, height = header.width, header.height
+    pixels = width * height
+    shown = f"The picture is {width} x {height} pixels."
+    longest, shortest = max(width, height), min(width, height)
+    if longest > settings.max_image_side_px or pixels > settings.max_image_megapixels * 1e6:
+        raise ImageTooLarge(shown)
+    if shortest < settings.min_image_side_px:
+        raise ImageTooSmall(shown)
+    if longest / shortest > settings.max_image_aspect:
+        raise ImageTooSmall(f"{shown} That is a strip (its aspect is {longest / shortest:.1f}).")
+
+
+def _draft(image: Image.Image, side_px: int) -> None:
+    """Let the JPEG decoder skip detail that would be thrown away; never below ``side_px``."""
+    scale = side_px / max(image.size)
+    if image.format == "JPEG" and scale < 0.5:
+        image.draft(None, (round(image.width * scale), round(image.height * scale)))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Bring 16-bit grey down to 8 bits; a plain convert would clip it."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    if image.mode == "P" or "transparency" in image.info:
+        return image.convert("RGBA")
+    return image.copy()
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert with the embedded profile if it is a sane one for these pixels."""
+    if not profile or not _is_sane(profile, image.mode):
+        return image
+    alpha = image.getchannel("A") if image.mode == "RGBA" else None
+    flat: Any = image.convert("RGB") if alpha else image
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(
+            flat, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image
+    if converted is None:
+        return image
+    if alpha:
+        converted.putalpha(alpha)
+    return converted
+
+
+def _is_sane(profile: bytes, mode: str) -> bool:
+    size = int.from_bytes(profile[:4], "big")
+    return (
+        MIN_PROFILE_BYTES < size == len(profile)
+        and profile[36:40] == b"acsp"
+        and profile[16:20] == _PROFILE_SPACES.get(mode)
+        and b"s\0R\0G\0B" not in profile
+        and b"sRGB" not in profile
+    )
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Turn by the EXIF orientation, 1 to 8."""
+    image.getexif().clear()
+    image.getexif()[0x0112] = orientation
+    return ImageOps.exif_transpose(image)
+
+
+def _downscaled(image: Image.Image, side_px: int) -> Image.Image:
+    scale = side_px / max(image.size)
+    if scale >= 1:
+        return image
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _png(image: Image.Image) -> bytes:
+    """Encode pixels only: a fresh image carries no metadata."""
+    bare = Image.new(image.mode, image.size)
+    bare.paste(image)
+    buffer = io.BytesIO()
+    bare.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

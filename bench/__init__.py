@@ -1,0 +1,1 @@
+"""Benchmarks: one file per claim, each run with ``python -m bench.NAME [--json FILE]``."""

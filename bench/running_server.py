@@ -1,0 +1,86 @@
+"""A real server on a free port with its own data folder, for the benchmarks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import requests
+
+REPO = Path(__file__).parent.parent
+READY_S = 60.0
+
+
+@dataclass
+class RunningServer:
+    """Address and supervisor process of a server."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    data_dir: Path
+    ready_s: float
+
+    def web_process(self) -> psutil.Process:
+        """The process that answers requests: the child of gunicorn's arbiter."""
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            line = " ".join(child.cmdline())
+            if "gunicorn" in line and not any(
+                "gunicorn" in " ".join(c.cmdline()) for c in child.children()
+            ):
+                return child
+        raise RuntimeError("no web process")
+
+
+def free_port() -> int:
+    """Ask the system for a port nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def running_server(**environment: str) -> Iterator[RunningServer]:
+    """Start ``python -m backend serve``, wait until it is ready, stop it at the end."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="mk-bench-") as folder:
+        env = os.environ | {"MESHKILN_DATA_DIR": folder, "MESHKILN_PORT": str(port)} | environment
+        started_s = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "backend", "serve"],
+            cwd=REPO,
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_ready(url, process)
+            yield RunningServer(url, process, Path(folder), time.monotonic() - started_s)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=30)
+
+
+def _wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline_s = time.monotonic() + READY_S
+    while time.monotonic() < deadline_s:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with status {process.returncode}")
+        try:
+            if requests.get(f"{url}/readyz", timeout=2).status_code == 200:
+                return
+        except requests.RequestException:
+            pass
+        time.sleep(0.05)
+    raise RuntimeError("the server did not become ready")

@@ -1,0 +1,50 @@
+"""Shared by all tests: pictures drawn here, so that no file is needed."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+os.environ.pop("REDIS_URL", None)
+os.environ.pop("DATABASE_URL", None)
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def draw_figure(size: int = 256, *, transparent: bool = True) -> Image.Image:
+    """A doll: head, body, two arms, two legs, on nothing or on white."""
+    background = (0, 0, 0, 0) if transparent else (255, 255, 255, 255)
+    image = Image.new("RGBA", (size, size), background)
+    draw = ImageDraw.Draw(image)
+    s = size / 256
+    draw.ellipse([s * v for v in (96, 20, 160, 84)], fill=(230, 180, 140, 255))
+    draw.rounded_rectangle([s * v for v in (88, 80, 168, 170)], 20 * s, fill=(40, 90, 200, 255))
+    draw.rectangle([s * v for v in (52, 92, 90, 112)], fill=(230, 180, 140, 255))
+    draw.rectangle([s * v for v in (166, 92, 204, 112)], fill=(230, 180, 140, 255))
+    draw.rectangle([s * v for v in (96, 165, 120, 236)], fill=(60, 60, 70, 255))
+    draw.rectangle([s * v for v in (136, 165, 160, 236)], fill=(60, 60, 70, 255))
+    return image
+
+
+@pytest.fixture(scope="session")
+def figure_png() -> bytes:
+    return png_bytes(draw_figure())
+
+
+@pytest.fixture(scope="session")
+def opaque_figure_png() -> bytes:
+    return png_bytes(draw_figure(transparent=False))
+
+
+@pytest.fixture(scope="session")
+def noise_png() -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 255, (128, 128, 3), dtype=np.uint8)
+    return png_bytes(Image.fromarray(pixels))

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from backend.catalog import (
+    MAX_SEED,
+    PIPELINES,
+    ImageTo3DParams,
+    batch_key,
+    parse_options,
+    parse_params,
+    pipeline_spec,
+)
+from backend.errors import InvalidParameter
+
+
+def test_form_text_and_json_values_are_read_alike():
+    text = parse_params("image_to_3d", {"seed": "7", "texture": "false", "size_m": "0.5"})
+    assert text == parse_params("image_to_3d", {"seed": 7, "texture": False, "size_m": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("raw", "pointer"),
+    [
+        ({"steps": 5}, "/params/steps"),
+        ({"seed": -1}, "/params/seed"),
+        ({"seed": MAX_SEED + 1}, "/params/seed"),
+        ({"preset": "best"}, "/params/preset"),
+        ({"grid_resolution": 99999}, "/params/grid_resolution"),
+        ({"size_m": "nan"}, "/params/size_m"),
+    ],
+)
+def test_wrong_field_is_named_by_a_pointer(raw, pointer):
+    with pytest.raises(InvalidParameter) as caught:
+        parse_params("image_to_3d", raw)
+    assert [problem.pointer for problem in caught.value.fields] == [pointer]
+
+
+def test_unknown_pipeline_lists_the_known_ones():
+    with pytest.raises(InvalidParameter, match="teapot") as caught:
+        pipeline_spec("teapot")
+    assert "image_to_3d" in caught.value.fields[0].detail
+
+
+def test_options_reject_an_unknown_priority():
+    with pytest.raises(InvalidParameter):
+        parse_options({"priority": "urgent"})
+
+
+def test_batch_key_ignores_the_seed_and_nothing_else():
+    one = batch_key("image_to_3d", ImageTo3DParams(seed=1))
+    assert one == batch_key("image_to_3d", ImageTo3DParams(seed=2))
+    assert one != batch_key("image_to_3d", ImageTo3DParams(size_m=2.0))
+
+
+def test_every_parameter_is_described_for_people():
+    for spec in PIPELINES.values():
+        for name, field in spec.params.model_fields.items():
+            assert field.description, f"{spec.name}.{name}"

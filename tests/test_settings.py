@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from backend.errors import StartFailed
+from backend.settings import Settings
+
+REPO = Path(__file__).parent.parent
+
+
+def test_defaults_listen_on_loopback_7860():
+    settings = Settings.from_env({"XDG_DATA_HOME": "/x"})
+    assert (settings.host, settings.port) == ("127.0.0.1", 7860)
+    assert settings.data_dir == Path("/x/meshkiln")
+    assert settings.sql_url == "sqlite:////x/meshkiln/meshkiln.sqlite3"
+
+
+def test_environment_is_read_by_type_with_its_provenance():
+    env = {"MESHKILN_PORT": "81", "MESHKILN_LEASE_S": "2.5", "MESHKILN_ALLOWED_HOSTS": "a, b"}
+    settings = Settings.from_env(env)
+    assert (settings.port, settings.lease_s, settings.allowed_hosts) == (81, 2.5, ("a", "b"))
+    assert settings.provenance["port"] == "MESHKILN_PORT"
+    assert "host" not in settings.provenance
+
+
+def test_command_line_beats_the_environment_and_none_does_not():
+    settings = Settings.from_env({"MESHKILN_PORT": "81"}, port=82, host=None)
+    assert (settings.port, settings.host) == (82, "127.0.0.1")
+    assert settings.provenance["port"] == "command line"
+
+
+def test_usual_names_of_redis_and_database_are_read():
+    settings = Settings.from_env({"REDIS_URL": "redis://r", "DATABASE_URL": "postgresql://p"})
+    assert settings.redis_url == "redis://r"
+    assert settings.sql_url == "postgresql://p"
+
+
+def test_unreadable_value_names_the_variable():
+    with pytest.raises(StartFailed, match="MESHKILN_PORT='many'") as caught:
+        Settings.from_env({"MESHKILN_PORT": "many"})
+    assert "MESHKILN_PORT" in caught.value.advice
+
+
+def test_every_setting_is_documented():
+    text = (REPO / "docs" / "settings.md").read_text()
+    names = {spec.name for spec in fields(Settings)} - {"provenance"}
+    missing = {name for name in names if f"MESHKILN_{name.upper()}" not in text}
+    assert missing == set()
