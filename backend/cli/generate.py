@@ -65,10 +65,12 @@ def _generate_here(
     with tempfile.TemporaryDirectory(prefix="meshkiln-") as scratch:
         folder = Path(scratch)
         inputs = {"image": folder / "image.png"}
-        inputs["image"].write_bytes(normalise_image(image, filename, settings).png)
+        picture = normalise_image(image, filename, settings)
+        inputs["image"].write_bytes(picture.png)
         if mask is not None:
             inputs["mask"] = folder / "mask.png"
-            inputs["mask"].write_bytes(normalise_mask(mask, settings))
+            size = (picture.width, picture.height)
+            inputs["mask"].write_bytes(normalise_mask(mask, size, settings))
         out_dir = folder / "out"
         out_dir.mkdir()
         request = PipelineRequest(inputs, parse_params(name, params), out_dir)

@@ -13,7 +13,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms
 
 from backend.errors import EmptyFile, ImageCorrupt, ImageTooLarge, ImageTooSmall
 from backend.settings import Settings
@@ -23,6 +23,16 @@ MAX_NAME = 120
 FALLBACK_NAME = "picture"
 MIN_PROFILE_BYTES = 128
 _PROFILE_SPACES = {"RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": b"CMYK", "L": b"GRAY"}
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION = 0x0112
 _decoders = threading.BoundedSemaphore(2)
 
 
@@ -98,7 +108,8 @@ def display_name(filename: str | None) -> str:
 
 def clean_text(text: str, limit: int) -> str:
     """Drop control, format and unassigned characters and cut to ``limit``, keeping the ending."""
-    kept = (c for c in unicodedata.normalize("NFC", text[:8192]) if unicodedata.category(c)[0] != "C")
+    normal = unicodedata.normalize("NFC", text[:8192])
+    kept = (char for char in normal if unicodedata.category(char)[0] != "C")
     cleaned = " ".join("".join(kept).split()).strip(". ")
     if len(cleaned) <= limit:
         return cleaned
@@ -120,8 +131,9 @@ def _decode(data: bytes, settings: Settings) -> Image.Image:
             clean = clean_png(data)
             data, profile = clean.data, clean.profile
         with Image.open(io.BytesIO(data), formats=[header.format]) as image:
+            _check_same_size(image, header)
             profile = profile or image.info.get("icc_profile")
-            orientation = image.getexif().get(0x0112, 1)
+            orientation = image.getexif().get(_ORIENTATION)
             _draft(image, settings.stored_image_side_px)
             image.load()
             pixels = _eight_bits(image)
@@ -143,6 +155,11 @@ def _check_size(header: ImageHeader, settings: Settings) -> None:
         raise ImageTooSmall(shown)
     if longest / shortest > settings.max_image_aspect:
         raise ImageTooSmall(f"{shown} That is a strip (its aspect is {longest / shortest:.1f}).")
+
+
+def _check_same_size(image: Image.Image, header: ImageHeader) -> None:
+    if image.size != (header.width, header.height):
+        raise ImageCorrupt("The picture gives two different sizes.")
 
 
 def _draft(image: Image.Image, side_px: int) -> None:
@@ -192,11 +209,10 @@ def _is_sane(profile: bytes, mode: str) -> bool:
     )
 
 
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Turn by the EXIF orientation, 1 to 8."""
-    image.getexif().clear()
-    image.getexif()[0x0112] = orientation
-    return ImageOps.exif_transpose(image)
+def _upright(image: Image.Image, orientation: Any) -> Image.Image:
+    """Turn by the EXIF orientation, 1 to 8; anything else is ignored."""
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
 
 
 def _downscaled(image: Image.Image, side_px: int) -> Image.Image:

@@ -1,0 +1,107 @@
+"""``/api/gpu/status``: what the GPU worker last said of itself; what is unknown is null.
+
+This process never touches a device. A worker that has been silent for five seconds is offline,
+and its last words are not shown as if they were current.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, current_app, render_template, request
+from jinja2 import TemplateNotFound
+
+from backend.catalog import Queue
+from backend.jobs.service import JobService
+from backend.jobs.states import JobState
+from backend.web.api.answers import json_answer, service_of
+from backend.web.api.health import age_ms
+
+DEVICE_KEYS = (
+    "index", "uuid", "name", "compute_capability", "vram_total_mb", "vram_used_mb",
+    "vram_free_mb", "vram_used_by_us_mb", "vram_used_by_others_mb", "fragmentation_pct",
+    "gpu_util_pct", "mem_util_pct", "sm_clock_mhz", "sm_clock_max_mhz", "mem_clock_mhz",
+    "temp_c", "temp_slowdown_c", "fan_pct", "power_w", "power_limit_w", "energy_j_total",
+    "pstate", "throttle", "pcie", "ecc_errors", "processes",
+)  # fmt: skip
+HOST_KEYS = (
+    "name", "cpu", "cpu_cores", "cpu_pct", "ram_used_mb", "ram_total_mb", "swap_mb", "disk_free_gb",
+)  # fmt: skip
+_PARTS: dict[str, dict[str, Any]] = {
+    "vram_used_by_us_mb": dict.fromkeys(("allocated", "reserved", "peak")),
+    "throttle": {"active": [], "pct_last_60s": None},
+    "pcie": dict.fromkeys(("gen", "gen_max", "width", "width_max", "rx_mb_s", "tx_mb_s")),
+}
+_NO_WORKER = "no GPU worker has reported in the last five seconds"
+
+blueprint = Blueprint("gpu", __name__)
+
+
+@blueprint.get("/api/gpu/status")
+@blueprint.get("/gpu/status", endpoint="status_alias")
+def status() -> Response:
+    """Device, worker, queue and host as JSON, or the header's chip when htmx asks."""
+    document = gpu_status(service_of(current_app.extensions))
+    if request.headers.get("HX-Request") == "true":
+        return Response(_chip(document), mimetype="text/html")
+    return json_answer(document)
+
+
+def gpu_status(service: JobService) -> dict[str, Any]:
+    """Write the status document from the freshest heartbeat of the GPU queue."""
+    beats = [beat for beat in service.worker_status() if beat.get("queue") == Queue.GPU]
+    beat = max(beats, key=lambda one: one.get("sampled_at") or "", default=None)
+    device = (beat or {}).get("device") or {}
+    devices = [_device(entry) for entry in device.get("devices") or []]
+    sampled_at = beat.get("sampled_at") if beat else None
+    return {
+        "available": bool(devices),
+        "backend": device.get("backend"),
+        "reason_unavailable": None if devices else device.get("reason_unavailable", _NO_WORKER),
+        "sampled_at": sampled_at,
+        "age_ms": age_ms(service, sampled_at),
+        "mode": beat and beat.get("mode"),
+        **{key: device.get(key) for key in ("driver", "cuda", "torch")},
+        "devices": devices,
+        "models": device.get("models") or [],
+        "worker": _worker(beat),
+        "workers": len(beats),
+        "queue": {"depth": service.store.counts()[JobState.QUEUED], "wait_p50_s": None},
+        "host": {key: (device.get("host") or {}).get(key) for key in HOST_KEYS},
+        **_flat(devices),
+    }
+
+
+def _device(entry: dict[str, Any]) -> dict[str, Any]:
+    """Fill up to the full shape, so that clients need not ask which keys exist."""
+    full = {key: entry.get(key) for key in DEVICE_KEYS}
+    full |= {key: empty | (entry.get(key) or {}) for key, empty in _PARTS.items()}
+    full["processes"] = entry.get("processes") or []
+    return full
+
+
+def _worker(beat: dict[str, Any] | None) -> dict[str, Any]:
+    if beat is None:
+        return {"state": "offline", "current_job": None, "stage": None, "progress": None}
+    return {key: beat.get(key) for key in ("state", "current_job", "stage", "progress")}
+
+
+def _flat(devices: list[dict[str, Any]]) -> dict[str, Any]:
+    """Write the keys older clients read; their "utilization" is that of the memory."""
+    first = devices[0] if devices else dict.fromkeys(DEVICE_KEYS)
+    total, used, free = (first[f"vram_{part}_mb"] for part in ("total", "used", "free"))
+    used_pct = round(100 * used / total, 1) if total and used is not None else None
+    memory = {"total_mb": total, "used_mb": used, "free_mb": free, "utilization_percent": used_pct}
+    return {
+        "total_mb": total,
+        "used_mb": used,
+        "utilization": first["gpu_util_pct"],
+        "memory": memory,
+    }
+
+
+def _chip(document: dict[str, Any]) -> str:
+    try:
+        return render_template("fragments/gpu_chip.html", status=document)
+    except TemplateNotFound:
+        return f"<span>{'GPU' if document['available'] else 'CPU mode'}</span>"

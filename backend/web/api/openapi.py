@@ -1,0 +1,152 @@
+"""``/openapi.json``: the contract as OpenAPI 3.1, made from the catalog and the route table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from http import HTTPStatus
+
+from flask import Blueprint, Response
+from pydantic.json_schema import models_json_schema
+
+from backend import __version__
+from backend.catalog import PIPELINES, JobOptions, PipelineName
+from backend.web.api.answers import conditional, json_answer
+from backend.web.api.operations import OPERATIONS, Operation
+from backend.web.api.schemas import SCHEMAS, Schema
+
+_REF = "#/components/schemas/{model}"
+_FILE: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
+
+blueprint = Blueprint("openapi", __name__)
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> Response:
+    """Send the document."""
+    return conditional(json_answer(document()))
+
+
+@cache
+def document() -> Schema:
+    """Write the OpenAPI document."""
+    paths: dict[str, Schema] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Meshkiln",
+            "version": __version__,
+            "description": "Pictures in, closed textured meshes out. Errors are problem+json.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name} for name in dict.fromkeys(o.tag for o in OPERATIONS)],
+        "paths": paths,
+        "components": {"schemas": SCHEMAS | _pipeline_schemas()},
+    }
+
+
+def _pipeline_schemas() -> dict[str, Schema]:
+    """Schemas of the parameters of all pipelines, as the catalog validates them."""
+    models = [spec.params for spec in PIPELINES.values()] + [JobOptions]
+    _, found = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
+    schemas: dict[str, Schema] = found.get("$defs", {})
+    names = {"type": "string", "enum": [name.value for name in PipelineName]}
+    return schemas | {"PipelineName": names}
+
+
+def _operation(operation: Operation) -> Schema:
+    made: Schema = {
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "operationId": _operation_id(operation),
+        "parameters": _parameters(operation),
+        "responses": _responses(operation),
+    }
+    if operation.body:
+        made["requestBody"] = BODIES[operation.body]()
+    return made
+
+
+def _operation_id(operation: Operation) -> str:
+    words = re.findall(r"[a-z0-9_]+", operation.path)
+    return "_".join([operation.method, *words])
+
+
+def _parameters(operation: Operation) -> list[Schema]:
+    path = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"\{(\w+)\}", operation.path)
+    ]
+    rest = [
+        {"name": name, "in": place, "description": description, "schema": schema}
+        for place, found in (("query", operation.query), ("header", operation.headers))
+        for name, (description, schema) in found.items()
+    ]
+    return path + rest
+
+
+def _responses(operation: Operation) -> dict[str, Schema]:
+    made = {
+        str(status): {"description": description} | _content(content)
+        for status, (description, content) in operation.answers.items()
+    }
+    for status in operation.problems:
+        problem = _content("Problem", "application/problem+json")
+        made.setdefault(str(status), {"description": HTTPStatus(status).phrase} | problem)
+    return made
+
+
+def _content(content: str | None, media_type: str = "application/json") -> Schema:
+    if content is None:
+        return {}
+    if "/" in content:
+        return {"content": {content: {}}}
+    return {"content": {media_type: {"schema": {"$ref": _REF.format(model=content)}}}}
+
+
+def _submit_body() -> Schema:
+    shared = {
+        "pipeline": {"$ref": _REF.format(model="PipelineName")},
+        "name": {"type": "string", "maxLength": 200},
+        "priority": {"type": "string", "enum": ["low", "normal", "high"], "default": "normal"},
+    }
+    any_params = {
+        "anyOf": [{"$ref": _REF.format(model=spec.params.__name__)} for spec in PIPELINES.values()]
+    }
+    form = {
+        "type": "object",
+        "required": ["pipeline", "file"],
+        "properties": {"file": _FILE, "mask": _FILE, "params": {"type": "string"}, **shared},
+        "description": "Parameters as single fields, or as one JSON object in 'params'.",
+        "additionalProperties": {"type": "string"},
+    }
+    data_uri = {"type": "string", "pattern": "^data:"}
+    body = {
+        "type": "object",
+        "required": ["pipeline", "image"],
+        "properties": {"image": data_uri, "mask": data_uri, "params": any_params, **shared},
+        "additionalProperties": False,
+    }
+    content = {"multipart/form-data": {"schema": form}, "application/json": {"schema": body}}
+    return {"required": True, "content": content}
+
+
+def _object_body(properties: Schema, required: list[str]) -> Schema:
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+    return {"required": bool(required), "content": {"application/json": {"schema": schema}}}
+
+
+BODIES: dict[str, Callable[[], Schema]] = {
+    "submit": _submit_body,
+    "rename": lambda: _object_body({"name": {"type": "string", "minLength": 1}}, ["name"]),
+    "retry": lambda: _object_body({"params": {"type": "object"}}, []),
+}

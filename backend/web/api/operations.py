@@ -1,0 +1,138 @@
+"""What every route of the API does, as data: the OpenAPI document is made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one path.
+
+    Parameters
+    ----------
+    method, path : str
+        In lower case, and with ``{parameters}``.
+    summary : str
+        One sentence.
+    answers : dict
+        Status to (description, schema name or media type or None).
+    body : str
+        Name of the request body, if any; see ``openapi.BODIES``.
+    query, headers : dict
+        Name to (description, schema).
+    """
+
+    method: str
+    path: str
+    tag: str
+    summary: str
+    answers: Mapping[int, tuple[str, str | None]]
+    problems: tuple[int, ...] = ()
+    body: str | None = None
+    query: Mapping[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    headers: Mapping[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+
+
+_TEXT: dict[str, Any] = {"type": "string"}
+_JOB = {202: ("The job.", "Job")}
+_RESUME = "Id of the last event seen: what came after it follows."
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "post", "/api/v1/jobs", "jobs", "Submit a job.",
+        {202: ("Accepted.", "Job"), 200: ("The idempotency key had made this job before.", "Job")},
+        (400, 403, 413, 415, 422, 503, 507),
+        body="submit",
+        headers={"Idempotency-Key": ("Same key and same request: same job, for 24 hours.",
+                                     {"type": "string", "minLength": 1, "maxLength": 128})},
+    ),
+    Operation(
+        "get", "/api/v1/jobs", "jobs", "List jobs, newest first.", {200: ("A page.", "JobPage")},
+        (422,),
+        query={
+            "status": ("Only jobs in this state.", {"$ref": "#/components/schemas/JobState"}),
+            "pipeline": ("Only jobs of this pipeline.",
+                         {"$ref": "#/components/schemas/PipelineName"}),
+            "batch_id": ("Only jobs of this batch.", _TEXT),
+            "q": ("Only jobs whose name contains this.", _TEXT),
+            "limit": ("Jobs per page.", {"type": "integer", "minimum": 1, "maximum": 200,
+                                         "default": 50}),
+            "cursor": ("From the 'next' address of the page before.", _TEXT),
+        },
+    ),
+    Operation(
+        "get", "/api/v1/jobs/{job_id}", "jobs", "Look up a job.",
+        {200: ("The job, with an ETag.", "Job"), 304: ("Not changed.", None)}, (404,),
+    ),
+    Operation(
+        "patch", "/api/v1/jobs/{job_id}", "jobs", "Give a job another name.",
+        {200: ("The job.", "Job")}, (400, 404, 422), body="rename",
+    ),
+    Operation(
+        "delete", "/api/v1/jobs/{job_id}", "jobs",
+        "Remove a job and its files; a running one is canceled first.",
+        {204: ("Removed.", None)}, (404,),
+    ),
+    Operation(
+        "post", "/api/v1/jobs/{job_id}/cancel", "jobs", "Ask a job to stop.", _JOB, (404, 409),
+    ),
+    Operation(
+        "post", "/api/v1/jobs/{job_id}/retry", "jobs",
+        "Run an ended job again as a new one; single parameters may be replaced.",
+        _JOB, (400, 404, 409, 410, 422, 503, 507), body="retry",
+    ),
+    Operation(
+        "get", "/api/v1/jobs/{job_id}/events", "jobs",
+        "Follow a job as server-sent events: a snapshot, then everything until the end.",
+        {200: ("A stream of events.", "text/event-stream")}, (404, 503),
+        query={"last_event_id": (_RESUME, _TEXT)}, headers={"Last-Event-ID": (_RESUME, _TEXT)},
+    ),
+    Operation(
+        "get", "/api/v1/jobs/{job_id}/files/{name}", "jobs",
+        "Download a file of a job; also files that a running job shows already.",
+        {200: ("The file; the ETag is its SHA-256.", "application/octet-stream"),
+         206: ("A range of it.", "application/octet-stream"), 304: ("Not changed.", None)},
+        (404, 410, 416),
+        query={"inline": ("1: not as an attachment (PNG and GLB only).",
+                          {"type": "string", "enum": ["0", "1"]})},
+    ),
+    Operation(
+        "get", "/ws/jobs/{job_id}", "jobs",
+        "Follow a job over a WebSocket. Closes with 1000 after the end, 4404 for an unknown job, "
+        "1012 when the server stops, 1008 or 1009 for what a client may not do.",
+        {101: ("Events as JSON text, or HTML.", None)}, (400, 403, 503),
+        query={"last_event_id": (_RESUME, _TEXT),
+               "format": ("html: fragments for htmx.", {"type": "string", "enum": ["html"]})},
+    ),
+    Operation(
+        "get", "/api/gpu/status", "gpu", "Device, worker, queue and host; unknown is null.",
+        {200: ("The status.", "GpuStatus")},
+    ),
+    Operation(
+        "get", "/gpu/status", "gpu", "Alias of /api/gpu/status.",
+        {200: ("The status.", "GpuStatus")},
+    ),
+    Operation(
+        "get", "/api/performance/summary", "performance", "What the last runs took.",
+        {200: ("The summary.", "PerformanceSummary")},
+    ),
+    Operation(
+        "get", "/api/performance/recommendations", "performance",
+        "Advice made from measured runs.", {200: ("The advice.", "Recommendations")},
+    ),
+    Operation(
+        "get", "/healthz", "health", "Whether the web process answers.",
+        {200: ("It does.", "Health")},
+    ),
+    Operation(
+        "get", "/readyz", "health", "Whether jobs can run: database, Redis and both workers.",
+        {200: ("They can.", "Readiness"), 503: ("Something is missing.", "Readiness")},
+    ),
+    Operation(
+        "get", "/openapi.json", "health", "This document.",
+        {200: ("OpenAPI 3.1.", "application/json")},
+    ),
+)  # fmt: skip

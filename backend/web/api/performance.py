@@ -1,0 +1,133 @@
+"""``/api/performance/*``: what the last runs took, and what follows from it."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from flask import Blueprint, Response, current_app
+
+from backend.jobs.history import StageStatistics
+from backend.jobs.service import JobService
+from backend.units import iso
+from backend.web.api.answers import json_answer, service_of
+
+BOTTLENECK_PCT = 20.0
+HIGH_PCT, CRITICAL_PCT = 30.0, 40.0
+FEW_RUNS = 5
+
+blueprint = Blueprint("performance", __name__, url_prefix="/api/performance")
+
+
+@blueprint.get("/summary")
+def summary() -> Response:
+    """Whole runs, stages and bottlenecks."""
+    return json_answer(performance_summary(service_of(current_app.extensions)))
+
+
+@blueprint.get("/recommendations")
+def recommendations() -> Response:
+    """Advice that the measured runs support; empty, and says so, before the first run."""
+    stages = service_of(current_app.extensions).store.history.stage_statistics()
+    found = _recommendations(stages)
+    note = None if stages else "No finished runs yet: recommendations are made from measured runs."
+    return json_answer({"recommendations": found, "note": note})
+
+
+def performance_summary(service: JobService) -> dict[str, Any]:
+    """Summarise the last runs; null where nothing was measured, never zero."""
+    totals = sorted(service.store.history.run_statistics().totals_s)
+    stages = service.store.history.stage_statistics()
+    runs = max((stage.runs for stage in stages), default=0)
+    document = {
+        "total_pipelines": len(totals),
+        "avg_duration_seconds": _rounded(statistics.fmean(totals) if totals else None),
+        "min_duration_seconds": _rounded(totals[0] if totals else None),
+        "max_duration_seconds": _rounded(totals[-1] if totals else None),
+        "p50_duration_seconds": _rounded(statistics.median(totals) if totals else None),
+        "p95_duration_seconds": _rounded(_p95(totals)),
+        "stage_breakdown": {_key(stage, stages): _breakdown(stage) for stage in stages},
+        "bottlenecks": [_bottleneck(s) for s in stages if s.share_pct >= BOTTLENECK_PCT],
+        "stage_runs": runs,
+        "timestamp": iso(service.clock.now()),
+    }
+    return document if totals else document | {"error": "No pipeline runs recorded yet"}
+
+
+def severity(share_pct: float) -> str:
+    """Name a share of the run.
+
+    >>> severity(41.0), severity(31.0), severity(21.0)
+    ('critical', 'high', 'medium')
+    """
+    if share_pct > CRITICAL_PCT:
+        return "critical"
+    return "high" if share_pct > HIGH_PCT else "medium"
+
+
+def _breakdown(stage: StageStatistics) -> dict[str, Any]:
+    return {
+        "pipeline": stage.pipeline,
+        "occurrences": stage.runs,
+        "p50_seconds": _rounded(stage.p50_s),
+        "max_seconds": _rounded(stage.max_s),
+        "avg_percent": round(stage.share_pct, 1),
+    }
+
+
+def _bottleneck(stage: StageStatistics) -> dict[str, Any]:
+    return {
+        "stage": stage.stage,
+        "pipeline": stage.pipeline,
+        "avg_percent": round(stage.share_pct, 1),
+        "severity": severity(stage.share_pct),
+        "p50_duration_seconds": _rounded(stage.p50_s),
+        "occurrences": stage.runs,
+    }
+
+
+def _recommendations(stages: list[StageStatistics]) -> list[dict[str, Any]]:
+    """Name the slowest stage of each pipeline, with the numbers behind it."""
+    slowest: dict[str, StageStatistics] = {}
+    for stage in stages:  # slowest share first
+        slowest.setdefault(stage.pipeline, stage)
+    several = [s for s in slowest.values() if s.share_pct < 100 and s.share_pct >= BOTTLENECK_PCT]
+    return [_recommendation(stage) for stage in several]
+
+
+def _recommendation(stage: StageStatistics) -> dict[str, Any]:
+    name = stage.stage.replace("_", " ")
+    caution = " Few runs so far: take it with care." if stage.runs < FEW_RUNS else ""
+    return {
+        "id": f"slowest-stage:{stage.pipeline}:{stage.stage}",
+        "title": f"Most of the time goes into {name}",
+        "detail": (
+            f"{name.capitalize()} takes {stage.share_pct:.0f} % of {stage.pipeline}, half of the "
+            f"time at most {stage.p50_s:.2f} s. The draft preset shortens it first.{caution}"
+        ),
+        "severity": severity(stage.share_pct),
+        "evidence": {
+            "n": stage.runs,
+            "p50_s": _rounded(stage.p50_s),
+            "max_s": _rounded(stage.max_s),
+            "share_pct": round(stage.share_pct, 1),
+            "pipeline": stage.pipeline,
+            "stage": stage.stage,
+        },
+    }
+
+
+def _key(stage: StageStatistics, stages: list[StageStatistics]) -> str:
+    """Name a stage; with its pipeline where two pipelines share the name."""
+    shared = sum(other.stage == stage.stage for other in stages) > 1
+    return f"{stage.pipeline}/{stage.stage}" if shared else stage.stage
+
+
+def _p95(totals: list[float]) -> float | None:
+    if len(totals) < 2:
+        return None
+    return statistics.quantiles(totals, n=20, method="inclusive")[-1]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

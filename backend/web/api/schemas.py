@@ -1,0 +1,204 @@
+"""JSON schemas of what the API sends, for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backend.jobs.states import EventType, JobState, StageState
+
+Schema = dict[str, Any]
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _or_null(kind: str, **more: Any) -> Schema:
+    return {"type": [kind, "null"], **more}
+
+
+def _object(properties: Schema, **more: Any) -> Schema:
+    return {"type": "object", "properties": properties, **more}
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+_TEXT: Schema = {"type": "string"}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_PERCENT: Schema = {"type": "number", "minimum": 0, "maximum": 100}
+_TIME: Schema = {"type": "string", "format": "date-time"}
+_TIME_OR_NULL: Schema = {"type": ["string", "null"], "format": "date-time"}
+_ID: Schema = {"type": "string", "pattern": "^[0-9a-z]{26}$"}
+_ANY: Schema = {"type": "object", "additionalProperties": True}
+
+_STAGE = _object(
+    {
+        "name": _TEXT,
+        "status": {"type": "string", "enum": [state.value for state in StageState]},
+        "progress": _PERCENT,
+        "step": _or_null("integer"),
+        "steps": _or_null("integer"),
+        "elapsed_s": _or_null("number"),
+    }
+)
+_OUTPUT = _object(
+    {"name": _TEXT, "format": _TEXT, "role": _TEXT, "bytes": _COUNT, "sha256": _TEXT, "url": _TEXT}
+)
+_JOB_ERROR = {
+    "type": ["object", "null"],
+    "properties": {
+        "code": _TEXT,
+        "title": _TEXT,
+        "detail": _TEXT,
+        "advice": _TEXT,
+        "retryable": {"type": "boolean"},
+    },
+}
+_ETA = {
+    "type": ["object", "null"],
+    "description": "Seconds until the end, from like jobs; null without enough of them.",
+    "properties": {"low": {"type": "number"}, "high": {"type": "number"}},
+}
+_JOB = _object(
+    {
+        "id": _ID,
+        "pipeline": _ref("PipelineName"),
+        "name": _TEXT,
+        "status": _ref("JobState"),
+        "stage": _or_null("string"),
+        "stage_index": _COUNT,
+        "stage_count": _COUNT,
+        "progress": {**_PERCENT, "description": "Never falls within an attempt."},
+        "queue_position": _or_null("integer", minimum=1),
+        "eta_s": _ETA,
+        "attempt": _COUNT,
+        "max_attempts": _COUNT,
+        "priority": {"type": "string", "enum": ["low", "normal", "high"]},
+        "batch_id": _or_null("string"),
+        "retry_of": _or_null("string"),
+        "created_at": _TIME,
+        "started_at": _TIME_OR_NULL,
+        "finished_at": _TIME_OR_NULL,
+        "engine": {"type": "object", "additionalProperties": _TEXT},
+        "params": _ANY,
+        "facts": _ANY,
+        "warnings": _list(_TEXT),
+        "error": _JOB_ERROR,
+        "stages": _list(_STAGE),
+        "outputs": _list(_OUTPUT),
+        "links": {"type": "object", "additionalProperties": _TEXT},
+    },
+    required=["id", "pipeline", "status", "progress", "params", "stages", "outputs", "links"],
+)
+_PROBLEM = _object(
+    {
+        "type": _TEXT,
+        "title": _TEXT,
+        "status": {"type": "integer"},
+        "detail": _TEXT,
+        "instance": _TEXT,
+        "code": _TEXT,
+        "advice": _TEXT,
+        "errors": _list(_object({"pointer": _TEXT, "detail": _TEXT})),
+        "retry_after": _or_null("integer"),
+    },
+    required=["type", "title", "status", "detail", "code"],
+)
+_EVENT = _object(
+    {
+        "v": {"type": "integer", "const": 1},
+        "id": {**_TEXT, "description": "Where to resume."},
+        "job_id": _ID,
+        "seq": {**_COUNT, "description": "Counts from 1; 0 for snapshots and gaps."},
+        "ts": _TIME,
+        "type": {"type": "string", "enum": [kind.value for kind in EventType]},
+        "data": _ANY,
+    },
+    required=["v", "id", "job_id", "seq", "ts", "type", "data"],
+)
+_GPU_STATUS = _object(
+    {
+        "available": {"type": "boolean"},
+        "backend": _or_null("string"),
+        "reason_unavailable": _or_null("string"),
+        "sampled_at": _TIME_OR_NULL,
+        "age_ms": _or_null("integer"),
+        "mode": _or_null("string"),
+        "driver": _or_null("string"),
+        "cuda": _or_null("string"),
+        "torch": _or_null("string"),
+        "devices": _list(_ANY),
+        "models": _list(_ANY),
+        "worker": _object(
+            {
+                "state": _or_null("string", description="idle, busy or offline"),
+                "current_job": _or_null("string"),
+                "stage": _or_null("string"),
+                "progress": _or_null("number"),
+            }
+        ),
+        "workers": _COUNT,
+        "queue": _object({"depth": _COUNT, "wait_p50_s": _or_null("number")}),
+        "host": _ANY,
+        "total_mb": _or_null("number"),
+        "used_mb": _or_null("number"),
+        "utilization": _or_null("number"),
+        "memory": _ANY,
+    }
+)
+_SUMMARY = _object(
+    {
+        "total_pipelines": _COUNT,
+        **{
+            f"{kind}_duration_seconds": _or_null("number")
+            for kind in ("avg", "min", "max", "p50", "p95")
+        },
+        "stage_breakdown": {"type": "object", "additionalProperties": _ANY},
+        "bottlenecks": _list(_ANY),
+        "stage_runs": _COUNT,
+        "timestamp": _TIME,
+        "error": _TEXT,
+    }
+)
+_RECOMMENDATIONS = _object(
+    {
+        "recommendations": _list(
+            _object(
+                {
+                    "id": _TEXT,
+                    "title": _TEXT,
+                    "detail": _TEXT,
+                    "severity": _TEXT,
+                    "evidence": _ANY,
+                },
+                required=["id", "title", "detail", "evidence"],
+            )
+        ),
+        "note": _or_null("string"),
+    },
+    required=["recommendations"],
+)
+_READINESS = _object(
+    {
+        "ready": {"type": "boolean"},
+        "database": _TEXT,
+        "redis": _TEXT,
+        "workers": _list(_ANY),
+        "missing_workers": _list(_TEXT),
+    }
+)
+
+SCHEMAS: dict[str, Schema] = {
+    "JobState": {"type": "string", "enum": [state.value for state in JobState]},
+    "Job": _JOB,
+    "JobPage": _object({"items": _list(_ref("Job")), "next": _or_null("string")}),
+    "Event": _EVENT,
+    "Problem": _PROBLEM,
+    "GpuStatus": _GPU_STATUS,
+    "PerformanceSummary": _SUMMARY,
+    "Recommendations": _RECOMMENDATIONS,
+    "Health": _object({"status": _TEXT}),
+    "Readiness": _READINESS,
+}

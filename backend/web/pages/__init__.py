@@ -1,0 +1,22 @@
+"""The pages: HTML for people, built from the same service as the API."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from backend import __version__
+from backend.web.pages import cutouts, docs, gallery, generate, job
+from backend.web.pages.shortcuts import SHORTCUTS
+
+blueprint = Blueprint("pages", __name__)
+for module in (generate, job, gallery, cutouts, docs):
+    module.install(blueprint)
+
+
+@blueprint.app_context_processor
+def page_globals() -> dict[str, object]:
+    """What the layout shows on every page."""
+    return {"version": __version__, "shortcuts": SHORTCUTS}
+
+
+__all__ = ["blueprint"]

@@ -1,0 +1,109 @@
+"""The first page, and what its form submits without JavaScript."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request
+from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.wrappers import Response
+
+from backend.catalog import ImageTo3DParams, Preset, cost_key
+from backend.errors import InvalidParameter, MissingFile, NotFound
+from backend.jobs.records import JobRecord, job_document
+from backend.jobs.store import JobFilter
+from backend.web.pages.fragments import card
+from backend.web.pages.parameter_form import parameter_groups
+from backend.web.pages.service import job_service
+from backend.web.pages.source import submit_from_source
+from backend.web.submission import submit_from_request
+
+LATEST = 8
+MAX_FORM_FILES = 50
+
+
+def install(blueprint: Blueprint) -> None:
+    """Add the routes."""
+    blueprint.add_url_rule("/", view_func=generate)
+    blueprint.add_url_rule("/submit", view_func=submit, methods=["POST"])
+    blueprint.add_url_rule("/fragments/activity", view_func=activity)
+
+
+def generate() -> str:
+    """Show the form, filled from an earlier job when ``?from=`` names one."""
+    source = _source()
+    values = source.params if source else {}
+    return render_template(
+        "pages/generate.html",
+        source=source,
+        groups=parameter_groups(values),
+        presets=[{"name": p.value, "time": _time(p)} for p in Preset],
+        chosen_preset=values.get("preset", Preset.STANDARD.value),
+        seed=values.get("seed"),
+        jobs=latest_jobs(),
+        settings=job_service().settings,
+    )
+
+
+def activity() -> str:
+    """Show what waits, runs and ended last."""
+    return render_template("fragments/activity.html", jobs=latest_jobs())
+
+
+def submit() -> Response:
+    """Take the form: one picture leads to its job, several to the gallery."""
+    files = [file for file in request.files.getlist("file") if file.filename]
+    if not files and request.form.get("source_job"):
+        job = submit_from_source(request.form, request.files.get("mask"))
+        return redirect(f"/jobs/{job.id}", 303)
+    if not files:
+        raise MissingFile("No picture was chosen.")
+    if len(files) > MAX_FORM_FILES:
+        raise InvalidParameter(f"At most {MAX_FORM_FILES} pictures at a time.")
+    jobs = [_submit_one(file, single=len(files) == 1) for file in files]
+    return redirect(f"/jobs/{jobs[0].id}" if len(jobs) == 1 else "/gallery", 303)
+
+
+def latest_jobs() -> list[dict[str, Any]]:
+    """Cards of the newest jobs; waiting ones with their place in the line."""
+    service = job_service()
+    page = service.store.list(JobFilter(limit=LATEST))
+    return [card(job_document(_with_position(job))) for job in page.items]
+
+
+def _with_position(job: JobRecord) -> JobRecord:
+    if job.status.is_terminal:
+        return job
+    try:
+        return job_service().store.get(job.id)
+    except NotFound:
+        return job
+
+
+def _submit_one(file: FileStorage, *, single: bool) -> JobRecord:
+    """Submit one file of a form; a mask belongs to a single picture only."""
+    masks = [m for m in request.files.getlist("mask") if m.filename] if single else []
+    request.files = MultiDict(  # type: ignore[assignment]
+        [("file", file)] + [("mask", mask) for mask in masks[:1]]
+    )
+    request.form = MultiDict(  # type: ignore[assignment]
+        [(k, v) for k, v in request.form.items(multi=True) if k != "source_job"]
+    )
+    job, _, _ = submit_from_request(request, job_service())
+    return job
+
+
+def _source() -> JobRecord | None:
+    job_id = request.args.get("from")
+    if not job_id:
+        return None
+    job = job_service().store.get(job_id)
+    return job if job.inputs else None
+
+
+def _time(preset: Preset) -> str | None:
+    key = cost_key("image_to_3d", ImageTo3DParams(preset=preset))
+    expected = job_service().store.history.expected_s(key)
+    if expected is None:
+        return None
+    return f"{expected.low_s:.1f} to {expected.high_s:.1f} s here"

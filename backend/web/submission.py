@@ -1,0 +1,85 @@
+"""From a request to a stored job; the API and the pages share it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any
+
+from flask import Request, current_app
+
+from backend.catalog import parse_options
+from backend.errors import FieldProblem, InvalidParameter, NoForeground
+from backend.jobs.records import JobRecord
+from backend.jobs.service import JobService, priority_of
+from backend.web.request_body import SubmitBody, read_submit
+from backend.web.uploads import (
+    MAX_NAME,
+    NormalisedImage,
+    clean_text,
+    normalise_image,
+    normalise_mask,
+)
+
+MAX_KEY = 128
+
+
+def submit_from_request(
+    request: Request, service: JobService | None = None
+) -> tuple[JobRecord, bool, list[str]]:
+    """Store the job a request asks for, and ring.
+
+    Returns
+    -------
+    tuple
+        The job, whether it is new (False: its idempotency key had been used), and warnings.
+
+    Raises
+    ------
+    BadInput, QueueFull, StorageFull
+    """
+    service = service or current_app.extensions["meshkiln"]
+    key = _idempotency_key(request)
+    body = read_submit(request)
+    options = parse_options(body.options)
+    new = service.prepare(  # a wrong parameter is told before a picture is decoded
+        body.pipeline,
+        body.params,
+        clean_text(options.name or "", MAX_NAME),
+        priority=priority_of(options.priority),
+        idempotency_key=key,
+        body_sha256=_digest(body) if key else None,
+    )
+    picture, files = _files(body, service)
+    return service.submit(replace(new, name=new.name or picture.display_name), files)
+
+
+def _files(body: SubmitBody, service: JobService) -> tuple[NormalisedImage, dict[str, bytes]]:
+    filename, data = body.files["file"]
+    picture = normalise_image(data, filename, service.settings)
+    files = {"image.png": picture.png}
+    if "mask" in body.files:
+        size = (picture.width, picture.height)
+        files["mask.png"] = normalise_mask(body.files["mask"][1], size, service.settings)
+    elif picture.is_uniform:
+        raise NoForeground("The picture is of a single colour, or fully transparent.")
+    return picture, files
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 0 < len(key) <= MAX_KEY:
+        problem = FieldProblem("Idempotency-Key", f"1 to {MAX_KEY} characters")
+        raise InvalidParameter("The Idempotency-Key is too long or empty.", fields=(problem,))
+    return key
+
+
+def _digest(body: SubmitBody) -> str:
+    """Hash of everything that makes two submits the same."""
+    digest = hashlib.sha256()
+    fields: dict[str, Any] = {"p": body.pipeline, "a": body.params, "o": body.options}
+    digest.update(json.dumps(fields, sort_keys=True).encode())
+    for name, (_, data) in sorted(body.files.items()):
+        digest.update(name.encode() + hashlib.sha256(data).digest())
+    return digest.hexdigest()

@@ -1,0 +1,83 @@
+// The job page: follows the live part, feeds the viewer, survives a lost connection.
+import { Viewer } from "./viewer.js";
+
+const POLL_MS = 3000;
+const FAILURES_BEFORE_POLLING = 2;
+const ENDED = new Set(["succeeded", "failed", "canceled", "expired"]);
+
+const viewer = new Viewer(document.getElementById("viewer"));
+const socket = document.getElementById("job-socket");
+const banner = document.getElementById("connection");
+const announcer = document.getElementById("announcer");
+const title = document.title;
+let failures = 0;
+let polling = null;
+let announced = "";
+
+function live() {
+  return document.getElementById("job-live");
+}
+
+function announce({ status, stage, progress }) {
+  const quarter = Math.floor(progress / 25) * 25;
+  const text = status === "running" ? `${stage}, ${quarter} percent` : status;
+  if (text === announced) return;
+  announced = text;
+  announcer.textContent = text;
+}
+
+function update() {
+  const state = live().dataset;
+  viewer.show(state.model || state.preview, state.poster);
+  announce({ status: state.status, stage: state.stage, progress: Number(state.progress) });
+  if (state.status === "running") document.title = `${Math.round(state.progress)} % · ${title}`;
+  else if (state.status === "succeeded") document.title = `✓ ${title}`;
+  else if (state.status === "failed") document.title = `✗ ${title}`;
+  else document.title = title;
+  if (ENDED.has(state.status)) {
+    stopPolling();
+    if (!state.model && !viewer.source) document.getElementById("viewer-text").textContent = "No model was made.";
+  }
+}
+
+async function poll() {
+  let answer;
+  try {
+    answer = await fetch(socket.dataset.poll, { headers: { "HX-Request": "true" } });
+  } catch {
+    return; // the server is away; the next round asks again
+  }
+  if (answer.ok) {
+    await htmx.swap({ target: "#job-live", swap: "outerMorph", text: await answer.text(), sourceElement: socket });
+    update();
+  }
+}
+
+function startPolling() {
+  if (polling) return;
+  banner.hidden = false;
+  polling = setInterval(poll, POLL_MS);
+}
+
+function stopPolling() {
+  clearInterval(polling);
+  polling = null;
+  banner.hidden = true;
+}
+
+socket.addEventListener("htmx:ws:after:connection", () => {
+  failures = 0;
+  stopPolling();
+});
+socket.addEventListener("htmx:ws:close", (event) => {
+  if (ENDED.has(live().dataset.status) || event.detail.reason === "removed") return;
+  failures += 1;
+  if (failures >= FAILURES_BEFORE_POLLING) startPolling();
+});
+socket.addEventListener("htmx:ws:after:message:incoming", update);
+document.addEventListener("htmx:after:swap", update);
+document.getElementById("show-appearance").addEventListener("click", () => viewer.showGeometry(false));
+document.getElementById("show-geometry").addEventListener("click", () => viewer.showGeometry(!viewer.geometry));
+document.getElementById("frame").addEventListener("click", () => viewer.frame());
+
+update();

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from backend.web.api.gpu import DEVICE_KEYS
+from tests.web.test_health import beat
+
+DEVICE = {
+    "available": True, "backend": "nvml", "reason_unavailable": None, "driver": "580.1",
+    "cuda": "13.0",
+    "devices": [{"index": 0, "name": "Card", "vram_total_mb": 1000, "vram_used_mb": 250,
+                 "vram_free_mb": 750, "gpu_util_pct": 40}],
+    "host": {"cpu_pct": 3.0, "ram_total_mb": 8000},
+}  # fmt: skip
+
+
+def test_silence_is_offline_and_unknown_is_null(server):
+    status = server.client.get("/api/gpu/status").json
+    assert status["worker"]["state"] == "offline"
+    assert status["available"] is False
+    assert status["total_mb"] is status["utilization"] is status["sampled_at"] is None
+    assert status["memory"]["used_mb"] is None
+    assert "no GPU worker" in status["reason_unavailable"]
+
+
+def test_the_full_shape_from_the_heartbeat(live_server):
+    live_server.service.events.client.flushall()
+    beat(live_server, "cpu", device={})
+    beat(live_server, "gpu", state="busy", current_job="j", mode="gpu", device=DEVICE)
+    status = live_server.client.get("/api/gpu/status").json
+    assert status["available"] is True
+    assert status["worker"] == {"state": "busy", "current_job": "j", "stage": None,
+                                "progress": None}  # fmt: skip
+    assert (status["total_mb"], status["used_mb"], status["utilization"]) == (1000, 250, 40)
+    assert status["memory"]["utilization_percent"] == 25.0
+    assert set(status["devices"][0]) == set(DEVICE_KEYS)
+    assert status["devices"][0]["pcie"]["gen"] is None
+    assert status["age_ms"] < 5000
+    assert live_server.client.get("/gpu/status").json["devices"] == status["devices"]
+
+
+def test_queue_depth(server, small_png):
+    server.submit(small_png)
+    assert server.client.get("/api/gpu/status").json["queue"]["depth"] == 1
+
+
+def test_htmx_gets_a_fragment(server):
+    answer = server.client.get("/api/gpu/status", headers={"HX-Request": "true"})
+    assert answer.mimetype == "text/html"
+    assert "<html" not in answer.text
