@@ -13,7 +13,7 @@ from flask import Flask
 from backend.jobs.service import JobService
 from backend.settings import Settings
 from backend.units import MB
-from backend.web import events_sse, problems, security
+from backend.web import events_sse, pages, problems, security
 from backend.web.api import files, gpu, health, jobs, openapi, performance
 from backend.web.live_connections import LiveConnections
 from backend.web.request_log import init_request_log
@@ -60,12 +60,7 @@ def create_app(settings: Settings | None = None, service: JobService | None = No
     init_request_log(app)
     init_time_limits(app)
     security.install(app, settings)
-    for module in (jobs, files, events_sse, gpu, performance, health, openapi):
+    for module in (jobs, files, events_sse, gpu, performance, health, openapi, pages):
         app.register_blueprint(module.blueprint)
     init_sockets(app)
-    try:
-        from backend.web.pages import blueprint as pages_blueprint
-        app.register_blueprint(pages_blueprint)
-    except ImportError:
-        pass
     return app

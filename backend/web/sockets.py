@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -19,7 +20,7 @@ from backend.jobs.events import Event
 from backend.web.job_feed import JobFeed
 from backend.web.live_connections import LiveConnections
 from backend.web.live_view import apply_event
-from backend.web.security import check_socket_origin
+from backend.web.security import CSRF_COOKIE, check_socket_origin
 
 SEND_TIMEOUT_S = 3
 PING_S = 25
@@ -72,8 +73,11 @@ def job_socket(client: Server, job_id: str) -> None:
             code = FINISHED if feed.ended else GOING_AWAY if feed.interrupted else POLICY
     except NotFound:
         code = UNKNOWN_JOB
-    except (ConnectionClosed, LocalProtocolError, OSError):
-        return  # the client has gone, or reads so slowly that it counts as gone
+    except ConnectionClosed:
+        return
+    except (LocalProtocolError, OSError):  # gone, or reads so slowly that it counts as gone
+        _cut(client)
+        return
     _close(client, code)
 
 
@@ -81,7 +85,7 @@ def _send_json(client: Server, feed: JobFeed) -> None:
     while not (feed.ended or feed.interrupted):
         event = feed.get(IDLE_S)
         if event is not None:
-            client.send(json.dumps(event.document()))
+            _send(client, json.dumps(event.document()))
         if _is_flooding(client):
             return
 
@@ -96,10 +100,18 @@ def _send_html(client: Server, feed: JobFeed) -> None:
             document, waits = _moved(document, event, feed), True
         now_s = time.monotonic()
         if waits and (feed.ended or now_s - sent_s >= HTML_EVERY_S):
-            client.send(_render(document))
+            _send(client, _render(document))
             sent_s, waits = now_s, False
         if _is_flooding(client):
             return
+
+
+def _send(client: Server, text: str) -> None:
+    """Send; raises OSError when the time limit cut the message off (send itself says nothing)."""
+    started_s = time.monotonic()
+    client.send(text)
+    if time.monotonic() - started_s >= SEND_TIMEOUT_S:
+        raise TimeoutError("the client does not read")
 
 
 def _moved(document: dict[str, Any], event: Event, feed: JobFeed) -> dict[str, Any]:
@@ -110,7 +122,7 @@ def _moved(document: dict[str, Any], event: Event, feed: JobFeed) -> dict[str, A
 def _render(document: dict[str, Any]) -> str:
     from backend.web.pages.fragments import render_job_live
 
-    return str(render_job_live(document))
+    return render_job_live(document, csrf=request.cookies.get(CSRF_COOKIE, ""))
 
 
 def _is_flooding(client: Server) -> bool:
@@ -130,8 +142,12 @@ def _limit_sending(client: Server) -> None:
     )
 
 
+def _cut(client: Server) -> None:
+    """End the connection without waiting for the other side."""
+    with contextlib.suppress(OSError):
+        client.sock.shutdown(socket.SHUT_RDWR)
+
+
 def _close(client: Server, code: int) -> None:
-    try:
+    with contextlib.suppress(ConnectionClosed, LocalProtocolError, OSError):
         client.close(code)
-    except (ConnectionClosed, LocalProtocolError, OSError):
-        return

@@ -11,6 +11,7 @@ from flask import Response, request
 
 from backend.jobs.records import JobRecord, job_document
 from backend.jobs.service import JobService
+from backend.web.security import csrf_token
 
 
 def service_of(extensions: dict[str, Any]) -> JobService:
@@ -35,7 +36,7 @@ def job_answer(job: JobRecord, status: int = 200, warnings: Sequence[str] = ()) 
     if request.headers.get("HX-Request") == "true":
         from backend.web.pages.fragments import render_job_live
 
-        return Response(render_job_live(document), 200, mimetype="text/html")
+        return Response(render_job_live(document, csrf=csrf_token()), mimetype="text/html")
     response = json_answer(document, status)
     response.headers["Location"] = document["links"]["self"]
     return response

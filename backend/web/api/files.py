@@ -81,6 +81,6 @@ def _live(service: JobService, job: JobRecord, name: str) -> Path | None:
 
 
 def _download_name(job: JobRecord, name: str) -> str:
-    """Put the job's name before ours, so that ten downloads can be told apart."""
+    """Put the job's name in the place of 'model', so that ten downloads can be told apart."""
     stem = job.name.rpartition(".")[0] or job.name
-    return f"{stem}-{name}"
+    return f"{stem}{name.removeprefix('model')}" if name.startswith("model") else f"{stem}-{name}"

@@ -103,6 +103,7 @@ _PROBLEM = _object(
         "advice": _TEXT,
         "errors": _list(_object({"pointer": _TEXT, "detail": _TEXT})),
         "retry_after": _or_null("integer"),
+        "request_id": _or_null("string"),
     },
     required=["type", "title", "status", "detail", "code"],
 )

@@ -65,7 +65,8 @@ def picture(job_id: str) -> Response:
 
 
 def _fragment(job_id: str) -> str:
-    return render_template("fragments/cutout.html", **_context(job_id))
+    embedded = "standalone" not in request.args
+    return render_template("fragments/cutout.html", embedded=embedded, **_context(job_id))
 
 
 def _context(job_id: str) -> dict[str, object]:

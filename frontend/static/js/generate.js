@@ -1,5 +1,5 @@
 // The first page: choose, drop or paste pictures, check them, send them two at a time.
-import { startEditor } from "./mask-editor.js";
+import { attachMask, startEditor } from "./mask-editor.js";
 import { fingerprint, refusal } from "./picture-check.js";
 import { submitJob } from "./upload.js";
 
@@ -13,6 +13,8 @@ const problem = document.getElementById("form-problem");
 const panel = document.getElementById("cutout-panel");
 const maxBytes = parseInt(document.getElementById("file-help").textContent.match(/(\d+) MB/)[1], 10) * 2 ** 20;
 const chosen = new Map();
+let editor = null;
+let checkedKey = null;
 
 function row(file) {
   const item = document.createElement("li");
@@ -25,7 +27,7 @@ function row(file) {
   name.textContent = file.name;
   const note = document.createElement("div");
   note.className = "small muted note";
-  note.textContent = `${(file.size / 2 ** 20).toFixed(2)} MB`;
+  note.textContent = file.size < 2 ** 20 ? `${Math.ceil(file.size / 1024)} KB` : `${(file.size / 2 ** 20).toFixed(1)} MB`;
   text.append(name, note);
   const remove = document.createElement("button");
   remove.type = "button";
@@ -55,7 +57,7 @@ async function add(files) {
       continue;
     }
     shown.preview.src = URL.createObjectURL(file);
-    chosen.set(key, { file, ...shown });
+    chosen.set(key, { key, file, ...shown });
     shown.remove.addEventListener("click", () => {
       chosen.get(key)?.request?.abort();
       chosen.delete(key);
@@ -119,7 +121,9 @@ async function send(entry) {
   body.delete("file");
   body.delete("source_job");
   body.delete("csrf_token");
-  if (chosen.size > 1) body.delete("mask");
+  const painted = editor?.changed && editor.key === entry.key;
+  if (painted) body.set("mask", await editor.file());
+  else if (chosen.size > 1 || !body.get("mask")?.size) body.delete("mask");
   body.set("file", entry.file);
   const started = performance.now();
   try {
@@ -162,7 +166,13 @@ form.addEventListener("submit", async (event) => {
     event.preventDefault();
     return checkCutout();
   }
-  if (!chosen.size && form.elements.source_job) return undefined;
+  if (!chosen.size && form.elements.source_job) {
+    if (!editor?.changed || form.elements.mask.files.length) return undefined;
+    event.preventDefault();
+    await attachMask(editor, form.elements.mask);
+    form.submit();
+    return undefined;
+  }
   event.preventDefault();
   if (!chosen.size) {
     problem.hidden = false;
@@ -201,8 +211,13 @@ async function checkCutout() {
     body,
     headers: { "X-CSRF-Token": document.body.dataset.csrf, "HX-Request": "true" },
   });
+  editor = null;
+  checkedKey = entry?.key ?? null;
   panel.innerHTML = await answer.text();
   htmx.process(panel);
 }
 
-document.addEventListener("htmx:after:swap", () => startEditor(document.querySelector("#cutout-panel #cutout")));
+document.addEventListener("htmx:after:swap", async () => {
+  const started = await startEditor(document.querySelector("#cutout-panel #cutout"));
+  if (started) editor = Object.assign(started, { key: checkedKey });
+});

@@ -165,21 +165,18 @@ export class MaskEditor {
   }
 }
 
-/** Start the editor of a cut-out panel, and attach the painted mask when its form is sent. */
+/** Put the painted mask into a form's file field. */
+export async function attachMask(editor, input) {
+  const transfer = new DataTransfer();
+  transfer.items.add(await editor.file());
+  input.files = transfer.files;
+}
+
+/** Start the editor of a cut-out panel once. */
 export async function startEditor(root) {
   if (!root?.dataset.picture || root.dataset.started) return null;
   root.dataset.started = "true";
   const editor = new MaskEditor(root);
-  const form = root.querySelector("form");
-  form.addEventListener("submit", async (event) => {
-    const input = form.querySelector("input[name=mask]");
-    if (!editor.changed || input.files.length) return;
-    event.preventDefault();
-    const transfer = new DataTransfer();
-    transfer.items.add(await editor.file());
-    input.files = transfer.files;
-    form.submit();
-  });
   await editor.load();
   return editor;
 }

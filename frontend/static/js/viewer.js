@@ -36,6 +36,7 @@ export class Viewer {
   }
 
   loaded() {
+    if (!this.element.model) return; // a newer file is on its way
     this.empty.hidden = true;
     this.colours = this.element.model.materials.map((material) => ({
       material,

@@ -1,0 +1,105 @@
+"""A real Chromium against a real server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from bench.running_server import running_server
+from tests.conftest import draw_figure, png_bytes
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+# the software renderer of a machine without a GPU is slow to draw its first frame
+TOLERATED = ("rAF timed out", "GPU stall due to ReadPixels", "GL Driver Message")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    if not Path(CHROMIUM).exists():
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is missing, and CI must run the browser tests")
+        pytest.skip("Chromium is not installed (Debian: apt install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def server():
+    with running_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def slow_server():
+    """A server whose stages take at least a second each, so that a test can step in."""
+    with running_server(
+        MESHKILN_PIPELINE_RUNNER="tests.jobs.scripted_runner:run_slowly",
+        MESHKILN_LEASE_S="5",
+        MESHKILN_RECONCILE_S="1",
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def new_page(chromium):
+    """Make pages; at the end nothing may have gone wrong in any of their consoles."""
+    contexts, complaints = [], []
+
+    def make(server, *, expect_errors=False, **options):
+        options.setdefault("viewport", {"width": 1280, "height": 900})
+        context = chromium.new_context(base_url=server.url, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+
+        def listen(message):
+            if message.type in ("error", "warning") and not message.text.startswith(TOLERATED):
+                complaints.append(f"{message.type}: {message.text}")
+
+        if not expect_errors:
+            page.on("console", listen)
+            page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((server.url, "blob:", "data:"))
+                else complaints.append(f"outside request: {request.url}")
+            ),
+        )
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pictures") / "doll.png"
+    path.write_bytes(png_bytes(draw_figure(512, transparent=False)))
+    return path

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import base64
+import io
+
+import trimesh
+from playwright.sync_api import expect
+
+from tests.conftest import draw_figure, png_bytes
+
+
+def upload(page, picture, preset="draft"):
+    page.goto("/")
+    page.set_input_files("#file", picture)
+    page.check(f"input[name=preset][value={preset}]", force=True)
+    page.click("#submit")
+    page.wait_for_url("**/jobs/*")
+
+
+def wait_done(page, status="succeeded"):
+    expect(page.locator("#job-live")).to_have_attribute("data-status", status)
+
+
+def download(page, server, role_label):
+    href = page.get_by_role("link", name=role_label).get_attribute("href")
+    return page.request.get(server.url + href).body()
+
+
+def test_picture_becomes_a_model_without_a_reload(server, new_page, picture):
+    page = new_page(server)
+    upload(page, picture)
+    page.evaluate("window.sameDocument = true")
+    wait_done(page)
+    expect(page.locator("#viewer")).to_have_attribute("data-ready", "true")
+    assert page.evaluate("window.sameDocument") is True
+    expect(page.locator(".stage-succeeded")).to_have_count(5)
+    expect(page.get_by_text("Built from the outline alone")).to_be_visible()
+    mesh = trimesh.load(
+        io.BytesIO(download(page, server, "GLB")), file_type="glb", force="mesh", process=False
+    )
+    mesh.merge_vertices(merge_tex=True, merge_norm=True)
+    assert mesh.is_watertight
+
+
+def test_progress_comes_over_the_socket_stage_by_stage(slow_server, new_page, picture):
+    page = new_page(slow_server)
+    frames = []
+    page.on("websocket", lambda ws: ws.on("framereceived", frames.append))
+    upload(page, picture)
+    for stage in ("image_preprocessing", "shape_generation", "texture_synthesis"):
+        expect(page.locator(f"#stage-{stage}.stage-running")).to_be_visible()
+    expect(page.locator("#stage-texture_synthesis .stage-name")).to_contain_text("of 20")
+    wait_done(page)
+    assert len(frames) > 10
+
+
+def test_dropping_and_pasting_many_files(server, new_page):
+    page = new_page(server)
+    page.goto("/")
+    encoded = [base64.b64encode(png_bytes(draw_figure(size))).decode() for size in (128, 160, 128)]
+    page.evaluate(
+        """(pictures) => {
+          const files = pictures.map((data, i) => new File(
+            [Uint8Array.from(atob(data), (c) => c.charCodeAt(0))],
+            `p${i}.png`, {type: "image/png"}));
+          const send = (name, kind, field, some) => {
+            const transfer = new DataTransfer();
+            some.forEach((file) => transfer.items.add(file));
+            const event = new kind(name, {bubbles: true, cancelable: true, [field]: transfer});
+            document.body.dispatchEvent(event);
+          };
+          send("dragover", DragEvent, "dataTransfer", files.slice(0, 1));
+          send("drop", DragEvent, "dataTransfer", files.slice(0, 1));
+          send("paste", ClipboardEvent, "clipboardData", files.slice(1));
+        }""",
+        encoded,
+    )
+    expect(page.locator(".file")).to_have_count(2)  # the third is the first again
+    expect(page.locator("#drop-overlay")).to_be_hidden()
+    page.check("input[name=preset][value=draft]", force=True)
+    page.click("#submit")
+    expect(page.locator("#submit-status")).to_have_text("2 of 2 sent.")
+    expect(page.get_by_role("link", name="Open the job")).to_have_count(2)
+
+
+def test_refused_files_stay_visible_with_the_reason(server, new_page, tmp_path):
+    (tmp_path / "note.txt").write_text("hello")
+    (tmp_path / "tiny.png").write_bytes(png_bytes(draw_figure(16)))
+    page = new_page(server)
+    page.goto("/")
+    page.set_input_files("#file", [tmp_path / "note.txt", tmp_path / "tiny.png"])
+    expect(page.locator(".file-refused")).to_have_count(2)
+    expect(page.get_by_text("Save it as PNG, JPEG or WebP.")).to_be_visible()
+    expect(page.get_by_text("only 16 × 16 pixels")).to_be_visible()
+    page.click("#submit")
+    expect(page.locator("#form-problem")).to_have_text("Choose a picture first.")
+
+
+def test_an_error_of_the_server_is_shown_in_the_row(server, new_page, tmp_path):
+    from PIL import Image
+
+    (tmp_path / "white.png").write_bytes(png_bytes(Image.new("RGB", (64, 64), "white")))
+    page = new_page(server, expect_errors=True)  # the browser notes the 422 in its console
+    page.goto("/")
+    page.set_input_files("#file", tmp_path / "white.png")
+    page.click("#submit")
+    expect(page.locator(".file-refused .note")).to_contain_text("No object was found")
+
+
+def test_brush_changes_the_mask_and_the_model(server, new_page, picture):
+    page = new_page(server)
+    page.goto("/")
+    page.set_input_files("#file", picture)
+    page.check("input[name=preset][value=draft]", force=True)
+    page.click("#check-cutout")
+    expect(page.locator("#cutout[data-ready]")).to_be_visible()
+    expect(page.locator("#cutout")).to_contain_text("its plain background")
+    page.get_by_role("button", name="Erase").click()
+    page.locator("#brush-size").fill("120")
+    canvas = page.locator("#cutout canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.86)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.86, steps=8)
+    page.mouse.up()
+    page.get_by_role("button", name="Generate from this outline").click()
+    page.wait_for_url("**/jobs/*")
+    wait_done(page)
+    expect(page.locator("#job-live")).to_contain_text("your mask")
+    size = page.locator("dt:has-text('Size') + dd").inner_text()
+    width, height = (float(part) for part in size.removesuffix(" m").split(" × ")[:2])
+    assert width / height > 0.75, "without the feet the figure is wider for its height"
+
+
+def test_mask_can_be_corrected_after_the_run(server, new_page, picture):
+    page = new_page(server)
+    upload(page, picture)
+    wait_done(page)
+    page.get_by_role("link", name="Correct the mask and run again").click()
+    expect(page.locator("#cutout[data-ready]")).to_be_visible()
+    canvas = page.locator("#cutout canvas")
+    canvas.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Generate from this outline").click()
+    page.wait_for_url("**/jobs/*")
+    wait_done(page)
+    expect(page.locator("#job-live")).to_contain_text("your mask")
+
+
+def test_everything_works_with_the_keyboard(server, new_page, picture):
+    page = new_page(server)
+    page.goto("/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to the content")).to_be_focused()
+    page.set_input_files("#file", picture)
+    page.locator("input[name=preset][value=standard]").focus()
+    page.keyboard.press("ArrowLeft")
+    page.locator("#submit").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/jobs/*")
+    wait_done(page)
+    expect(page.locator(".facts")).to_contain_text("10 000")
+
+
+def test_shortcuts_can_be_read_and_switched_off(server, new_page):
+    page = new_page(server)
+    page.goto("/gallery")
+    page.keyboard.press("?")
+    expect(page.locator("#shortcuts")).to_be_visible()
+    page.uncheck("#shortcuts-on")
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.locator("#shortcuts")).to_be_hidden()
+
+
+def test_form_works_without_javascript(server, new_page, picture):
+    page = new_page(server, java_script_enabled=False)
+    page.goto("/")
+    page.set_input_files("#file", picture)
+    page.check("input[name=preset][value=draft]", force=True)
+    page.click("#submit")
+    page.wait_for_url("**/jobs/*")
+    for _ in range(60):
+        page.reload()
+        if page.locator("#job-live").get_attribute("data-status") == "succeeded":
+            break
+    expect(page.get_by_role("link", name="GLB")).to_be_visible()
+
+
+def test_cutout_works_without_javascript(server, new_page, picture):
+    page = new_page(server, java_script_enabled=False)
+    page.goto("/")
+    page.set_input_files("#file", picture)
+    page.check("input[name=preset][value=draft]", force=True)
+    page.click("#check-cutout")
+    page.wait_for_url("**/cutouts/*")
+    for _ in range(60):
+        page.reload()
+        if page.locator("#cutout-form").count():
+            break
+    page.get_by_role("button", name="Generate from this outline").click()
+    page.wait_for_url("**/jobs/*")
+    expect(page.locator("#job-live")).to_be_visible()

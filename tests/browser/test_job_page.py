@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import psutil
+from playwright.sync_api import expect
+
+from tests.browser.test_generate_page import upload, wait_done
+
+
+def test_page_recovers_when_the_web_process_is_killed(slow_server, new_page, picture):
+    page = new_page(slow_server, expect_errors=True)  # the lost socket is noted in the console
+    upload(page, picture)
+    expect(page.locator("#stage-shape_generation.stage-running")).to_be_visible()
+    before = slow_server.web_process()
+    for process in [before.parent(), before]:
+        process.send_signal(signal.SIGKILL)
+    page.evaluate("window.sameDocument = true")
+    wait_done(page)
+    assert page.evaluate("window.sameDocument") is True, "the page was not reloaded"
+    assert slow_server.web_process().pid != before.pid
+    expect(page.locator("#connection")).to_be_hidden()
+    expect(page.locator("#viewer")).to_have_attribute("data-ready", "true")
+
+
+def test_killed_worker_does_not_cost_the_job(slow_server, new_page, picture):
+    page = new_page(slow_server)
+    upload(page, picture)
+    expect(page.locator("#stage-shape_generation.stage-running")).to_be_visible()
+    for status in _worker_statuses(page, slow_server):
+        if status["state"] == "busy":
+            os.kill(status["pid"], signal.SIGKILL)
+    expect(page.get_by_text("attempt 2 of 3")).to_be_visible()
+    wait_done(page)
+    job = page.request.get(slow_server.url + "/api/v1" + _path(page)).json()
+    assert job["attempt"] == 2
+    assert len({output["name"] for output in job["outputs"]}) == len(job["outputs"]) == 8
+
+
+def test_running_job_is_canceled_from_another_tab(slow_server, new_page, picture):
+    page = new_page(slow_server)
+    upload(page, picture)
+    expect(page.locator("#stage-shape_generation.stage-running")).to_be_visible()
+    other = new_page(slow_server)
+    other.goto(page.url)
+    started_s = time.monotonic()
+    other.click("#cancel")
+    wait_done(other, "canceled")
+    wait_done(page, "canceled")
+    assert time.monotonic() - started_s < 4
+    expect(page.locator("#viewer-text")).to_have_text("No model was made.")
+    expect(page.locator("#retry")).to_be_visible()
+
+
+def test_job_can_be_renamed_duplicated_run_again_and_deleted(server, new_page, picture):
+    page = new_page(server)
+    upload(page, picture)
+    wait_done(page)
+    page.fill("#name", "A <b>doll</b>")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.locator("#name")).to_have_value("A <b>doll</b>")
+    assert page.locator("h1 b").count() == 0
+    page.get_by_role("link", name="Duplicate with changes").click()
+    expect(page.locator("input[name=preset][value=draft]")).to_be_checked()
+    expect(page.get_by_text("Uses the picture of")).to_be_visible()
+    page.click("#submit")
+    page.wait_for_url("**/jobs/*")
+    wait_done(page)
+    first = page.url
+    page.click("#retry")
+    page.wait_for_url(lambda url: url != first)
+    wait_done(page)
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.click("#delete")
+    page.wait_for_url("**/gallery")
+
+
+def test_geometry_and_appearance(server, new_page, picture):
+    page = new_page(server)
+    upload(page, picture)
+    wait_done(page)
+    expect(page.locator("#viewer")).to_have_attribute("data-ready", "true")
+    page.click("#show-geometry")
+    expect(page.locator("#show-geometry")).to_have_attribute("aria-pressed", "true")
+    page.click("#show-appearance")
+    expect(page.locator("#show-appearance")).to_have_attribute("aria-pressed", "true")
+
+
+def test_focus_survives_live_updates(slow_server, new_page, picture):
+    page = new_page(slow_server)
+    upload(page, picture)
+    page.locator("#cancel").focus()
+    expect(page.locator("#stage-mesh_refinement.stage-running")).to_be_visible()
+    expect(page.locator("#cancel")).to_be_focused()
+    wait_done(page)
+
+
+def _path(page):
+    return page.url[page.url.index("/jobs/") :]
+
+
+def _worker_statuses(page, server):
+    """Worker children of the server that are claimed by a job, from its readiness report."""
+    workers = page.request.get(f"{server.url}/readyz").json()["workers"]
+    alive = [w for w in workers if psutil.pid_exists(w["pid"])]
+    assert alive
+    return alive

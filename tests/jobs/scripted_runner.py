@@ -1,0 +1,67 @@
+"""Pipelines for tests: slow on purpose, stuck on purpose, deadly on purpose.
+
+A worker takes one of these when MESHKILN_PIPELINE_RUNNER names it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from backend.catalog import StageName
+from backend.errors import NoForeground
+from backend.pipelines.catalogue import run_pipeline
+from backend.pipelines.pipeline import OutputFile, PipelineOutcome, PipelineRequest, stage
+from backend.progress import ProgressSink
+
+STEPS = 20
+STEP_S = 0.05
+
+
+def run_slowly(name: str, request: PipelineRequest, sink: ProgressSink) -> PipelineOutcome:
+    """The real pipeline, with a pause of a second before each stage."""
+    return run_pipeline(name, request, _Slow(sink))
+
+
+def run_scripted(name: str, request: PipelineRequest, sink: ProgressSink) -> PipelineOutcome:
+    """What to do is written in the picture's place: slow, stuck, deadly, deadly-once, failing."""
+    order = request.inputs["image"].read_text()
+    with stage(StageName.IMAGE_PREPROCESSING, sink) as progress:
+        _obey(order, request.out_dir)
+        for step in range(STEPS):
+            progress.step(step + 1, STEPS)
+            time.sleep(STEP_S)
+    result = request.out_dir / "mask.png"
+    result.write_text(f"{order} {os.getpid()}")
+    return PipelineOutcome([OutputFile("mask.png", "png", "mask", result)], {"order": order})
+
+
+def _obey(order: str, out_dir: Path) -> None:
+    if order == "failing":
+        raise NoForeground("Scripted.")
+    if order == "broken":
+        raise ZeroDivisionError("scripted defect")
+    if order == "deadly" or (order == "deadly-once" and out_dir.name == "attempt-1"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    while order == "stuck":
+        time.sleep(0.1)
+
+
+class _Slow:
+    """Passes everything on, a second late at the start of a stage."""
+
+    def __init__(self, sink: ProgressSink) -> None:
+        self._sink = sink
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._sink, name)
+
+    def stage_started(self, stage: str) -> None:
+        self._sink.stage_started(stage)
+        for step in range(STEPS):
+            if self._sink.is_canceled():
+                return
+            self._sink.stage_progress(stage, step, STEPS)
+            time.sleep(STEP_S)
