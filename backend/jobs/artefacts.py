@@ -1,7 +1,8 @@
 """Files of jobs: uploads, the files of a running attempt, published results.
 
-Layout below ``root``: ``<id[:2]>/<id>/{input,attempt-N,output}/``. Identifiers begin with their
-time, so the folder name takes the last two characters, which are random. Names are ours.
+Layout below ``root``: ``<end of id>/<id>/{input,attempt-N,output-N}/``. Identifiers begin with
+their time, so the first folder takes the last two characters, which are random. Names are ours.
+Each attempt publishes into a folder of its own: the row says which attempt won.
 """
 
 from __future__ import annotations
@@ -100,9 +101,10 @@ class ArtefactStore:
     def publish(
         self, job_id: str, attempt: int, files: Sequence[MadeFile]
     ) -> tuple[OutputRecord, ...]:
-        """Move the files of an attempt into place as the result of the job.
+        """Move the files of an attempt into place as its result.
 
         The folder appears under its final name by one rename, so that no half result is seen.
+        A worker that has lost its claim cannot touch the result of another attempt.
         """
         folder = self._folder(job_id)
         staged = folder / f"publish-{attempt}"
@@ -117,11 +119,12 @@ class ArtefactStore:
                     file.name, file.format, file.role, target.stat().st_size, sha256_of(target)
                 )
             )
-        output = folder / "output"
-        if output.exists():  # an attempt that lost its lease had published first
-            shutil.rmtree(output)
-        staged.rename(output)
+        staged.rename(folder / f"output-{attempt}")
         return tuple(records)
+
+    def withdraw(self, job_id: str, attempt: int) -> None:
+        """Remove the result of an attempt that did not win."""
+        shutil.rmtree(self._folder(job_id) / f"output-{attempt}", ignore_errors=True)
 
     def drop_attempt(self, job_id: str, attempt: int) -> None:
         """Remove what an attempt left behind."""
@@ -129,9 +132,9 @@ class ArtefactStore:
         for name in (f"attempt-{attempt}", f"publish-{attempt}"):
             shutil.rmtree(folder / name, ignore_errors=True)
 
-    def output_path(self, job_id: str, name: str) -> Path | None:
-        """Where a published file lies, or None."""
-        return _existing(self._folder(job_id) / "output", name)
+    def output_path(self, job_id: str, attempt: int, name: str) -> Path | None:
+        """Where a published file of an attempt lies, or None."""
+        return _existing(self._folder(job_id) / f"output-{attempt}", name)
 
     def live_path(self, job_id: str, attempt: int, name: str) -> Path | None:
         """Where a file of the running attempt lies, or None."""

@@ -25,6 +25,7 @@ class StageStatistics:
     pipeline: str
     stage: str
     runs: int
+    mean_s: float
     p50_s: float
     max_s: float
     share_pct: float
@@ -154,6 +155,7 @@ def _statistics(times: dict[tuple[str, str], list[float]]) -> list[StageStatisti
             pipeline,
             name,
             len(values),
+            statistics.fmean(values),
             statistics.median(values),
             max(values),
             100 * sum(values) / sums[pipeline] if sums[pipeline] else 0.0,

@@ -86,10 +86,10 @@ class JobRunner:
         return self._run_pipeline(job.pipeline, PipelineRequest(inputs, params, out_dir), sink)
 
     def _succeed(self, job: ClaimedJob, outcome: PipelineOutcome) -> JobState | None:
-        if self._claims.renew(job.owner) == 0:
-            return self._end(job, JobState.SUCCEEDED, False)
         outputs = self._artefacts.publish(job.id, job.attempt, outcome.outputs)
         held = self._claims.finish(job, outputs, outcome.facts)
+        if not held:
+            self._artefacts.withdraw(job.id, job.attempt)
         return self._end(job, JobState.SUCCEEDED, held)
 
     def _fail(self, job: ClaimedJob, error: MeshkilnError) -> JobState | None:

@@ -18,7 +18,6 @@ from backend.web.api import files, gpu, health, jobs, openapi, performance
 from backend.web.live_connections import LiveConnections
 from backend.web.request_log import init_request_log
 from backend.web.sockets import init_sockets
-from backend.web.time_limits import init_time_limits
 
 FRONTEND = Path(__file__).resolve().parents[2] / "frontend"
 MAX_FORM_PARTS = 100
@@ -58,7 +57,6 @@ def create_app(settings: Settings | None = None, service: JobService | None = No
     app.extensions["meshkiln.live"] = LiveConnections(settings)
     problems.install(app)
     init_request_log(app)
-    init_time_limits(app)
     security.install(app, settings)
     for module in (jobs, files, events_sse, gpu, performance, health, openapi, pages):
         app.register_blueprint(module.blueprint)

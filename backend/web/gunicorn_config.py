@@ -7,6 +7,8 @@ connections are allowed, and plain requests are always answered.
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import threading
 from pathlib import Path
 from typing import Any
@@ -38,10 +40,12 @@ proc_name = "meshkiln-web"
 chdir = str(Path(__file__).resolve().parents[2])
 
 WATCH_S = 0.2
+IO_TIMEOUT_S = 30
 
 
 def post_worker_init(worker: Any) -> None:
     """Start the reconciler, and a watch that closes live connections when the worker stops."""
+    _limit_io(worker)
     extensions = worker.wsgi.extensions
     extensions["meshkiln"].start_background()
     threading.Thread(
@@ -55,6 +59,18 @@ def worker_exit(_server: Any, worker: Any) -> None:
     if app is not None:
         app.extensions["meshkiln.live"].stopping.set()
         app.extensions["meshkiln"].close()
+
+
+def _limit_io(worker: Any) -> None:
+    """Let every single read and write of a connection take 30 s at most.
+
+    gunicorn has no such limit: a client that stops in the middle of a header or a body would hold
+    its thread for ever. Accepted connections inherit the limits of the listening socket.
+    """
+    limit = struct.pack("ll", IO_TIMEOUT_S, 0)
+    for listener in worker.sockets:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
 
 def _watch(worker: Any, extensions: dict[str, Any]) -> None:

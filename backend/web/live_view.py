@@ -73,7 +73,7 @@ def _ended(document: Document) -> Document:
 def _stage(document: Document, data: Document) -> Document:
     if _is_over(document):
         return document
-    change = {key: data[key] for key in ("status", "elapsed_s") if key in data}
+    change: Document = {key: data[key] for key in ("status", "elapsed_s") if key in data}
     if data["status"] == StageState.SUCCEEDED:
         change["progress"] = 100.0
     stages = _with_stage(document, data["name"], change)
@@ -86,7 +86,7 @@ def _stage(document: Document, data: Document) -> Document:
 def _progress(document: Document, data: Document) -> Document:
     if _is_over(document):
         return document
-    change = {key: data[key] for key in ("step", "steps") if key in data}
+    change: Document = {key: data[key] for key in ("step", "steps") if key in data}
     if "stage_progress" in data:
         change["progress"] = data["stage_progress"]
     moved: Document = {"stages": _with_stage(document, data.get("stage"), change)}

@@ -134,7 +134,7 @@ def _check_token() -> None:
 def _set_cookie(response: Response) -> None:
     if "csrf_token" in g and request.cookies.get(CSRF_COOKIE) != g.csrf_token:
         response.set_cookie(
-            CSRF_COOKIE, g.csrf_token, max_age=YEAR_S, httponly=True, samesite="Strict"
+            CSRF_COOKIE, g.csrf_token, max_age=YEAR_S, httponly=True, samesite="Lax"
         )
 
 

@@ -6,8 +6,10 @@ import contextlib
 import json
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Flask, current_app, g, request
@@ -39,6 +41,8 @@ def init_sockets(app: Flask) -> None:
     app.config["SOCK_SERVER_OPTIONS"] = {
         "ping_interval": PING_S,
         "max_message_size": MAX_CLIENT_MESSAGE,
+        # its reader may sleep until the next ping after the end; the process must not wait for it
+        "thread_class": partial(threading.Thread, daemon=True),
     }
     app.register_blueprint(blueprint)
 

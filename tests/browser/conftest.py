@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from bench.running_server import running_server
 from tests.conftest import draw_figure, png_bytes
@@ -25,6 +25,7 @@ FLAGS = [
     "--no-first-run",
 ]
 # the software renderer of a machine without a GPU is slow to draw its first frame
+expect.set_options(timeout=20_000)
 TOLERATED = ("rAF timed out", "GPU stall due to ReadPixels", "GL Driver Message")
 
 

@@ -45,7 +45,7 @@ def test_picture_becomes_a_model_without_a_reload(server, new_page, picture):
 def test_progress_comes_over_the_socket_stage_by_stage(slow_server, new_page, picture):
     page = new_page(slow_server)
     frames = []
-    page.on("websocket", lambda ws: ws.on("framereceived", frames.append))
+    page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: frames.append(frame)))
     upload(page, picture)
     for stage in ("image_preprocessing", "shape_generation", "texture_synthesis"):
         expect(page.locator(f"#stage-{stage}.stage-running")).to_be_visible()

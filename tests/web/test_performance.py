@@ -19,9 +19,9 @@ def test_without_runs_nothing_is_claimed(server):
 @pytest.fixture
 def measured(server, monkeypatch):
     stages = [
-        StageStatistics("image_to_3d", "texture_synthesis", 8, 2.0, 3.0, 55.0),
-        StageStatistics("image_to_3d", "shape_generation", 8, 1.0, 1.5, 31.0),
-        StageStatistics("image_to_3d", "mesh_export", 8, 0.3, 0.4, 14.0),
+        StageStatistics("image_to_3d", "texture_synthesis", 8, 2.1, 2.0, 3.0, 55.0),
+        StageStatistics("image_to_3d", "shape_generation", 8, 1.05, 1.0, 1.5, 31.0),
+        StageStatistics("image_to_3d", "mesh_export", 8, 0.31, 0.3, 0.4, 14.0),
     ]
     history = server.service.store.history
     monkeypatch.setattr(history, "stage_statistics", lambda limit=200: stages)
@@ -33,7 +33,8 @@ def test_the_slowest_stage_is_named_with_its_evidence(measured):
     assert found["evidence"]["n"] == 8
     assert found["evidence"]["stage"] == "texture_synthesis"
     assert "55 %" in found["detail"]
-    assert found["id"] and found["title"]
+    assert found["id"]
+    assert found["title"]
 
 
 def test_bottlenecks_and_breakdown(measured):

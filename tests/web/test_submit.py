@@ -92,9 +92,7 @@ def test_twenty_at_once_with_one_key_make_one_job(server, small_png):
     def send():
         client = server.app.test_client()
         form = {"pipeline": "image_to_3d", "file": (io.BytesIO(small_png), "doll.png")}
-        answers.append(
-            client.post("/api/v1/jobs", data=form, headers={"Idempotency-Key": "same"})
-        )
+        answers.append(client.post("/api/v1/jobs", data=form, headers={"Idempotency-Key": "same"}))
 
     threads = [threading.Thread(target=send) for _ in range(20)]
     for thread in threads:

@@ -60,7 +60,7 @@ def _find(service: JobService, job: JobRecord, name: str) -> tuple[Path, str]:
     """Find a result, a file of the running attempt, or the normalised upload."""
     for output in job.outputs:
         if output.name == name:
-            path = service.artefacts.output_path(job.id, name)
+            path = service.artefacts.output_path(job.id, job.attempt, name)
             if path is None:
                 raise FilesExpired
             return path, output.sha256

@@ -81,6 +81,7 @@ def _bottleneck(stage: StageStatistics) -> dict[str, Any]:
         "pipeline": stage.pipeline,
         "avg_percent": round(stage.share_pct, 1),
         "severity": severity(stage.share_pct),
+        "avg_duration_seconds": _rounded(stage.mean_s),
         "p50_duration_seconds": _rounded(stage.p50_s),
         "occurrences": stage.runs,
     }

@@ -74,6 +74,7 @@ function sync() {
   input.files = transfer.files;
 }
 
+input.required = false; // dropped and pasted pictures count as well
 input.addEventListener("change", () => {
   const known = new Set([...chosen.values()].map((entry) => entry.file));
   add([...input.files].filter((file) => !known.has(file)));

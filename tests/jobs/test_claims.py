@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import contextlib
+import threading
+
+import pytest
+
+from backend.errors import JobFinished, NoForeground
+from backend.jobs.claims import Claims
+from backend.jobs.owners import Owner
+from backend.jobs.records import OutputRecord
+from backend.jobs.states import JobState, Priority, StageState
+
+ME = str(Owner.this_process())
+ELSEWHERE = "another-machine:1:1"
+DEAD = f"{Owner.this_process().host}:1:12345"
+OUTPUT = OutputRecord("model.glb", "glb", "model", 3, "0" * 64)
+
+
+@pytest.fixture
+def claims(store):
+    return Claims(store, lease_s=60)
+
+
+def test_highest_priority_and_oldest_first(store, claims, new_job):
+    low, _ = store.submit(new_job(priority=Priority.LOW))
+    first, _ = store.submit(new_job())
+    second, _ = store.submit(new_job())
+    high, _ = store.submit(new_job(priority=Priority.HIGH))
+    order = [claims.claim("gpu", ME)[0].id for _ in range(4)]
+    assert order == [high.id, first.id, second.id, low.id]
+    assert claims.claim("gpu", ME) == []
+
+
+def test_a_batch_takes_only_jobs_of_the_same_key(store, claims, new_job):
+    a, _ = store.submit(new_job(batch_key="a"))
+    store.submit(new_job(batch_key="b"))
+    c, _ = store.submit(new_job(batch_key="a"))
+    assert [job.id for job in claims.claim("gpu", ME, max_n=4)] == [a.id, c.id]
+
+
+def test_queues_are_apart(store, claims, new_job):
+    store.submit(new_job(queue="cpu"))
+    assert claims.claim("gpu", ME) == []
+    assert len(claims.claim("cpu", ME)) == 1
+
+
+def test_parallel_workers_never_share_a_job(store, claims, new_job):
+    for _ in range(24):
+        store.submit(new_job())
+    taken = []
+
+    def work(owner):
+        while jobs := claims.claim("gpu", owner):
+            taken.extend(job.id for job in jobs)
+
+    threads = [threading.Thread(target=work, args=(f"m:{i}:1",)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == len(set(taken)) == 24
+
+
+def test_finished_job_has_its_outputs_and_facts(store, claims, new_job):
+    job, _ = store.submit(new_job())
+    (held,) = claims.claim("gpu", ME)
+    assert claims.update_stage(held, "mesh_export", 50, {"status": "running", "step": 1})
+    assert store.get(job.id).stage == "mesh_export"
+    assert claims.finish(held, [OUTPUT], {"mesh": {"closed": True}})
+    done = store.get(job.id)
+    assert (done.status, done.progress, done.outputs) == (JobState.SUCCEEDED, 100.0, (OUTPUT,))
+    assert done.facts == {"mesh": {"closed": True}}
+    assert done.finished_at
+
+
+def test_progress_never_falls_within_an_attempt(store, claims, new_job):
+    job, _ = store.submit(new_job())
+    (held,) = claims.claim("gpu", ME)
+    for progress in (30, 20, 40):
+        claims.update_stage(held, "mesh_export", progress, {})
+    assert store.get(job.id).progress == 40
+
+
+def test_a_worker_that_lost_its_lease_changes_nothing(store, claims, new_job, clock):
+    job, _ = store.submit(new_job())
+    (stale,) = claims.claim("gpu", ELSEWHERE)
+    clock.forward(seconds=61)
+    assert [r.status for r in claims.release_lost()] == [JobState.QUEUED]
+    (held,) = claims.claim("gpu", ME)
+    assert held.attempt == 2
+    assert claims.is_stopped(stale)
+    assert not claims.finish(stale, [OUTPUT], {})
+    assert not claims.fail(stale, NoForeground())
+    assert not claims.update_stage(stale, "mesh_export", 90, {})
+    assert claims.finish(held, [OUTPUT], {})
+    assert store.get(job.id).attempt == 2
+
+
+def test_same_owner_twice_is_told_apart_by_the_attempt(store, claims, new_job, clock):
+    store.submit(new_job())
+    (stale,) = claims.claim("gpu", ELSEWHERE)
+    clock.forward(seconds=61)
+    claims.release_lost()
+    claims.claim("gpu", ELSEWHERE)
+    assert not claims.finish(stale, [OUTPUT], {})
+
+
+def test_renewed_lease_holds(store, claims, new_job, clock):
+    store.submit(new_job())
+    claims.claim("gpu", ELSEWHERE)
+    for _ in range(5):
+        clock.forward(seconds=50)
+        assert claims.renew(ELSEWHERE) == 1
+    assert claims.release_lost() == []
+
+
+def test_job_of_a_dead_process_is_free_at_once(store, claims, new_job):
+    store.submit(new_job())
+    claims.claim("gpu", DEAD)
+    assert [r.status for r in claims.release_lost()] == [JobState.QUEUED]
+
+
+def test_job_of_a_living_process_is_left_alone(store, claims, new_job):
+    store.submit(new_job())
+    claims.claim("gpu", ME)
+    assert claims.release_lost() == []
+
+
+def test_last_attempt_ends_as_worker_lost(store, claims, new_job):
+    job, _ = store.submit(new_job())
+    for _ in range(3):
+        claims.claim("gpu", DEAD)
+        claims.release_lost()
+    failed = store.get(job.id)
+    assert failed.status is JobState.FAILED
+    assert failed.error["code"] == "worker-lost"
+    assert failed.attempt == 3
+
+
+def test_cancel_while_running_then_worker_agrees(store, claims, new_job):
+    job, _ = store.submit(new_job())
+    (held,) = claims.claim("gpu", ME)
+    claims.update_stage(held, "mesh_export", 50, {"status": "running"})
+    assert store.request_cancel(job.id).status is JobState.CANCELING
+    assert claims.is_stopped(held)
+    assert claims.mark_canceled(held)
+    ended = store.get(job.id)
+    assert ended.status is JobState.CANCELED
+    assert ended.stages[1].status is StageState.CANCELED
+
+
+def test_cancel_of_a_job_whose_worker_died_ends_canceled(store, claims, new_job):
+    job, _ = store.submit(new_job())
+    claims.claim("gpu", DEAD)
+    store.request_cancel(job.id)
+    claims.release_lost()
+    assert store.get(job.id).status is JobState.CANCELED
+
+
+def test_cancel_racing_with_the_end_leaves_one_terminal_state(store, claims, new_job):
+    for _ in range(10):
+        job, _ = store.submit(new_job())
+        (held,) = claims.claim("gpu", ME)
+        results = {}
+        together = threading.Barrier(2)
+
+        def finish(held=held, results=results, together=together):
+            together.wait()
+            results["finished"] = claims.finish(held, [OUTPUT], {})
+
+        thread = threading.Thread(target=finish)
+        thread.start()
+        together.wait()
+        with contextlib.suppress(JobFinished):
+            store.request_cancel(job.id)
+        thread.join()
+        assert results["finished"]
+        assert store.get(job.id).status is JobState.SUCCEEDED
+
+
+def test_overdue_cancels_name_their_owner(store, claims, new_job, clock):
+    job, _ = store.submit(new_job())
+    claims.claim("gpu", ELSEWHERE)
+    store.request_cancel(job.id)
+    assert claims.overdue_cancels(15) == []
+    clock.forward(seconds=16)
+    assert [str(owner) for owner in claims.overdue_cancels(15)] == [ELSEWHERE]
+
+
+def test_eta_is_a_range_after_three_runs_and_none_before(store, claims, new_job):
+    def run(seconds):
+        store.submit(new_job())
+        (held,) = claims.claim("gpu", ME)
+        claims.update_stage(held, "mesh_export", 100, {"elapsed_s": seconds})
+        claims.finish(held, [OUTPUT], {})
+
+    run(2.0)
+    run(3.0)
+    job, _ = store.submit(new_job())
+    assert store.get(job.id).eta is None
+    store.request_cancel(job.id)
+    run(5.0)
+    first, _ = store.submit(new_job())
+    second, _ = store.submit(new_job())
+    eta, later = store.get(first.id).eta, store.get(second.id).eta
+    assert (eta.low_s, eta.high_s) == (2.0, 5.0)
+    assert (later.low_s, later.high_s) == (4.0, 10.0), "the one ahead counts"
+    stages = {s.stage: s for s in store.history.stage_statistics()}
+    assert stages["mesh_export"].p50_s == 3.0
+    assert stages["mesh_export"].runs == 3

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from backend.errors import FilesExpired, InvalidParameter, JobNotFinished, QueueFull
+from backend.jobs.service import BROKER_UNAVAILABLE
+from backend.jobs.states import JobState, Priority
+
+
+def submit(service, **options):
+    new = service.prepare("image_to_3d", {"preset": "draft"}, "doll.png", **options)
+    return service.submit(new, {"image.png": b"x"})
+
+
+def test_job_is_kept_although_redis_is_away(service):
+    job, is_new, warnings = submit(service)
+    assert is_new
+    assert warnings == [BROKER_UNAVAILABLE]
+    assert service.store.get(job.id).status is JobState.QUEUED
+    assert service.worker_status() == []
+
+
+def test_seed_is_drawn_and_reported(service):
+    first, second = submit(service)[0], submit(service)[0]
+    assert isinstance(first.params["seed"], int)
+    assert first.params["seed"] != second.params["seed"]
+
+
+def test_wrong_parameters_never_become_a_job(service):
+    with pytest.raises(InvalidParameter):
+        service.prepare("image_to_3d", {"steps": 3}, "x")
+
+
+def test_refused_job_leaves_no_files(service, monkeypatch):
+    def full(_new):
+        raise QueueFull
+
+    monkeypatch.setattr(service.store, "submit", full)
+    with pytest.raises(QueueFull):
+        submit(service)
+    assert list(service.artefacts.job_ids()) == []
+
+
+def test_repeated_submit_leaves_no_second_copy(service):
+    key = {"idempotency_key": "k", "body_sha256": "h"}
+    job, _, _ = submit(service, **key)
+    again, is_new, _ = submit(service, **key)
+    assert (again.id, is_new) == (job.id, False)
+    assert list(service.artefacts.job_ids()) == [job.id]
+
+
+def test_retry_keeps_settings_and_picture(service):
+    job, _, _ = submit(service, priority=Priority.HIGH)
+    with pytest.raises(JobNotFinished):
+        service.retry(job.id)
+    service.cancel(job.id)
+    again = service.retry(job.id, {"size_m": 2.0})
+    assert again.retry_of == job.id
+    assert again.params == {**job.params, "size_m": 2.0}
+    assert again.priority is Priority.HIGH
+    assert service.artefacts.input_path(again.id, "image.png").read_bytes() == b"x"
+
+
+def test_retry_without_its_picture_is_refused(service):
+    job, _, _ = submit(service)
+    service.cancel(job.id)
+    service.artefacts.remove(job.id)
+    with pytest.raises(FilesExpired):
+        service.retry(job.id)

@@ -1,0 +1,82 @@
+"""A real worker, killed in every way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from backend.jobs.states import JobState
+from tests.jobs.conftest import wait_until
+
+pytestmark = pytest.mark.server
+
+
+def busy(workshop, job_id):
+    workshop.wait_for(job_id, JobState.RUNNING)
+    wait_until(lambda: workshop.service.store.get(job_id).stage)
+
+
+def test_jobs_run_fail_and_stop_when_asked(workshop):
+    good = workshop.submit("slow")
+    failing, broken = workshop.submit("failing"), workshop.submit("broken")
+    stopped = workshop.submit("slow")
+    done = workshop.wait_for(good.id, JobState.SUCCEEDED)
+    assert done.facts == {"order": "slow"}
+    assert [output.name for output in done.outputs] == ["mask.png"]
+    assert workshop.wait_for(failing.id, JobState.FAILED).error["code"] == "no-foreground"
+    defect = workshop.wait_for(broken.id, JobState.FAILED).error
+    assert defect["code"] == "internal-error"
+    assert "scripted defect" not in str(defect), "inner texts stay in the log"
+    busy(workshop, stopped.id)
+    started_s = time.monotonic()
+    assert workshop.service.cancel(stopped.id).status is JobState.CANCELING
+    workshop.wait_for(stopped.id, JobState.CANCELED)
+    assert time.monotonic() - started_s < 2
+
+
+def test_killed_child_costs_an_attempt_and_nothing_else(workshop):
+    job = workshop.submit("slow")
+    busy(workshop, job.id)
+    os.kill(workshop.child_pid(), signal.SIGKILL)
+    done = workshop.wait_for(job.id, JobState.SUCCEEDED)
+    assert done.attempt == 2
+    assert len(done.outputs) == 1
+    ends = [e for e in workshop.service.events.read_after(job.id, "0-0") if e.type == "end"]
+    assert len(ends) == 1
+
+
+def test_killed_worker_and_killed_redis_lose_nothing(workshop):
+    jobs = [workshop.submit("slow") for _ in range(2)]
+    busy(workshop, jobs[0].id)
+    workshop.kill_worker()
+    workshop.redis.kill()
+    workshop.redis.wait()
+    late = workshop.submit("slow")  # accepted although Redis is away
+    workshop.start_redis()
+    workshop.start_worker()
+    for job in [*jobs, late]:
+        done = workshop.wait_for(job.id, JobState.SUCCEEDED)
+        assert len(done.outputs) == 1
+
+
+def test_stuck_job_is_killed_when_canceled(workshop):
+    job = workshop.submit("stuck")
+    busy(workshop, job.id)
+    child = workshop.child_pid()
+    workshop.service.cancel(job.id)
+    workshop.wait_for(job.id, JobState.CANCELED)
+    after = workshop.submit("slow")
+    workshop.wait_for(after.id, JobState.SUCCEEDED)
+    statuses = workshop.service.worker_status
+    wait_until(lambda: {status["pid"] for status in statuses()} - {child})
+
+
+def test_poison_job_ends_and_does_not_take_others_with_it(workshop):
+    poison, good = workshop.submit("deadly"), workshop.submit("slow")
+    failed = workshop.wait_for(poison.id, JobState.FAILED, timeout_s=60)
+    assert failed.error["code"] == "worker-lost"
+    assert failed.attempt == failed.max_attempts
+    workshop.wait_for(good.id, JobState.SUCCEEDED)
