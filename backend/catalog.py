@@ -89,34 +89,39 @@ class CutOutParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     background: BackgroundEngine = Field(
-        BackgroundEngine.AUTO, description="How the object is told from the background."
+        default=BackgroundEngine.AUTO, description="How the object is told from the background."
     )
 
 
 class ImageTo3DParams(CutOutParams):
     """Parameters of `image_to_3d`. What is null follows from the preset."""
 
-    engine: ShapeEngine = Field(ShapeEngine.AUTO, description="Engine of the shape stage.")
-    preset: Preset = Field(Preset.STANDARD, description="draft, standard or high.")
+    engine: ShapeEngine = Field(default=ShapeEngine.AUTO, description="Engine of the shape stage.")
+    preset: Preset = Field(default=Preset.STANDARD, description="draft, standard or high.")
     seed: int | None = Field(
-        None, ge=0, le=MAX_SEED, description="Same seed, same result; drawn and reported if absent."
+        default=None,
+        ge=0,
+        le=MAX_SEED,
+        description="Same seed, same result; drawn and reported if absent.",
     )
     shape_mode: ShapeMode = Field(
-        ShapeMode.AUTO, description="inflate (round), lathe (turned) or slab (flat)."
+        default=ShapeMode.AUTO, description="inflate (round), lathe (turned) or slab (flat)."
     )
     depth_scale: float = Field(
-        1.0, ge=0.2, le=3.0, description="Thickness relative to the engine's own guess."
+        default=1.0, ge=0.2, le=3.0, description="Thickness relative to the engine's own guess."
     )
-    texture: bool = Field(True, description="Bake the picture into a texture.")
-    back_side: BackSide = Field(BackSide.AUTO, description="Colour of the side not seen.")
-    texture_size_px: int | None = Field(None, ge=256, le=4096, description="Atlas side in pixels.")
+    texture: bool = Field(default=True, description="Bake the picture into a texture.")
+    back_side: BackSide = Field(default=BackSide.AUTO, description="Colour of the side not seen.")
+    texture_size_px: int | None = Field(
+        default=None, ge=256, le=4096, description="Atlas side in pixels."
+    )
     grid_resolution: int | None = Field(
-        None, ge=48, le=320, description="Cells along the longest side."
+        default=None, ge=48, le=320, description="Cells along the longest side."
     )
     target_faces: int | None = Field(
-        None, ge=500, le=200_000, description="Faces after simplification."
+        default=None, ge=500, le=200_000, description="Faces after simplification."
     )
-    size_m: float = Field(1.0, ge=0.001, le=100.0, description="Longest side in metres.")
+    size_m: float = Field(default=1.0, ge=0.001, le=100.0, description="Longest side in metres.")
 
 
 class JobOptions(BaseModel):
@@ -124,8 +129,10 @@ class JobOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str | None = Field(None, max_length=200, description="Display name.")
-    priority: str = Field("normal", pattern="^(low|normal|high)$", description="Queue priority.")
+    name: str | None = Field(default=None, max_length=200, description="Display name.")
+    priority: str = Field(
+        default="normal", pattern="^(low|normal|high)$", description="Queue priority."
+    )
 
 
 @dataclass(frozen=True)

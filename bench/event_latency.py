@@ -102,9 +102,8 @@ def _poll_delays(url: str, job_id: str, pollers: list[Poller]) -> list[float]:
     start = datetime.fromisoformat(job["started_at"].replace("Z", "+00:00")).timestamp()
     delays = []
     for stage in job["stages"]:
-        for poller in pollers:
-            if stage["name"] in poller.seen:
-                delays.append(max(0.0, poller.seen[stage["name"]].timestamp() - start))
+        seen = [p.seen[stage["name"]] for p in pollers if stage["name"] in p.seen]
+        delays += [max(0.0, moment.timestamp() - start) for moment in seen]
         start += stage["elapsed_s"] or 0.0
     return delays
 

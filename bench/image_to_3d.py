@@ -94,7 +94,7 @@ def extrude(picture: Picture, out_dir: Path) -> float:
     dark = working.rgb.mean(axis=2) < 245
     mask = clean(alpha & (dark | working.has_alpha))
     if not mask.any():
-        mask = clean(alpha)
+        mask = clean(working.rgba[..., 3] > 0)
     depth = np.where(mask, 0.125 * np.sqrt(mask.sum()), 0.0)
     flat = np.zeros(mask.shape, dtype=np.float32)
     outline = sample_outline(mask, depth, flat, effort_of(ImageTo3DParams(seed=0)).resolution)
@@ -158,8 +158,8 @@ def figures(rows: list[Row]) -> list[Figure]:
             compared_with=extrusion.median,
         ),
     ]
-    for name in good[0].facts["timings_s"]:
-        found.append(Figure.of(f"  {name}", "s", [r.facts["timings_s"][name] for r in good]))
+    stages = good[0].facts["timings_s"]
+    found += [Figure.of(f"  {s}", "s", [r.facts["timings_s"][s] for r in good]) for s in stages]
     return found
 
 

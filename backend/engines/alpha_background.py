@@ -13,6 +13,7 @@ from backend.meshes.picture import OPAQUE
 from backend.progress import StageProgress
 
 ISLAND_SHARE = 0.01
+FAINTEST = 8
 
 
 class AlphaBackground:
@@ -47,6 +48,7 @@ class AlphaBackground:
             raise NoForeground(
                 "The picture has no transparency.", advice="Choose background 'auto'."
             )
-        opaque = task.picture.rgba[..., 3] >= OPAQUE
-        mask = keep_large_islands(opaque, ISLAND_SHARE)
+        alpha = task.picture.rgba[..., 3]
+        threshold = min(OPAQUE, max(FAINTEST, int(alpha.max()) // 2))  # glass may be faint all over
+        mask = keep_large_islands(alpha >= threshold, ISLAND_SHARE)
         return require_object(CutOut(mask, self.name, 1.0))

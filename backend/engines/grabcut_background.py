@@ -5,18 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backend.catalog import CutOutParams
 from backend.engines.background_task import BackgroundTask, CutOut, require_object
 from backend.engines.engine import Needs
 from backend.errors import NoForeground
-from backend.meshes.background import fit_border, grabcut_mask, plain_mask, to_lab
+from backend.meshes.background import (
+    Lab,
+    fit_border,
+    fit_corners,
+    grabcut_mask,
+    plain_mask,
+    to_lab,
+)
 from backend.meshes.masks import Mask
+from backend.meshes.picture_border import frame_margins
 from backend.progress import StageProgress
 
 PLAIN_SHARE = 0.9
 GRABCUT_CONFIDENCE = 0.6
-MIN_CONTRAST = 3.0
+CUT_CONFIDENCE = 0.65
+LEAST_SPREAD = 0.6
+LEAST_COVER, MOST_COVER = 0.02, 0.95
 
 
 class GrabcutBackground:
@@ -48,17 +59,31 @@ class GrabcutBackground:
 
     def _cut(self, task: BackgroundTask, progress: StageProgress) -> CutOut:
         lab = to_lab(task.picture.rgb)
-        if float(lab.std(axis=(0, 1)).max()) < MIN_CONTRAST / 2:
+        if float(lab.std(axis=(0, 1)).max()) < LEAST_SPREAD:
             raise NoForeground("The picture is of a single colour.")
-        border = fit_border(lab)
-        if border.plain_share > PLAIN_SHARE:
-            mask = plain_mask(lab, border)
-            confidence = border.plain_share * (1 - _touch(mask, border.ring))
-            return require_object(CutOut(mask, "plain", round(confidence, 3)))
+        rows, columns = frame_margins(lab).inside(lab.shape)
         progress.check_canceled()
-        mask = grabcut_mask(task.picture.rgb, lab, border.ring)
-        confidence = max(0.0, GRABCUT_CONFIDENCE - _touch(mask, border.ring))
-        return require_object(CutOut(mask, "grabcut", round(confidence, 3)))
+        found = _find(task.picture.rgb[rows, columns], lab[rows, columns])
+        mask = np.zeros(lab.shape[:2], dtype=np.bool_)
+        mask[rows, columns] = found.mask
+        return require_object(CutOut(mask, found.method, found.confidence))
+
+
+def _find(rgb: NDArray[np.uint8], lab: Lab) -> CutOut:
+    """Trust the border where it is plain, then the corners, then GrabCut."""
+    border = fit_border(lab)
+    if border.plain_share > PLAIN_SHARE:
+        mask = plain_mask(lab, border)
+        confidence = border.plain_share * (1 - _touch(mask, border.ring))
+        return CutOut(mask, "plain", round(confidence, 3))
+    corners = fit_corners(lab)
+    if corners:
+        mask = plain_mask(lab, corners)
+        if LEAST_COVER < mask.mean() < MOST_COVER:
+            return CutOut(mask, "plain", CUT_CONFIDENCE)
+    mask = grabcut_mask(rgb, lab, border.ring)
+    confidence = max(0.0, GRABCUT_CONFIDENCE - _touch(mask, border.ring))
+    return CutOut(mask, "grabcut", round(confidence, 3))
 
 
 def _touch(mask: Mask, ring: Mask) -> float:

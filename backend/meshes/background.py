@@ -13,14 +13,19 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from backend.meshes.masks import Mask, keep_large_islands
+from backend.meshes.picture_border import drop_frame_lines
 
 Lab = NDArray[np.float32]
 
 BORDER_SHARE = 0.02
 PLAIN_DISTANCE = 10.0
-MIN_TOLERANCE = 6.0
+MIN_TOLERANCE, MIN_TOLERANCE_DARK, FAINT_TOLERANCE = 6.0, 3.0, 2.0
+DARK_LIGHT = 15.0
+CORNER_SHARE, CORNER_SPREAD, CORNER_RING_SHARE = 0.06, 12.0, 0.15
+LEAST_OBJECT, FAINT_NOISE = 0.002, 0.5
 SHADOW_CHROMA, SHADOW_DROP, SHADOW_GRADIENT, SHADOW_MIN_LIGHT = 4.0, 0.45, 1.6, 40.0
-HOLE_SHARE, HOLE_STRICTNESS = 0.0015, 0.6
+HOLE_SHARE, HOLE_STRICTNESS, HOLE_FLAT = 0.0015, 0.6, 0.8
+EDGE_GRADIENT = 4.0
 GRABCUT_PX, GRABCUT_ROUNDS, BORDER_CLUSTERS = 256, 6, 6
 
 
@@ -54,11 +59,8 @@ def to_lab(rgb: NDArray[np.uint8]) -> Lab:
 
 def fit_border(lab: Lab) -> BorderModel:
     """Fit a quadratic surface to the border ring, four rounds of reweighting."""
-    height, width = lab.shape[:2]
-    ring = _ring(height, width)
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    x, y = x / width - 0.5, y / height - 0.5
-    basis = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=-1)
+    ring = _ring(*lab.shape[:2])
+    basis = _basis(*lab.shape[:2], terms=6)
     inside, colours = basis[ring], lab[ring]
     weights = np.ones(len(inside), dtype=np.float32)
     for _ in range(4):
@@ -66,25 +68,61 @@ def fit_border(lab: Lab) -> BorderModel:
         solution = np.linalg.lstsq(inside * weighted, colours * weighted, rcond=None)[0]
         distance = np.linalg.norm(colours - inside @ solution, axis=1)
         weights = 1 / (1 + (distance / (2 * (np.median(distance) + 1))) ** 2)
-    background = (basis.reshape(-1, 6) @ solution).reshape(lab.shape).astype(np.float32)
-    return BorderModel(
-        background,
-        ring,
-        float((distance < PLAIN_DISTANCE).mean()),
-        float(np.median(distance)),
+    return _model(basis, solution, ring, distance)
+
+
+def fit_corners(lab: Lab) -> BorderModel | None:
+    """Fit the border where an object cuts it: from the part that looks like the four corners.
+
+    Returns
+    -------
+    BorderModel or None
+        None when the corners differ from each other, as with a floor or in a busy picture.
+    """
+    side = max(4, round(CORNER_SHARE * min(lab.shape[:2])))
+    corners = [lab[y, x].reshape(-1, 3) for y, x in _corner_slices(side)]
+    medians = np.array([np.median(corner, axis=0) for corner in corners])
+    if max(np.linalg.norm(medians - one, axis=1).max() for one in medians) > CORNER_SPREAD:
+        return None
+    ring = _ring(*lab.shape[:2])
+    basis = _basis(*lab.shape[:2], terms=3)
+    inside, colours = basis[ring], lab[ring]
+    like = np.linalg.norm(colours - medians.mean(axis=0), axis=1) < CORNER_SPREAD
+    if like.mean() < CORNER_RING_SHARE:
+        return None
+    solution = np.linalg.lstsq(inside[like], colours[like], rcond=None)[0]
+    distance = np.linalg.norm(colours - inside @ solution, axis=1)
+    model = _model(basis, solution, ring, distance)
+    off = np.linalg.norm(
+        np.concatenate(corners) - medians.repeat([len(c) for c in corners], 0), axis=1
     )
+    is_plain = float((off < PLAIN_DISTANCE).mean()) > 0.9
+    noise = float(np.median(distance[like]))
+    return BorderModel(model.background, ring, model.plain_share, noise) if is_plain else None
 
 
 def plain_mask(lab: Lab, model: BorderModel) -> Mask:
-    """Find the object on a plain background: what differs from the model and is no shadow."""
+    """Find the object on a plain background: what differs from the model and is no shadow.
+
+    Where nothing differs much and the border is very even, small differences count too.
+    """
+    light = float(np.median(model.background[..., 0]))
+    least = MIN_TOLERANCE_DARK if light < DARK_LIGHT else MIN_TOLERANCE
     difference = lab - model.background
+    tolerance = max(3 * model.noise + 1.5, least)
+    mask = _differing(difference, tolerance, _shadow(lab, model, difference, tolerance), model)
+    if mask.mean() < LEAST_OBJECT and model.noise < FAINT_NOISE:
+        return _differing(difference, FAINT_TOLERANCE, np.zeros_like(mask), model)
+    return mask
+
+
+def _differing(difference: Lab, tolerance: float, shadow: Mask, model: BorderModel) -> Mask:
     distance = np.linalg.norm(difference, axis=2)
-    tolerance = max(3 * model.noise + 1.5, MIN_TOLERANCE)
-    candidate = (distance < tolerance) | _shadow(lab, model, difference, tolerance)
+    candidate = (distance < tolerance) | shadow
     background = _reached_from_border(candidate)
-    background |= _holes(candidate & ~background & (distance < tolerance * HOLE_STRICTNESS))
+    background |= _holes(candidate & ~background, distance, tolerance, model.noise)
     opened = ndimage.binary_opening(~background, iterations=1)
-    return keep_large_islands(opened, 0.03)
+    return keep_large_islands(drop_frame_lines(opened), 0.03)
 
 
 def grabcut_mask(rgb: NDArray[np.uint8], lab: Lab, ring: Mask) -> Mask:
@@ -106,11 +144,47 @@ def grabcut_mask(rgb: NDArray[np.uint8], lab: Lab, ring: Mask) -> Mask:
     return np.asarray(ndimage.binary_fill_holes(keep_large_islands(opened, 0.15)), dtype=np.bool_)
 
 
+def edge_support(lab: Lab, mask: Mask) -> float:
+    """Share of the mask's outline that lies on an edge of the picture, 0 to 1.
+
+    An outline that runs through smooth background was drawn by a threshold, not by an object.
+    """
+    outline = mask & ~ndimage.binary_erosion(mask)
+    if not outline.any():
+        return 0.0
+    gradient = np.sqrt(
+        sum(ndimage.gaussian_gradient_magnitude(lab[..., c], 1.0) ** 2 for c in range(3))
+    )
+    strongest = ndimage.maximum_filter(gradient, size=5)
+    return float((strongest[outline] > EDGE_GRADIENT).mean())
+
+
 def _ring(height: int, width: int) -> Mask:
     thickness = max(3, round(BORDER_SHARE * max(height, width)))
     ring = np.ones((height, width), dtype=np.bool_)
     ring[thickness:-thickness, thickness:-thickness] = False
     return ring
+
+
+def _basis(height: int, width: int, terms: int) -> Lab:
+    """Give 1, x, y, x^2, y^2, xy of every pixel, the first ``terms`` of them, (h, w, terms)."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    x, y = x / width - 0.5, y / height - 0.5
+    return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y][:terms], axis=-1)
+
+
+def _model(
+    basis: Lab, solution: NDArray[np.floating], ring: Mask, distance: NDArray[np.floating]
+) -> BorderModel:
+    shape = (*ring.shape, 3)
+    background = (basis.reshape(-1, basis.shape[-1]) @ solution).reshape(shape)
+    share = float((distance < PLAIN_DISTANCE).mean())
+    return BorderModel(background.astype(np.float32), ring, share, float(np.median(distance)))
+
+
+def _corner_slices(side: int) -> list[tuple[slice, slice]]:
+    ends = slice(0, side), slice(-side, None)
+    return [(y, x) for y in ends for x in ends]
 
 
 def _shadow(lab: Lab, model: BorderModel, difference: Lab, tolerance: float) -> Mask:
@@ -139,11 +213,18 @@ def _reached_from_border(candidate: Mask) -> Mask:
     return mask
 
 
-def _holes(candidate: Mask) -> Mask:
-    labels, _ = ndimage.label(candidate)
+def _holes(candidate: Mask, distance: NDArray[np.floating], tolerance: float, noise: float) -> Mask:
+    """Enclosed parts of the background's colour; on a very even ground they must match it well."""
+    close = HOLE_STRICTNESS * tolerance
+    labels, count = ndimage.label(candidate & (distance < close))
+    if count == 0:
+        return np.zeros_like(candidate)
+    limit = close if noise > FAINT_NOISE else 3 * noise + HOLE_FLAT
+    typical = ndimage.median(distance, labels, np.arange(count + 1))
     sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    mask: Mask = (sizes > HOLE_SHARE * candidate.size)[labels]
+    is_hole = (sizes > HOLE_SHARE * candidate.size) & (np.asarray(typical) < limit)
+    is_hole[0] = False
+    mask: Mask = is_hole[labels]
     return mask
 
 

@@ -101,3 +101,15 @@ def iou(one: Mask, other: Mask) -> float:
     """Intersection over union, 1 for two empty masks."""
     union = np.count_nonzero(one | other)
     return float(np.count_nonzero(one & other) / union) if union else 1.0
+
+
+def agreement(one: Mask, other: Mask, reach_px: float) -> float:
+    """Agreement of two outlines that may be off by ``reach_px``, 0 to 1.
+
+    The smaller of two shares: of ``one`` within reach of ``other``, and the reverse.
+    """
+    if not one.any() or not other.any():
+        return float(one.any() == other.any())
+    near_other = ndimage.distance_transform_edt(~other) <= reach_px
+    near_one = ndimage.distance_transform_edt(~one) <= reach_px
+    return float(min(near_other[one].mean(), near_one[other].mean()))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy import ndimage
 
 from backend.catalog import ShapeMode
 from backend.meshes.masks import Mask, iou
 
 SLAB_FILL = 0.93
-LATHE_MIRROR_IOU = 0.92
-LATHE_SINGLE_RUNS = 0.93
+LATHE_MIRROR_IOU = 0.94
+LATHE_SINGLE_RUNS = 0.95
+FLANGE_SHARE, FLANGE_HEIGHT = 0.08, 0.35
 
 
 def outline_kind(mask: Mask) -> ShapeMode:
@@ -19,7 +21,8 @@ def outline_kind(mask: Mask) -> ShapeMode:
     if fill > SLAB_FILL:
         return ShapeMode.SLAB
     mirror, single = lathe_evidence(mask)
-    if mirror > LATHE_MIRROR_IOU and single > LATHE_SINGLE_RUNS:
+    looks_turned = mirror > LATHE_MIRROR_IOU and single > LATHE_SINGLE_RUNS
+    if looks_turned and flange_share(mask) < FLANGE_SHARE:
         return ShapeMode.LATHE
     return ShapeMode.INFLATE
 
@@ -32,6 +35,13 @@ def rectangle_fill(mask: Mask) -> tuple[float, float]:
     if min(width, height) < 1:
         return 0.0, 0.0
     return cv2.contourArea(largest) / (width * height), min(width, height) / max(width, height)
+
+
+def flange_share(mask: Mask) -> float:
+    """Share of the outline in flat protrusions (arms, puddles) that turning makes into plates."""
+    radius = mask[mask.any(axis=1)].sum(axis=1) / 2
+    window = max(3, round(FLANGE_HEIGHT * float(radius.max())))
+    return float((radius - ndimage.grey_opening(radius, window)).sum() / radius.sum())
 
 
 def lathe_evidence(mask: Mask) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from backend.errors import MeshInvalid
 from backend.meshes.atlas import TexturedMesh
 from backend.meshes.export import reload_welded, write_glb, write_obj_zip, write_ply, write_stl
 from backend.meshes.frame import PictureFrame, to_metres
-from backend.meshes.masks import iou
+from backend.meshes.masks import agreement, iou
 from backend.meshes.picture import Picture
 from backend.meshes.render import View, covered_pixels, render
 from backend.meshes.simplify import simplify
@@ -34,7 +34,8 @@ from backend.progress import ProgressSink, StageProgress
 SMOOTH_ROUNDS = 6
 THUMBNAIL_PX = 512
 THUMBNAIL_VIEW = View(azimuth=28.0, elevation=14.0)
-LEAST_OUTLINE_IOU = 0.6
+LEAST_AGREEMENT, REACH_SHARE = 0.5, 0.02
+WIDENED_BELOW = 0.8
 
 
 @dataclass(frozen=True)
@@ -175,13 +176,25 @@ def refine(
     mesh, frame = to_metres(simplified.mesh, size_m)
     facts = validate(mesh)
     progress.step(3, 4)
-    outline_iou = iou(covered_pixels(mesh, frame, found.mask.shape[:2]), found.mask)
-    if outline_iou < LEAST_OUTLINE_IOU:
-        raise MeshInvalid(f"The model covers only {100 * outline_iou:.0f} % of the outline.")
+    outline_iou = compare_outline(mesh, frame, found)
+    if outline_iou < WIDENED_BELOW:
+        progress.warn("Thin parts were made thicker, otherwise they would be lost.")
     if facts["bodies"] > 1:
         progress.warn(f"The model consists of {facts['bodies']} separate bodies.")
     progress.step(4, 4)
     return Body(mesh, frame, facts | {"outline_iou": round(outline_iou, 4)})
+
+
+def compare_outline(mesh: TriangleMesh, frame: PictureFrame, found: CutOut) -> float:
+    """Overlap of model and mask from the front; raises MeshInvalid if they have little in common.
+
+    Strands that were widened lower the overlap but stay within reach.
+    """
+    seen = covered_pixels(mesh, frame, found.mask.shape[:2])
+    shared = agreement(seen, found.mask, REACH_SHARE * max(found.mask.shape))
+    if shared < LEAST_AGREEMENT:
+        raise MeshInvalid(f"Only {100 * shared:.0f} % of the model agrees with the outline.")
+    return iou(seen, found.mask)
 
 
 def write_preview(mesh: TriangleMesh, out_dir: Path, sink: ProgressSink) -> OutputFile:
