@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flask import Request
@@ -84,8 +84,9 @@ def split_options(fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     return fields, options
 
 
-def _from_form(request: Request) -> SubmitBody:
-    fields = _single_values(request.form)
+def form_fields(form: MultiDict[str, str]) -> SubmitBody:
+    """Read the fields of a form, without its files."""
+    fields = _single_values(form)
     fields.pop(CSRF_FIELD, None)
     pipeline = str(fields.pop("pipeline", "image_to_3d"))
     _refuse_address("image_url", fields.get("image_url"))
@@ -93,6 +94,11 @@ def _from_form(request: Request) -> SubmitBody:
     if packed:
         fields.update(parse_json(str(packed).encode()))
     params, options = split_options({k: v for k, v in fields.items() if v != ""})
+    return SubmitBody(pipeline, params, options)
+
+
+def _from_form(request: Request) -> SubmitBody:
+    fields = form_fields(request.form)
     files = {}
     for name, many in request.files.lists():
         if name not in FILE_FIELDS or len(many) > 1:
@@ -102,7 +108,7 @@ def _from_form(request: Request) -> SubmitBody:
             files[name] = (many[0].filename, many[0].read())
     if files.get("file") == ("", b""):  # a form sent without choosing a file
         raise MissingFile
-    return SubmitBody(pipeline, params, options, files)
+    return replace(fields, files=files)
 
 
 def _from_json(body: dict[str, Any]) -> SubmitBody:

@@ -40,8 +40,13 @@ def submit_from_request(
     BadInput, QueueFull, StorageFull
     """
     service = service or current_app.extensions["meshkiln"]
-    key = _idempotency_key(request)
-    body = read_submit(request)
+    return submit_body(read_submit(request), service, _idempotency_key(request))
+
+
+def submit_body(
+    body: SubmitBody, service: JobService, key: str | None = None
+) -> tuple[JobRecord, bool, list[str]]:
+    """Store the job of a submit that was read already; see ``submit_from_request``."""
     options = parse_options(body.options)
     new = service.prepare(  # a wrong parameter is told before a picture is decoded
         body.pipeline,

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from flask import Blueprint, Response, redirect, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from backend.catalog import PipelineName
+from backend.catalog import BackgroundEngine, PipelineName
 from backend.errors import MissingFile
 from backend.jobs.records import job_document
 from backend.web.pages.fragments import file_addresses
 from backend.web.pages.service import job_service
-from backend.web.pages.source import (
-    NOT_PARAMETERS,
-    form_parameters,
-    source_picture,
-    submit_from_source,
-)
-from backend.web.uploads import normalise_image
+from backend.web.pages.source import source_file, source_picture
+from backend.web.request_body import SubmitBody
+from backend.web.security import CSRF_FIELD
+from backend.web.submission import submit_body
 
 CARRY_PREFIX = "run_"
+NOT_CARRIED = frozenset({"source_job", "pipeline", "background", CSRF_FIELD})
 
 
 def install(blueprint: Blueprint) -> None:
@@ -30,20 +30,16 @@ def install(blueprint: Blueprint) -> None:
 
 def start_cutout() -> BaseResponse | str:
     """Look for the object in the picture sent, or in that of an earlier job."""
-    service = job_service()
     file = request.files.get("file")
     if file is not None and file.filename:
-        normalised = normalise_image(file.read(), file.filename, service.settings)
-        new = service.prepare(
-            PipelineName.CUT_OUT,
-            form_parameters(request.form, PipelineName.CUT_OUT),
-            normalised.display_name,
-        )
-        job, _, _ = service.submit(new, {"image.png": normalised.png})
+        chosen: tuple[str | None, bytes] = (file.filename, file.read())
     elif request.form.get("source_job"):
-        job = submit_from_source(request.form, None, PipelineName.CUT_OUT)
+        chosen = source_file(request.form["source_job"])
     else:
         raise MissingFile("No picture was chosen.")
+    background = request.form.get("background") or BackgroundEngine.AUTO
+    body = SubmitBody(PipelineName.CUT_OUT, {"background": background}, {}, {"file": chosen})
+    job, _, _ = submit_body(body, job_service())
     if "HX-Request" in request.headers:
         return _fragment(job.id)
     return redirect(f"/cutouts/{job.id}?{_carried_query()}", 303)
@@ -91,15 +87,12 @@ def _context(job_id: str) -> dict[str, object]:
 
 def _carried_form() -> dict[str, str]:
     """The parameters of the later run that came with the form."""
-    skipped = NOT_PARAMETERS | {"background"}
     return {
         name: values[-1]
         for name, values in request.form.lists()
-        if name not in skipped and values[-1] != ""
+        if name not in NOT_CARRIED and values[-1] != ""
     }
 
 
 def _carried_query() -> str:
-    from urllib.parse import urlencode
-
     return urlencode({CARRY_PREFIX + name: value for name, value in _carried_form().items()})

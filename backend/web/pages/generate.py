@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request
-from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.wrappers import Response
 
 from backend.catalog import ImageTo3DParams, Preset, cost_key
@@ -15,8 +15,9 @@ from backend.jobs.store import JobFilter
 from backend.web.pages.fragments import card
 from backend.web.pages.parameter_form import parameter_groups
 from backend.web.pages.service import job_service
-from backend.web.pages.source import submit_from_source
-from backend.web.submission import submit_from_request
+from backend.web.pages.source import source_file
+from backend.web.request_body import form_fields
+from backend.web.submission import submit_body
 
 LATEST = 8
 MAX_FORM_FILES = 50
@@ -52,16 +53,28 @@ def activity() -> str:
 
 def submit() -> Response:
     """Take the form: one picture leads to its job, several to the gallery."""
-    files = [file for file in request.files.getlist("file") if file.filename]
-    if not files and request.form.get("source_job"):
-        job = submit_from_source(request.form, request.files.get("mask"))
-        return redirect(f"/jobs/{job.id}", 303)
+    form = request.form.copy()
+    source_job = form.poplist("source_job")
+    files = [(f.filename, f.read()) for f in request.files.getlist("file") if f.filename]
+    if not files and source_job:
+        files = [source_file(source_job[-1])]
     if not files:
         raise MissingFile("No picture was chosen.")
     if len(files) > MAX_FORM_FILES:
         raise InvalidParameter(f"At most {MAX_FORM_FILES} pictures at a time.")
-    jobs = [_submit_one(file, single=len(files) == 1) for file in files]
+    fields = form_fields(form)
+    masks = _masks() if len(files) == 1 else {}
+    jobs = [
+        submit_body(replace(fields, files={"file": file, **masks}), job_service())[0]
+        for file in files
+    ]
     return redirect(f"/jobs/{jobs[0].id}" if len(jobs) == 1 else "/gallery", 303)
+
+
+def _masks() -> dict[str, tuple[str | None, bytes]]:
+    """The mask of the form, if one was chosen; it belongs to a single picture only."""
+    chosen = [m for m in request.files.getlist("mask") if m.filename]
+    return {"mask": (chosen[0].filename, chosen[0].read())} if chosen else {}
 
 
 def latest_jobs() -> list[dict[str, Any]]:
@@ -78,19 +91,6 @@ def _with_position(job: JobRecord) -> JobRecord:
         return job_service().store.get(job.id)
     except NotFound:
         return job
-
-
-def _submit_one(file: FileStorage, *, single: bool) -> JobRecord:
-    """Submit one file of a form; a mask belongs to a single picture only."""
-    masks = [m for m in request.files.getlist("mask") if m.filename] if single else []
-    request.files = MultiDict(  # type: ignore[assignment]
-        [("file", file)] + [("mask", mask) for mask in masks[:1]]
-    )
-    request.form = MultiDict(  # type: ignore[assignment]
-        [(k, v) for k, v in request.form.items(multi=True) if k != "source_job"]
-    )
-    job, _, _ = submit_from_request(request, job_service())
-    return job
 
 
 def _source() -> JobRecord | None:
