@@ -63,9 +63,9 @@ def print_report(settings: Settings) -> int:
     for check in checks:
         console.print(f"{marks[check.verdict]} [bold]{check.name}[/]: {check.finding}")
         if check.cost:
-            console.print(f"    costs: {check.cost}")
+            console.print(f"    costs: {check.cost}", soft_wrap=True, markup=False)
         if check.cure:
-            console.print(f"    cure:  {check.cure}", soft_wrap=True)
+            console.print(f"    cure:  {check.cure}", soft_wrap=True, markup=False)
     return int(any(check.verdict is Verdict.BROKEN for check in checks))
 
 

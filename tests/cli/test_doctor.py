@@ -18,8 +18,17 @@ def settings(tmp_path):
     return Settings.from_env({}, data_dir=tmp_path, port=port, disk_floor_mb=1)
 
 
-def test_what_is_missing_comes_with_its_cost_and_cure(settings, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+@pytest.fixture
+def bare(monkeypatch):
+    """A machine without the optional packages."""
+    really = importlib.util.find_spec
+    optional = ("torch", "flash_attn", "rembg")
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in optional else really(name)
+    )
+
+
+def test_what_is_missing_comes_with_its_cost_and_cure(settings, bare):
     checks = {check.name: check for check in examine(settings)}
     for name in ("torch", "flash_attn", "rembg"):
         assert checks[name].verdict is Verdict.MISSING
@@ -27,10 +36,11 @@ def test_what_is_missing_comes_with_its_cost_and_cure(settings, monkeypatch):
         assert "pip install" in checks[name].cure
 
 
-def test_absent_extras_do_not_count_as_broken(settings, monkeypatch, capsys):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+def test_absent_extras_do_not_count_as_broken(settings, bare, capsys):
     assert print_report(settings) == 0
-    assert "costs:" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "costs:" in shown
+    assert "rembg[cpu]" in shown
 
 
 def test_a_full_disk_is_broken(settings, monkeypatch, capsys):

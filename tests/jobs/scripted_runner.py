@@ -38,6 +38,14 @@ def run_scripted(name: str, request: PipelineRequest, sink: ProgressSink) -> Pip
     return PipelineOutcome([OutputFile("mask.png", "png", "mask", result)], {"order": order})
 
 
+def run_briefly(name: str, request: PipelineRequest, sink: ProgressSink) -> PipelineOutcome:
+    """A hundredth of a second of nothing, for counting jobs."""
+    time.sleep(0.01)
+    result = request.out_dir / "mask.png"
+    result.write_text("brief")
+    return PipelineOutcome([OutputFile("mask.png", "png", "mask", result)], {})
+
+
 def _obey(order: str, out_dir: Path) -> None:
     if order == "failing":
         raise NoForeground("Scripted.")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from backend.meshes.background import fit_border, grabcut_mask, plain_mask, to_lab
 from backend.meshes.masks import iou
@@ -40,7 +41,7 @@ def test_busy_ground_is_noticed_and_grabcut_finds_the_object():
     rng = np.random.default_rng(1)
     blocks = np.kron(rng.integers(0, 150, (8, 8, 3)), np.ones((32, 32, 1)))
     blocks[..., 0] = 0  # nothing red behind the red ball
-    rgb = picture(blocks, mask, colour=(230, 40, 40))
+    rgb = picture(gaussian_filter(blocks, (6, 6, 0)), mask, colour=(230, 40, 40))
     lab = to_lab(rgb)
     border = fit_border(lab)
     assert border.plain_share < 0.9

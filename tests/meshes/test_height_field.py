@@ -3,53 +3,56 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.catalog import ShapeMode
-from backend.meshes.height_field import inflated, lathed, poisson_squared, slab
-from backend.meshes.outline_kind import outline_kind
-from tests.meshes.shapes import disc_mask
+from backend.meshes.height_field import (
+    inflated,
+    lathed,
+    medial_balls_squared,
+    poisson_squared,
+    slab,
+)
+from tests.meshes.solids import disc_mask
 
 
-def test_poisson_on_a_disc_is_the_known_parabola():
-    mask = disc_mask(129, 50)
-    # Laplace u = -4 on a disc of radius R has the solution u = R^2 - r^2
-    squared = poisson_squared(mask)
-    y, x = np.mgrid[0:129, 0:129] - 64.0
-    inner = mask & (x**2 + y**2 < 40**2)
-    truth = 50**2 - (x**2 + y**2)
-    assert np.abs(squared[inner] - truth[inner]).max() < 0.05 * 50**2
+def test_the_poisson_height_of_a_long_bar_is_a_cylinder():
+    """Laplace u = -4 across an infinite bar of half width a gives u = 2 (a^2 - x^2)."""
+    mask = np.zeros((41, 400), dtype=bool)
+    mask[10:31] = True
+    middle = poisson_squared(mask)[:, 200]
+    assert middle[20] == pytest.approx(2 * 11**2, rel=0.02)
+    assert middle[5] == 0
 
 
-def test_inflated_disc_is_round_and_zero_outside():
-    mask = disc_mask(256, 80)
+def test_the_poisson_height_of_a_disc_is_a_ball():
+    """On a disc of radius r, u = r^2 - d^2: the ball itself."""
+    squared = poisson_squared(disc_mask(96, 30))
+    assert np.sqrt(squared.max()) == pytest.approx(30.5, rel=0.03)
+
+
+def test_the_ball_of_a_disc_has_its_radius():
+    height = np.sqrt(medial_balls_squared(disc_mask(96, 30)).max())
+    assert height == pytest.approx(30, rel=0.06)
+
+
+def test_the_height_is_zero_outside_and_positive_inside():
+    mask = disc_mask(300, 100)
     height = inflated(mask)
-    assert height[~mask].max() == 0
-    assert height[128, 128] == pytest.approx(0.85 * 80, rel=0.05)
+    assert (height[~mask] == 0).all()
     assert (height[mask] > 0).all()
 
 
-def test_lathed_disc_is_a_sphere():
-    height = lathed(disc_mask(256, 80))
-    assert height[128, 128] == pytest.approx(80, rel=0.02)
-    assert height[128, 128 + 40] == pytest.approx(np.sqrt(80**2 - 40**2), rel=0.03)
+def test_the_height_does_not_depend_on_the_resolution():
+    low, high = inflated(disc_mask(100, 40)).max(), inflated(disc_mask(400, 160)).max()
+    assert high == pytest.approx(4 * low, rel=0.05)
 
 
-def test_slab_is_flat():
-    mask = np.zeros((100, 100), dtype=bool)
-    mask[20:80, 30:70] = True
-    height = slab(mask, 40 / 60)
-    assert np.unique(height[mask]).size == 1
+def test_a_row_becomes_a_circle():
+    height = lathed(disc_mask(96, 30))
+    assert height.max() == pytest.approx(30, abs=1.0)
+    assert height[48, 48] > height[48, 60] > height[48, 75]
 
 
-def test_outline_kinds():
-    box = np.zeros((200, 200), dtype=bool)
-    box[40:160, 60:150] = True
-    assert outline_kind(box) is ShapeMode.SLAB
-    vase = np.zeros((200, 200), dtype=bool)
-    for row in range(20, 180):
-        half = int(30 + 18 * np.sin(row / 18))
-        vase[row, 100 - half : 100 + half] = True
-    assert outline_kind(vase) is ShapeMode.LATHE
-    hand = disc_mask(200, 40)
-    for at in (60, 90, 120):
-        hand[20:100, at : at + 12] = True
-    assert outline_kind(hand) is ShapeMode.INFLATE
+def test_a_slab_is_flat_and_thinner_when_it_is_narrow():
+    mask = disc_mask()
+    square, narrow = slab(mask, 1.0), slab(mask, 0.1)
+    assert np.ptp(square[mask]) == 0
+    assert narrow.max() < square.max()

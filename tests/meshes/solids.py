@@ -1,0 +1,35 @@
+"""Small closed meshes and defective ones, made here."""
+
+from __future__ import annotations
+
+import numpy as np
+import trimesh
+
+from backend.meshes.triangle_mesh import TriangleMesh
+
+
+def box(size=(1.0, 1.0, 1.0), centre=(0.0, 0.5, 0.0)) -> TriangleMesh:
+    solid = trimesh.creation.box(size)
+    solid.apply_translation(centre)
+    return TriangleMesh.welded(solid.vertices, solid.faces)
+
+
+def sphere(radius=0.5, subdivisions=3) -> TriangleMesh:
+    solid = trimesh.creation.icosphere(subdivisions, radius)
+    return TriangleMesh.welded(solid.vertices, solid.faces)
+
+
+def together(*meshes: TriangleMesh) -> TriangleMesh:
+    offsets = np.cumsum([0, *(len(m.vertices) for m in meshes[:-1])])
+    return TriangleMesh(
+        np.concatenate([m.vertices for m in meshes]),
+        np.concatenate([m.faces + o for m, o in zip(meshes, offsets, strict=True)]).astype(
+            np.int32
+        ),
+    )
+
+
+def disc_mask(side=96, radius=30, centre=None) -> np.ndarray:
+    y, x = np.mgrid[0:side, 0:side]
+    cy, cx = centre or (side / 2 - 0.5, side / 2 - 0.5)
+    return np.hypot(y - cy, x - cx) <= radius
