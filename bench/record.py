@@ -62,7 +62,9 @@ class Figure:
             raise ValueError(f"nothing was measured for {name!r}")
         ordered = sorted(values)
         median = statistics.median(ordered)
-        percentiles = statistics.quantiles(ordered, n=100) if len(ordered) >= 10 else None
+        percentiles = (
+            statistics.quantiles(ordered, n=100, method="inclusive") if len(ordered) >= 10 else None
+        )
         return cls(
             name=name,
             unit=unit,
