@@ -70,7 +70,7 @@ def run_one(source: Path, params: ImageTo3DParams, out_dir: Path) -> Row:
     image = out_dir / "image.png"
     try:
         normalised = normalise_image(source.read_bytes(), source.name, Settings())
-        image.write_bytes(normalised.png)
+        image.write_bytes(normalised.data)
         row.extrusion_s = extrude(Picture.read(image), out_dir)
         sink = NotingSink()
         started_s = time.perf_counter()

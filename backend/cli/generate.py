@@ -64,9 +64,9 @@ def _generate_here(
     name = PipelineName.IMAGE_TO_3D
     with tempfile.TemporaryDirectory(prefix="meshkiln-") as scratch:
         folder = Path(scratch)
-        inputs = {"image": folder / "image.png"}
         picture = normalise_image(image, filename, settings)
-        inputs["image"].write_bytes(picture.png)
+        inputs = {"image": folder / picture.file_name}
+        inputs["image"].write_bytes(picture.data)
         if mask is not None:
             inputs["mask"] = folder / "mask.png"
             size = (picture.width, picture.height)

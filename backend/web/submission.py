@@ -63,7 +63,7 @@ def submit_body(
 def _files(body: SubmitBody, service: JobService) -> tuple[NormalisedImage, dict[str, bytes]]:
     filename, data = body.files["file"]
     picture = normalise_image(data, filename, service.settings)
-    files = {"image.png": picture.png}
+    files = {picture.file_name: picture.data}
     if "mask" in body.files:
         size = (picture.width, picture.height)
         files["mask.png"] = normalise_mask(body.files["mask"][1], size, service.settings)

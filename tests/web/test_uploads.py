@@ -50,7 +50,7 @@ def test_large_pictures_are_stored_smaller():
 def test_transparent_pixels_do_not_bleed_when_scaled():
     image = Image.new("RGBA", (4096, 4096), (0, 255, 0, 0))
     image.paste((255, 0, 0, 255), (0, 0, 2000, 4096))
-    small = opened(normalise_image(png_bytes(image), None, SETTINGS).png)
+    small = opened(normalise_image(png_bytes(image), None, SETTINGS).data)
     edge = [small.getpixel((x, 100)) for x in range(990, 1010)]
     assert all(pixel[1] == 0 for pixel in edge if pixel[3] > 0)
 
@@ -61,7 +61,7 @@ def test_colours_are_converted_with_a_sane_profile():
     swapped = swapped.replace(b"s\0R\0G\0B", b"x\0x\0x\0x").replace(b"sRGB", b"xxxx")
     image = Image.new("RGB", (64, 64), (200, 10, 10))
     image.putpixel((0, 0), (0, 0, 0))
-    found = opened(normalise_image(encoded(image, "PNG", icc_profile=swapped), None, SETTINGS).png)
+    found = opened(normalise_image(encoded(image, "PNG", icc_profile=swapped), None, SETTINGS).data)
     red, _, blue, _ = found.getpixel((30, 30))
     assert blue > red  # the profile says that its first channel is blue
 

@@ -16,6 +16,7 @@ from backend.web.pages.source import source_file, source_picture
 from backend.web.request_body import SubmitBody
 from backend.web.security import CSRF_FIELD
 from backend.web.submission import submit_body
+from backend.web.uploads import JPEG_SIGNATURE
 
 CARRY_PREFIX = "run_"
 NOT_CARRIED = frozenset({"source_job", "pipeline", "background", CSRF_FIELD})
@@ -55,7 +56,9 @@ def show_cutout(job_id: str) -> str:
 def picture(job_id: str) -> Response:
     """Send the picture a job was made from, as we stored it."""
     job = job_service().store.get(job_id)
-    response = Response(source_picture(job), mimetype="image/png")
+    data = source_picture(job)
+    kind = "image/jpeg" if data.startswith(JPEG_SIGNATURE) else "image/png"
+    response = Response(data, mimetype=kind)
     response.headers["Cache-Control"] = "private, max-age=3600"
     return response
 

@@ -15,7 +15,8 @@ def source_file(job_id: str) -> tuple[str, bytes]:
 
 def source_picture(source: JobRecord) -> bytes:
     """The picture a job was made from; raises FilesExpired when it is gone."""
-    path = job_service().artefacts.input_path(source.id, "image.png")
-    if path is None:
-        raise FilesExpired("The picture of this job was removed.")
-    return path.read_bytes()
+    for name in source.inputs:
+        path = job_service().artefacts.input_path(source.id, name)
+        if name.startswith("image.") and path is not None:
+            return path.read_bytes()
+    raise FilesExpired("The picture of this job was removed.")
