@@ -38,12 +38,15 @@ class ChildSpec:
         Makes the command line anew at each start.
     stop_signal : int
         Asks it to end well.
+    niceness : int
+        How far it stands back for others; workers do, so that pages answer while they compute.
     """
 
     name: str
     command: Callable[[], list[str]]
     env: Mapping[str, str]
     stop_signal: int = signal.SIGTERM
+    niceness: int = 0
 
 
 class ChildProcess:
@@ -92,7 +95,7 @@ class ChildProcess:
             text=True,
             errors="replace",
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=self._before_exec,
         )
         self._started_s = self._clock.monotonic_s()
         self._restart_at_s = None
@@ -137,6 +140,12 @@ class ChildProcess:
             handler.close()
             self._log.removeHandler(handler)
 
+    def _before_exec(self) -> None:
+        """Stop when the supervisor dies, even by kill -9, and stand back as far as asked."""
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        os.nice(self.spec.niceness)
+
     def _kill_group(self) -> None:
         if self._process:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -152,9 +161,3 @@ class ChildProcess:
             if " ERROR " in line or " CRITICAL " in line:
                 sys.stderr.write(f"[{self.spec.name}] {line}\n")
         process.stdout.close()
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to stop this process when the supervisor dies, even by kill -9."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

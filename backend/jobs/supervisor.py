@@ -29,6 +29,7 @@ LOOK_S = 0.1
 STOP_S = 15.0
 REDIS_READY_S = 15.0
 FAILED_STARTS = 4
+WORKER_NICENESS = 5
 
 
 def serve(settings: Settings) -> int:
@@ -166,6 +167,7 @@ class Supervisor:
             _worker_command(queue, self._concurrency(queue)),
             env | {"MESHKILN_WORKER_QUEUE": queue.value},
             stop_signal=signal.SIGQUIT,
+            niceness=WORKER_NICENESS,
         )
 
     def _concurrency(self, queue: Queue) -> int:
