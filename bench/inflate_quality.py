@@ -3,7 +3,7 @@
 The solids are made here from signed distance functions. Each is seen straight from the front and
 from three quarters; only its outline is given to the engine. Compared with a flat extrusion of
 the same outline and with a ball of the same area. Every candidate is placed by its outline and
-then fitted to the truth by 30 rounds of rigid ICP with scale, as no outline tells how a thing leans.
+then fitted to the truth by 30 rounds of rigid ICP with scale: no outline tells how a thing leans.
 """
 
 from __future__ import annotations
@@ -208,12 +208,13 @@ def compare(made: TriangleMesh, mask: NDArray[np.bool_], truth: TriangleMesh) ->
     one = _surface(placed, 1)
     to_truth, _ = cKDTree(other).query(one)
     to_made, _ = cKDTree(one).query(other)
-    precision, recall = (to_truth < F_DISTANCE).mean(), (to_made < F_DISTANCE).mean()
+    precision = float(np.mean(to_truth < F_DISTANCE))
+    recall = float(np.mean(to_made < F_DISTANCE))
     f_score = 2 * precision * recall / max(precision + recall, 1e-9)
     where = np.random.default_rng(3).uniform(-1.2, 1.2, (INSIDE_SAMPLES, 3))
     in_made, in_truth = _inside(placed, where), _inside(truth, where)
     overlap = (in_made & in_truth).sum() / max((in_made | in_truth).sum(), 1)
-    return Score(float(to_truth.mean() + to_made.mean()) / 2, float(f_score), float(overlap))
+    return Score(float(np.mean(to_truth) + np.mean(to_made)) / 2, float(f_score), float(overlap))
 
 
 def _placed(made: TriangleMesh, mask: NDArray[np.bool_], truth: TriangleMesh) -> TriangleMesh:

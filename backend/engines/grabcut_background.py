@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from backend.catalog import CutOutParams
 from backend.engines.background_task import BackgroundTask, CutOut, require_object
@@ -24,10 +25,11 @@ from backend.meshes.picture_border import frame_margins
 from backend.progress import StageProgress
 
 PLAIN_SHARE = 0.9
-GRABCUT_CONFIDENCE = 0.6
+GRABCUT_CONFIDENCE = 0.59  # a person should look whenever it was needed
+EDGE_STEP = 8.0
 CUT_CONFIDENCE = 0.65
 LEAST_SPREAD = 0.6
-LEAST_COVER, MOST_COVER = 0.02, 0.95
+LEAST_COVER, MOST_COVER = 0.02, 0.99
 
 
 class GrabcutBackground:
@@ -82,10 +84,22 @@ def _find(rgb: NDArray[np.uint8], lab: Lab) -> CutOut:
         if LEAST_COVER < mask.mean() < MOST_COVER:
             return CutOut(mask, "plain", CUT_CONFIDENCE)
     mask = grabcut_mask(rgb, lab, border.ring)
-    confidence = max(0.0, GRABCUT_CONFIDENCE - _touch(mask, border.ring))
+    confidence = GRABCUT_CONFIDENCE * _edge_support(mask, lab)
     return CutOut(mask, "grabcut", round(confidence, 3))
 
 
 def _touch(mask: Mask, ring: Mask) -> float:
     """Share of the border that the object covers."""
     return float(np.asarray(mask[ring]).mean())
+
+
+def _edge_support(mask: Mask, lab: Lab) -> float:
+    """Share of the outline along which the colour changes."""
+    outline = mask ^ ndimage.binary_erosion(mask)
+    if not outline.any():
+        return 0.0
+    low, high = (
+        rank(lab, size=(7, 7, 1)) for rank in (ndimage.minimum_filter, ndimage.maximum_filter)
+    )
+    step = np.linalg.norm(high - low, axis=2)
+    return float((step[outline] > EDGE_STEP).mean())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from backend.catalog import BackSide
+from backend.meshes.back_side import guess_back
 from backend.meshes.frame import PictureFrame
 from backend.meshes.masks import Mask, bounds
 from backend.meshes.triangle_mesh import Normals, TriangleMesh, vertex_normals
@@ -22,9 +23,6 @@ Rgb = NDArray[np.uint8]
 
 MARGIN_SHARE = 0.02
 ERODE_SHARE = 0.006
-BLUR_SHARES = (0.004, 0.010, 0.024, 0.060)
-RING_SHARE = 0.10
-BACK_PX = 192
 
 
 @dataclass(frozen=True)
@@ -98,12 +96,12 @@ def project(
     back_side : BackSide
         How the unseen side is coloured.
     mirrored_back : bool
-        What ``auto`` means: mirror (for turned objects) or a soft fill.
+        Whether ``auto`` means mirror (turned objects) or the front without its inner details.
     """
     crop = _crop(mask, size_px)
     front = push_outwards(rgb, mask)
     mirror = back_side is BackSide.MIRROR or (back_side is BackSide.AUTO and mirrored_back)
-    back = front if mirror else soft_back(front, mask)
+    back = front if mirror else guess_back(front, mask, plain=back_side is BackSide.PLAIN)
     halves = [_cut(image, crop) for image in (front, back)]
     texture = np.concatenate(halves, axis=0 if crop.stacked else 1)
     return _split(mesh, frame.to_pixels(mesh.vertices), crop, np.ascontiguousarray(texture))
@@ -118,40 +116,6 @@ def push_outwards(rgb: Rgb, mask: Mask) -> Rgb:
     _, nearest = ndimage.distance_transform_edt(~core, return_indices=True)
     pushed: Rgb = rgb[nearest[0], nearest[1]]
     return pushed
-
-
-def soft_back(front: Rgb, mask: Mask) -> Rgb:
-    """Fill the back from the colours along the outline, so that no second face appears."""
-    factor = max(1.0, max(mask.shape) / BACK_PX)
-    size = (max(4, round(mask.shape[1] / factor)), max(4, round(mask.shape[0] / factor)))
-    small = cv2.resize(front, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    inside = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
-    if not inside.any():
-        return front
-    distance = ndimage.distance_transform_edt(inside)
-    ring = inside & (distance < RING_SHARE * distance.max() + 2)
-    filled = _spread(small, ring, max(size))
-    large = cv2.resize(filled, mask.shape[::-1], interpolation=cv2.INTER_CUBIC)
-    depth = ndimage.distance_transform_edt(mask)
-    blend = np.clip((depth - 2) / (0.08 * depth.max() + 3), 0, 1)[..., None]
-    mixed = (1 - blend) * front + blend * large
-    return np.asarray(np.clip(mixed, 0, 255), dtype=np.uint8)
-
-
-def _spread(colour: NDArray[np.float32], known: Mask, side: int) -> NDArray[np.float32]:
-    """Blur known colours outwards at growing radii until every pixel has one."""
-    total = np.zeros_like(colour)
-    covered = np.zeros(known.shape, dtype=np.float32)
-    for share in BLUR_SHARES:
-        sigma = share * side * 4
-        weight = ndimage.gaussian_filter(known.astype(np.float32), sigma) + 1e-12
-        blurred = ndimage.gaussian_filter(colour * known[..., None], (sigma, sigma, 0))
-        gain = np.clip(weight / 0.02, 0, 1) * (1 - covered)
-        total += blurred / weight[..., None] * gain[..., None]
-        covered += gain
-    mean = colour[known].mean(axis=0)
-    filled: NDArray[np.float32] = total + (1 - covered)[..., None] * mean
-    return filled
 
 
 def _crop(mask: Mask, size_px: int) -> _Crop:

@@ -21,7 +21,7 @@ BORDER_SHARE = 0.02
 PLAIN_DISTANCE = 10.0
 MIN_TOLERANCE, MIN_TOLERANCE_DARK, FAINT_TOLERANCE = 6.0, 3.0, 2.0
 DARK_LIGHT = 15.0
-CORNER_SHARE, CORNER_SPREAD, CORNER_RING_SHARE = 0.06, 12.0, 0.15
+CORNER_SHARE, CORNER_SPREAD, CORNER_RING_SHARE, CORNER_PLAIN = 0.06, 12.0, 0.15, 0.8
 LEAST_OBJECT, FAINT_NOISE = 0.002, 0.5
 SHADOW_CHROMA, SHADOW_DROP, SHADOW_GRADIENT, SHADOW_MIN_LIGHT = 4.0, 0.45, 1.6, 40.0
 HOLE_SHARE, HOLE_STRICTNESS, HOLE_FLAT = 0.0015, 0.6, 0.8
@@ -60,7 +60,7 @@ def to_lab(rgb: NDArray[np.uint8]) -> Lab:
 def fit_border(lab: Lab) -> BorderModel:
     """Fit a quadratic surface to the border ring, four rounds of reweighting."""
     ring = _ring(*lab.shape[:2])
-    basis = _basis(*lab.shape[:2], terms=6)
+    basis = _basis(ring, terms=6)
     inside, colours = basis[ring], lab[ring]
     weights = np.ones(len(inside), dtype=np.float32)
     for _ in range(4):
@@ -85,7 +85,7 @@ def fit_corners(lab: Lab) -> BorderModel | None:
     if max(np.linalg.norm(medians - one, axis=1).max() for one in medians) > CORNER_SPREAD:
         return None
     ring = _ring(*lab.shape[:2])
-    basis = _basis(*lab.shape[:2], terms=3)
+    basis = _basis(ring, terms=3)
     inside, colours = basis[ring], lab[ring]
     like = np.linalg.norm(colours - medians.mean(axis=0), axis=1) < CORNER_SPREAD
     if like.mean() < CORNER_RING_SHARE:
@@ -96,7 +96,7 @@ def fit_corners(lab: Lab) -> BorderModel | None:
     off = np.linalg.norm(
         np.concatenate(corners) - medians.repeat([len(c) for c in corners], 0), axis=1
     )
-    is_plain = float((off < PLAIN_DISTANCE).mean()) > 0.9
+    is_plain = float((off < PLAIN_DISTANCE).mean()) > CORNER_PLAIN
     noise = float(np.median(distance[like]))
     return BorderModel(model.background, ring, model.plain_share, noise) if is_plain else None
 
@@ -166,8 +166,9 @@ def _ring(height: int, width: int) -> Mask:
     return ring
 
 
-def _basis(height: int, width: int, terms: int) -> Lab:
+def _basis(ring: Mask, terms: int) -> Lab:
     """Give 1, x, y, x^2, y^2, xy of every pixel, the first ``terms`` of them, (h, w, terms)."""
+    height, width = ring.shape
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = x / width - 0.5, y / height - 0.5
     return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y][:terms], axis=-1)

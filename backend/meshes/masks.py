@@ -10,6 +10,7 @@ Mask = NDArray[np.bool_]
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=np.bool_)
 PIN_HOLE_SHARE = 0.0004
 CRUMB_SHARE = 0.004
+SPONGE_HOLES, SPONGE_RADIUS_PX = 300, 3
 
 
 def keep_large_islands(mask: Mask, min_share: float) -> Mask:
@@ -35,9 +36,11 @@ def keep_large_islands(mask: Mask, min_share: float) -> Mask:
 
 
 def clean(mask: Mask) -> Mask:
-    """Close one-pixel gaps, fill pin holes, drop crumbs."""
+    """Close one-pixel gaps, fill pin holes, drop crumbs; close a sponge for good."""
     padded = np.pad(mask, 8)
     closed = ndimage.binary_closing(padded, iterations=1)[8:-8, 8:-8]
+    if ndimage.label(~closed)[1] > SPONGE_HOLES:
+        closed = ndimage.binary_closing(padded, disc(SPONGE_RADIUS_PX))[8:-8, 8:-8]
     return keep_large_islands(fill_pin_holes(closed), CRUMB_SHARE)
 
 

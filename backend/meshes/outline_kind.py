@@ -39,9 +39,9 @@ def rectangle_fill(mask: Mask) -> tuple[float, float]:
 
 def flange_share(mask: Mask) -> float:
     """Share of the outline in flat protrusions (arms, puddles) that turning makes into plates."""
-    radius = mask[mask.any(axis=1)].sum(axis=1) / 2
+    radius = np.asarray(mask[mask.any(axis=1)].sum(axis=1) / 2, dtype=np.float64)
     window = max(3, round(FLANGE_HEIGHT * float(radius.max())))
-    return float((radius - ndimage.grey_opening(radius, window)).sum() / radius.sum())
+    return float((radius - ndimage.grey_opening(radius, (window,))).sum() / radius.sum())
 
 
 def lathe_evidence(mask: Mask) -> tuple[float, float]:

@@ -15,8 +15,9 @@ from backend.meshes.masks import EIGHT_NEIGHBOURS, Mask
 
 Lab = NDArray[np.float32]
 
-WIDEST_SHARE = 0.12
-SAME_COLOUR, STEP, STEP_SHARE = 4.0, 5.0, 0.9
+WIDEST_BAR, WIDEST_FRAME = 0.3, 0.12
+SAME_COLOUR, STEP = 4.0, 5.0
+FRAME_STEP_SHARE, BAR_STEP_SHARE = 0.9, 0.985
 BLUR_ROWS = 3
 PAPER_LIGHT, PAPER_CHROMA = 85.0, 6.0
 FRAME_SPAN, FRAME_DEPTH = 0.8, 0.1
@@ -47,16 +48,20 @@ def frame_margins(lab: Lab) -> Margins:
     across, down = slice(left, lab.shape[1] - right), slice(top, lab.shape[0] - bottom)
     spans = (across, across, down, down)
     steps = [
-        width if width and _steps(side[:, span], width) else 0
+        _step_share(side[:, span], width) if width else 0.0
         for side, width, span in zip(sides, found, spans, strict=True)
     ]
-    margins = Margins(*(width + 1 if width else 0 for width in steps))
-    vertical, horizontal = all(steps[:2]), all(steps[2:])
-    if vertical and horizontal:
-        return Margins() if _is_paper(lab[0]) else margins
-    if vertical:
-        return Margins(margins.top, margins.bottom)
-    return Margins(left=margins.left, right=margins.right) if horizontal else Margins()
+    widths = Margins(*(width + 1 for width in found))
+    if min(steps) > FRAME_STEP_SHARE:
+        is_frame = max(found) < WIDEST_FRAME * max(lab.shape) and not _is_paper(lab[0])
+        return widths if is_frame else Margins()
+    if min(steps[:2]) > BAR_STEP_SHARE:
+        return Margins(widths.top, widths.bottom)
+    return (
+        Margins(left=widths.left, right=widths.right)
+        if min(steps[2:]) > BAR_STEP_SHARE
+        else Margins()
+    )
 
 
 def drop_frame_lines(mask: Mask) -> Mask:
@@ -79,19 +84,19 @@ def _runs_around(island: Mask, shape: tuple[int, ...]) -> bool:
 
 def _uniform_rows(lab: Lab) -> int:
     """Rows from the top that are of the first row's colour; 0 when they do not end in time."""
-    most = max(2, round(WIDEST_SHARE * lab.shape[0]))
+    most = max(2, round(WIDEST_BAR * lab.shape[0]))
     colour = np.median(lab[0], axis=0)
     near = np.linalg.norm(lab[:most] - colour, axis=2) < SAME_COLOUR
     other = np.flatnonzero(near.mean(axis=1) < 0.97)
     return int(other[0]) if len(other) else 0
 
 
-def _steps(lab: Lab, width: int) -> bool:
-    """Whether nearly the whole row differs from the frame's colour right after the frame."""
+def _step_share(lab: Lab, width: int) -> float:
+    """Share of the row that differs from the frame's colour right after the frame."""
     colour = np.median(lab[:width].reshape(-1, 3), axis=0)
     after = lab[width : width + BLUR_ROWS]
     changed = (np.linalg.norm(after - colour, axis=2) > STEP).any(axis=0)
-    return bool(len(changed)) and float(changed.mean()) > STEP_SHARE
+    return float(changed.mean()) if len(changed) else 0.0
 
 
 def _is_paper(row: Lab) -> bool:

@@ -36,6 +36,7 @@ THUMBNAIL_PX = 512
 THUMBNAIL_VIEW = View(azimuth=28.0, elevation=14.0)
 LEAST_AGREEMENT, REACH_SHARE = 0.5, 0.02
 WIDENED_BELOW = 0.8
+MANY_MORE = 1.2
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class ImageTo3DPipeline:
             body.frame,
             effort.texture_px,
             params.back_side,
-            shape.mode is ShapeMode.LATHE,
+            False,
         )
         textured: TexturedMesh
         (textured,) = engine.run([task], progress)
@@ -170,8 +171,8 @@ def refine(
     smooth = shape.mesh if shape.mode is ShapeMode.SLAB else taubin(shape.mesh, SMOOTH_ROUNDS)
     progress.step(1, 4)
     simplified = simplify(smooth, target_faces)
-    if simplified.method == "none" and len(smooth.faces) > target_faces:
-        progress.warn("The mesh keeps all its faces: fewer would have opened the surface.")
+    if len(simplified.mesh.faces) > MANY_MORE * target_faces:
+        progress.warn("The mesh keeps more faces than asked for: fewer would open the surface.")
     progress.step(2, 4)
     mesh, frame = to_metres(simplified.mesh, size_m)
     facts = validate(mesh)

@@ -2,47 +2,66 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
+from PIL import Image, ImageDraw
 
-from backend.meshes.background import fit_border, grabcut_mask, plain_mask, to_lab
+from backend.meshes.background import fit_border, fit_corners, grabcut_mask, plain_mask, to_lab
 from backend.meshes.masks import iou
-from tests.meshes.shapes import disc_mask
+from tests.pipelines.drawings import DRAWINGS
 
 
-def picture(background, mask, colour=(200, 60, 40)):
-    rgb = np.array(background, dtype=np.float64) * np.ones((*mask.shape, 1))
-    rgb[mask] = colour
-    noise = np.random.default_rng(0).normal(0, 2, rgb.shape)
-    return np.clip(rgb + noise, 0, 255).astype(np.uint8)
+def _lab(name: str):
+    image, outline = DRAWINGS[name]()
+    rgb = np.ascontiguousarray(np.asarray(image)[..., :3])
+    return rgb, to_lab(rgb), outline
 
 
-@pytest.mark.parametrize("background", [(255, 255, 255), (128, 128, 128), (20, 20, 24)])
-def test_object_on_plain_ground(background):
-    mask = disc_mask(256, 70)
-    lab = to_lab(picture(background, mask))
-    border = fit_border(lab)
-    assert border.plain_share > 0.95
-    assert iou(plain_mask(lab, border), mask) > 0.97
+@pytest.mark.parametrize("name", ["on_white", "gradient_and_shadow", "grey_and_noisy"])
+def test_a_plain_background_is_recognised(name):
+    assert fit_border(_lab(name)[1]).plain_share > 0.9
 
 
-def test_gradient_counts_as_plain_and_shadow_as_ground():
-    mask = disc_mask(256, 60)
-    ramp = np.linspace(180, 240, 256)[:, None, None] * np.ones((256, 256, 3))
-    y, x = np.mgrid[0:256, 0:256] - 128.0
-    soft = np.exp(-(((y - 62) / 10) ** 2 + (x / 50) ** 2))[..., None]
-    lab = to_lab(picture(ramp * (1 - 0.35 * soft), mask))
-    border = fit_border(lab)
-    assert border.plain_share > 0.9
-    assert iou(plain_mask(lab, border), mask) > 0.93
+@pytest.mark.parametrize("name", ["cluttered", "floor_and_wall"])
+def test_a_busy_background_is_not_plain(name):
+    _, lab, _ = _lab(name)
+    assert fit_border(lab).plain_share < 0.9
+    assert fit_corners(lab) is None
 
 
-def test_busy_ground_is_noticed_and_grabcut_finds_the_object():
-    mask = disc_mask(256, 70)
-    rng = np.random.default_rng(1)
-    blocks = np.kron(rng.integers(0, 150, (8, 8, 3)), np.ones((32, 32, 1)))
-    blocks[..., 0] = 0  # nothing red behind the red ball
-    rgb = picture(gaussian_filter(blocks, (6, 6, 0)), mask, colour=(230, 40, 40))
-    lab = to_lab(rgb)
-    border = fit_border(lab)
-    assert border.plain_share < 0.9
-    assert iou(grabcut_mask(rgb, lab, border.ring), mask) > 0.8
+def test_the_shadow_is_not_part_of_the_object():
+    _, lab, outline = _lab("gradient_and_shadow")
+    mask = plain_mask(lab, fit_border(lab))
+    shadow = np.zeros_like(outline)
+    shadow[226:246, 60:210] = True
+    assert mask[shadow & ~outline].mean() < 0.15
+    assert iou(mask, outline) > 0.95
+
+
+def test_holes_through_which_the_background_shows_stay_open():
+    image = Image.new("RGB", (256, 256), (240, 240, 240))
+    ImageDraw.Draw(image).ellipse((40, 40, 216, 216), outline=(200, 90, 20), width=36)
+    lab = to_lab(np.asarray(image))
+    mask = plain_mask(lab, fit_border(lab))
+    assert mask[128, 60]
+    assert not mask[128, 128]
+
+
+def test_a_part_that_only_resembles_the_background_is_kept():
+    image = Image.new("RGB", (256, 256), (255, 255, 255))
+    ImageDraw.Draw(image).ellipse((40, 40, 216, 216), (250, 250, 250), (60, 60, 60), width=4)
+    lab = to_lab(np.asarray(image))
+    assert plain_mask(lab, fit_border(lab))[128, 128]
+
+
+def test_corners_tell_the_background_when_the_object_is_cut_off():
+    _, lab, outline = _lab("touching_all_sides")
+    assert fit_border(lab).plain_share < 0.9
+    corners = fit_corners(lab)
+    assert corners is not None
+    assert iou(plain_mask(lab, corners), outline) > 0.97
+
+
+def test_grabcut_finds_a_figure_in_clutter_and_is_repeatable():
+    rgb, lab, outline = _lab("cluttered")
+    first, second = (grabcut_mask(rgb, lab, fit_border(lab).ring) for _ in range(2))
+    assert iou(first, outline) > 0.8
+    assert (first == second).all()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import json
+import struct
 import zipfile
 
 import numpy as np
@@ -8,70 +10,100 @@ import pytest
 import trimesh
 
 from backend.catalog import BackSide
-from backend.meshes.atlas import project
+from backend.meshes.atlas import TexturedMesh, project
 from backend.meshes.export import reload_welded, write_glb, write_obj_zip, write_ply, write_stl
-from tests.meshes.test_render import RED, scene  # noqa: F401  the fixture
+from backend.meshes.frame import PictureFrame
+from backend.meshes.triangle_mesh import TriangleMesh
+from tests.meshes.solids import disc_mask, sphere
 
 
-@pytest.fixture
-def made(scene):  # noqa: F811
-    mesh, frame, mask, rgb = scene
-    return mesh, project(mesh, rgb, mask, frame, 128, BackSide.AUTO, False)
+@pytest.fixture(scope="module")
+def ball() -> TriangleMesh:
+    return sphere(subdivisions=4)
 
 
-def test_glb_is_closed_textured_and_physically_based(made, tmp_path):
-    mesh, textured = made
-    write_glb(textured, tmp_path / "m.glb")
-    assert reload_welded(tmp_path / "m.glb").is_watertight
-    raw = trimesh.load(tmp_path / "m.glb", force="mesh", process=False)
-    material = raw.visual.material
-    assert (material.metallicFactor, material.roughnessFactor) == (0.0, 0.8)
-    assert material.baseColorTexture.size == textured.texture.shape[1::-1]
-    assert raw.extents == pytest.approx(mesh.extents, rel=1e-5)
-    assert b"NORMAL" in (tmp_path / "m.glb").read_bytes()[:4000]
-    left_front = raw.vertices[(raw.vertices[:, 0] < -0.2) & (raw.vertices[:, 2] > 0.1)]
-    assert len(left_front)
+@pytest.fixture(scope="module")
+def textured(ball) -> TexturedMesh:
+    rgb = np.random.default_rng(0).integers(0, 255, (100, 100, 3), dtype=np.uint8)
+    frame = PictureFrame(49.5, 49.5, 1 / 80)
+    return project(ball, rgb, disc_mask(100, 40), frame, 128, BackSide.AUTO, False)
 
 
-def test_glb_texture_coordinates_point_at_the_right_colour(made, tmp_path):
-    write_glb(made[1], tmp_path / "m.glb")
-    raw = trimesh.load(tmp_path / "m.glb", force="mesh", process=False)
-    image = np.asarray(raw.visual.material.baseColorTexture.convert("RGB"))
-    at = np.argmin(np.linalg.norm(raw.vertices - [-0.25, 0.5, 0.4], axis=1))
-    u, v = raw.visual.uv[at]
-    colour = image[int((1 - v) * image.shape[0]), int(u * image.shape[1])]
-    assert np.abs(colour.astype(int) - RED).max() < 30
+def _gltf(path) -> dict:
+    data = path.read_bytes()
+    (length,) = struct.unpack("<I", data[12:16])
+    return json.loads(data[20 : 20 + length])
 
 
-def test_untextured_glb_is_closed(made, tmp_path):
-    write_glb(made[0], tmp_path / "m.glb")
-    assert reload_welded(tmp_path / "m.glb").is_watertight
+def test_a_textured_glb_is_closed_when_read_back(textured, tmp_path):
+    path = tmp_path / "model.glb"
+    write_glb(textured, path)
+    raw = trimesh.load(path, force="mesh", process=False)
+    assert not raw.is_watertight  # the seam
+    welded = reload_welded(path)
+    assert welded.is_watertight
+    assert welded.is_winding_consistent
+    assert welded.volume > 0
 
 
-@pytest.mark.parametrize(("write", "kind"), [(write_stl, "stl"), (write_ply, "ply")])
-def test_print_formats_are_closed_and_the_same_size(made, tmp_path, write, kind):
-    path = tmp_path / f"m.{kind}"
-    write(made[0], path)
-    mesh = trimesh.load(path, process=True)
+def test_the_glb_has_one_material_normals_and_a_jpeg(textured, tmp_path):
+    path = tmp_path / "model.glb"
+    write_glb(textured, path)
+    gltf = _gltf(path)
+    (material,) = gltf["materials"]
+    assert material["pbrMetallicRoughness"]["metallicFactor"] == 0
+    assert material["pbrMetallicRoughness"]["roughnessFactor"] == pytest.approx(0.8)
+    assert "baseColorTexture" in material["pbrMetallicRoughness"]
+    assert gltf["images"][0]["mimeType"] == "image/jpeg"
+    (primitive,) = gltf["meshes"][0]["primitives"]
+    assert {"POSITION", "NORMAL", "TEXCOORD_0"} <= set(primitive["attributes"])
+
+
+def test_an_untextured_glb_is_closed_as_it_is(ball, tmp_path):
+    path = tmp_path / "preview.glb"
+    write_glb(ball, path)
+    assert trimesh.load(path, force="mesh", process=False).is_watertight
+    assert "images" not in _gltf(path)
+
+
+@pytest.mark.parametrize(("writer", "suffix"), [(write_stl, "stl"), (write_ply, "ply")])
+def test_plain_formats_are_binary_and_closed(ball, tmp_path, writer, suffix):
+    path = tmp_path / f"model.{suffix}"
+    writer(ball, path)
+    mesh = trimesh.load(path)
     assert mesh.is_watertight
-    assert mesh.volume == pytest.approx(made[0].volume(), rel=1e-4)
+    assert mesh.volume == pytest.approx(ball.volume(), rel=1e-5)
+    assert not path.read_bytes().startswith(b"solid ")
 
 
-def test_obj_zip_holds_mesh_material_and_texture(made, tmp_path):
-    write_obj_zip(made[1], tmp_path / "m.zip")
-    with zipfile.ZipFile(tmp_path / "m.zip") as archive:
+def test_the_obj_zip_holds_model_material_and_texture(textured, tmp_path):
+    path = tmp_path / "obj.zip"
+    write_obj_zip(textured, path)
+    with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == ["model.obj", "model.mtl", "texture.png"]
-        text = archive.read("model.obj")
-        assert b"map_Kd texture.png" in archive.read("model.mtl")
-    mesh = trimesh.load(io.BytesIO(text), file_type="obj", force="mesh", process=False)
+        archive.extractall(tmp_path)
+    mesh = trimesh.load(tmp_path / "model.obj", process=False)
+    assert np.asarray(mesh.visual.material.image).shape == textured.texture.shape
     mesh.merge_vertices(merge_tex=True, merge_norm=True)
     assert mesh.is_watertight
-    assert mesh.volume == pytest.approx(made[0].volume(), rel=1e-3)
 
 
-def test_same_mesh_gives_the_same_bytes(made, tmp_path):
-    for name in ("a", "b"):
-        write_obj_zip(made[1], tmp_path / f"{name}.zip")
-        write_glb(made[1], tmp_path / f"{name}.glb")
-    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
-    assert (tmp_path / "a.glb").read_bytes() == (tmp_path / "b.glb").read_bytes()
+def test_a_plain_obj_needs_no_material(ball, tmp_path):
+    path = tmp_path / "obj.zip"
+    write_obj_zip(ball, path)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["model.obj"]
+        mesh = trimesh.load(io.BytesIO(archive.read("model.obj")), file_type="obj")
+    assert mesh.is_watertight
+
+
+def test_the_same_model_gives_the_same_bytes(textured, ball, tmp_path):
+    for name, write, mesh in (
+        ("a.glb", write_glb, textured),
+        ("a.zip", write_obj_zip, textured),
+        ("a.stl", write_stl, ball),
+    ):
+        write(mesh, tmp_path / name)
+        first = (tmp_path / name).read_bytes()
+        write(mesh, tmp_path / name)
+        assert (tmp_path / name).read_bytes() == first

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from backend.engines.builtin import default_registry
+from backend.engines.engine import Listing, Needs, Role
+from backend.engines.registry import EngineRegistry
+from backend.errors import EngineUnavailable
+
+
+class _Fake:
+    title = "fake"
+    needs = Needs()
+
+    def __init__(self, name, reason=None):
+        self.name, self._reason = name, reason
+
+    def available(self):
+        return self._reason
+
+    def batch_key(self, params):
+        return ""
+
+    def cost_key(self, params):
+        return ""
+
+    def run(self, batch, progress):
+        return []
+
+
+def _registry():
+    return EngineRegistry(
+        [
+            Listing(Role.SHAPE, _Fake("plain"), rank=1),
+            Listing(Role.SHAPE, _Fake("best", "no weights"), rank=3),
+            Listing(Role.SHAPE, _Fake("good"), rank=2),
+        ]
+    )
+
+
+def test_auto_takes_the_best_that_can_run():
+    assert _registry().choose(Role.SHAPE).name == "good"
+    assert _registry().names(Role.SHAPE) == ["best", "good", "plain"]
+
+
+def test_a_named_engine_that_cannot_run_is_refused_with_the_reason():
+    with pytest.raises(EngineUnavailable, match="no weights"):
+        _registry().choose(Role.SHAPE, "best")
+
+
+@pytest.mark.parametrize(("role", "name"), [(Role.SHAPE, "other"), (Role.TEXTURE, "auto")])
+def test_what_does_not_exist_is_refused(role, name):
+    with pytest.raises(EngineUnavailable):
+        _registry().choose(role, name)
+
+
+def test_every_role_has_a_built_in_engine_that_runs_anywhere():
+    registry = default_registry()
+    for role in Role:
+        engine = registry.choose(role)
+        assert engine.title
+        assert engine.needs.device == "cpu"
+    assert {"grabcut", "alpha"} <= set(registry.names(Role.BACKGROUND))
