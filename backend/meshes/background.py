@@ -25,7 +25,6 @@ CORNER_SHARE, CORNER_SPREAD, CORNER_RING_SHARE, CORNER_PLAIN = 0.06, 12.0, 0.15,
 LEAST_OBJECT, FAINT_NOISE = 0.002, 0.5
 SHADOW_CHROMA, SHADOW_DROP, SHADOW_GRADIENT, SHADOW_MIN_LIGHT = 4.0, 0.45, 1.6, 40.0
 HOLE_SHARE, HOLE_STRICTNESS, HOLE_FLAT = 0.0015, 0.6, 0.8
-EDGE_GRADIENT = 4.0
 GRABCUT_PX, GRABCUT_ROUNDS, BORDER_CLUSTERS = 256, 6, 6
 
 
@@ -142,21 +141,6 @@ def grabcut_mask(rgb: NDArray[np.uint8], lab: Lab, ring: Mask) -> Mask:
     mask = cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
     opened = ndimage.binary_opening(mask, iterations=2)
     return np.asarray(ndimage.binary_fill_holes(keep_large_islands(opened, 0.15)), dtype=np.bool_)
-
-
-def edge_support(lab: Lab, mask: Mask) -> float:
-    """Share of the mask's outline that lies on an edge of the picture, 0 to 1.
-
-    An outline that runs through smooth background was drawn by a threshold, not by an object.
-    """
-    outline = mask & ~ndimage.binary_erosion(mask)
-    if not outline.any():
-        return 0.0
-    gradient = np.sqrt(
-        sum(ndimage.gaussian_gradient_magnitude(lab[..., c], 1.0) ** 2 for c in range(3))
-    )
-    strongest = ndimage.maximum_filter(gradient, size=5)
-    return float((strongest[outline] > EDGE_GRADIENT).mean())
 
 
 def _ring(height: int, width: int) -> Mask:
