@@ -1,12 +1,17 @@
-"""What every background engine takes and gives."""
+"""What every background engine takes, gives and does alike."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from backend.catalog import CutOutParams
+from backend.engines.engine import Needs
 from backend.errors import NoForeground
 from backend.meshes.masks import Mask
 from backend.meshes.picture import Picture
+from backend.progress import StageProgress
 
 MIN_COVERAGE = 0.002
 
@@ -49,3 +54,35 @@ def require_object(cut_out: CutOut) -> CutOut:
             f"Only {100 * cut_out.coverage:.2f} % of the picture was told from the background."
         )
     return cut_out
+
+
+class PictureByPicture(ABC):
+    """A background engine that cuts one picture after the other, all at the same cost."""
+
+    name: str
+    title: str
+    needs = Needs()
+
+    def available(self) -> str | None:
+        """Run anywhere."""
+        return None
+
+    def batch_key(self, params: CutOutParams) -> str:
+        """Treat all pictures alike."""
+        return self.name
+
+    def cost_key(self, params: CutOutParams) -> str:
+        """Cost the same for all parameters."""
+        return self.name
+
+    def run(self, batch: Sequence[BackgroundTask], progress: StageProgress) -> list[CutOut]:
+        """Cut every picture out; raises NoForeground."""
+        results = []
+        for done, task in enumerate(batch):
+            progress.step(done, len(batch))
+            results.append(require_object(self.cut(task, progress)))
+        return results
+
+    @abstractmethod
+    def cut(self, task: BackgroundTask, progress: StageProgress) -> CutOut:
+        """Find the object in one picture."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from backend.catalog import CutOutParams
-from backend.engines.background_task import BackgroundTask, CutOut, require_object
-from backend.engines.engine import Needs
+from backend.engines.background_task import BackgroundTask, CutOut, PictureByPicture
 from backend.errors import NoForeground
 from backend.meshes.background import (
     Lab,
@@ -32,34 +28,14 @@ LEAST_SPREAD = 0.6
 LEAST_COVER, MOST_COVER = 0.02, 0.99
 
 
-class GrabcutBackground:
+class GrabcutBackground(PictureByPicture):
     """Finds the object by colour; sure of itself only on plain backgrounds."""
 
     name = "grabcut"
     title = "Border colours and GrabCut (built in)"
-    needs = Needs()
 
-    def available(self) -> str | None:
-        """Run anywhere."""
-        return None
-
-    def batch_key(self, params: CutOutParams) -> str:
-        """Treat all pictures alike."""
-        return self.name
-
-    def cost_key(self, params: CutOutParams) -> str:
-        """Cost the same for all parameters."""
-        return self.name
-
-    def run(self, batch: Sequence[BackgroundTask], progress: StageProgress) -> list[CutOut]:
-        """Cut every picture out; raises NoForeground."""
-        results = []
-        for done, task in enumerate(batch):
-            progress.step(done, len(batch))
-            results.append(self._cut(task, progress))
-        return results
-
-    def _cut(self, task: BackgroundTask, progress: StageProgress) -> CutOut:
+    def cut(self, task: BackgroundTask, progress: StageProgress) -> CutOut:
+        """Look for the object inside any frame around the picture; raises NoForeground."""
         lab = to_lab(task.picture.rgb)
         if float(lab.std(axis=(0, 1)).max()) < LEAST_SPREAD:
             raise NoForeground("The picture is of a single colour.")
@@ -68,7 +44,7 @@ class GrabcutBackground:
         found = _find(task.picture.rgb[rows, columns], lab[rows, columns])
         mask = np.zeros(lab.shape[:2], dtype=np.bool_)
         mask[rows, columns] = found.mask
-        return require_object(CutOut(mask, found.method, found.confidence))
+        return CutOut(mask, found.method, found.confidence)
 
 
 def _find(rgb: NDArray[np.uint8], lab: Lab) -> CutOut:

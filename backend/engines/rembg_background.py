@@ -5,15 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from backend.catalog import CutOutParams
-from backend.engines.background_task import BackgroundTask, CutOut, require_object
+from backend.engines.background_task import BackgroundTask, CutOut, PictureByPicture
 from backend.engines.engine import Needs
 from backend.meshes.masks import keep_large_islands
 from backend.progress import StageProgress
@@ -22,7 +20,7 @@ MODEL = "u2net"
 ISLAND_SHARE = 0.05
 
 
-class RembgBackground:
+class RembgBackground(PictureByPicture):
     """Runs rembg's U2-Net; never downloads its model by itself."""
 
     name = "rembg"
@@ -40,23 +38,8 @@ class RembgBackground:
             return f"its model is missing: run 'rembg d {MODEL}'"
         return None
 
-    def batch_key(self, params: CutOutParams) -> str:
-        """Treat all pictures alike."""
-        return self.name
-
-    def cost_key(self, params: CutOutParams) -> str:
-        """Cost the same for all parameters."""
-        return self.name
-
-    def run(self, batch: Sequence[BackgroundTask], progress: StageProgress) -> list[CutOut]:
-        """Cut every picture out; raises NoForeground."""
-        results = []
-        for done, task in enumerate(batch):
-            progress.step(done, len(batch))
-            results.append(self._cut(task))
-        return results
-
-    def _cut(self, task: BackgroundTask) -> CutOut:
+    def cut(self, task: BackgroundTask, progress: StageProgress) -> CutOut:
+        """Run the model; its certainty is the confidence."""
         rembg = importlib.import_module("rembg")
         if self._session is None:
             self._session = rembg.new_session(MODEL)
@@ -65,7 +48,7 @@ class RembgBackground:
         soft = grey.astype(np.float32) / 255
         mask = keep_large_islands(soft > 0.5, ISLAND_SHARE)
         decided = float(np.abs(soft - 0.5).mean() * 2)  # 1 where every pixel is clear-cut
-        return require_object(CutOut(mask, self.name, round(decided, 3)))
+        return CutOut(mask, self.name, round(decided, 3))
 
 
 def _model_file() -> Path:
