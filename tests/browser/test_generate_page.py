@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 
 import trimesh
 from playwright.sync_api import expect
@@ -47,11 +48,13 @@ def test_progress_comes_over_the_socket_stage_by_stage(slow_server, new_page, pi
     frames = []
     page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: frames.append(frame)))
     upload(page, picture)
-    for stage in ("image_preprocessing", "shape_generation", "texture_synthesis"):
-        expect(page.locator(f"#stage-{stage}.stage-running")).to_be_visible()
-    expect(page.locator("#stage-texture_synthesis .stage-name")).to_contain_text("of 20")
+    expect(page.locator(".stage-running")).to_be_visible()
     wait_done(page)
-    assert len(frames) > 10
+    told = [frame for frame in frames if isinstance(frame, str)]
+    for stage in ("image_preprocessing", "shape_generation", "texture_synthesis", "mesh_export"):
+        assert any(f'stage stage-running" id="stage-{stage}"' in html for html in told), stage
+    steps = {int(n) for html in told for n in re.findall(r"step (\d+) of 20", html)}
+    assert len(steps) > 5, "steps are told as they are done"
 
 
 def test_dropping_and_pasting_many_files(server, new_page):
