@@ -164,15 +164,14 @@ def figures(rows: list[Row]) -> list[Figure]:
 
 
 def drawn_pictures(folder: Path) -> list[Path]:
-    """Pictures made here, for a run without a folder."""
-    from tests.conftest import draw_figure
+    """Hard pictures made here, for a run without a folder."""
+    from tests.pipelines.drawings import DRAWINGS, THIN
 
-    paths = []
-    for name, transparent in (("doll.png", True), ("doll_on_white.png", False)):
-        path = folder / name
-        draw_figure(512, transparent=transparent).save(path)
-        paths.append(path)
-    return paths
+    images = {name: make()[0] for name, make in DRAWINGS.items()}
+    images |= {name: make() for name, make in THIN.items()}
+    for name, image in images.items():
+        image.save(folder / f"{name}.png")
+    return [folder / f"{name}.png" for name in images]
 
 
 def main() -> None:

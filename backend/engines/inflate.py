@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from backend.catalog import CutOutParams, ShapeMode
 from backend.engines.engine import Needs
+from backend.meshes.close_up import close_up
 from backend.meshes.height_field import inflated, lathed, slab
 from backend.meshes.inflation_surface import (
     luminance_relief,
@@ -17,7 +18,7 @@ from backend.meshes.inflation_surface import (
     sample_outline,
     slab_surface,
 )
-from backend.meshes.masks import Mask, bounds, clean, thicken_thin
+from backend.meshes.masks import Mask, clean, longest_side, thicken_thin
 from backend.meshes.outline_kind import outline_kind, rectangle_fill
 from backend.meshes.triangle_mesh import TriangleMesh
 from backend.progress import StageProgress
@@ -92,24 +93,21 @@ class Inflate:
 
 def _build(task: ShapeTask, progress: StageProgress, done: int, steps: int) -> Shape:
     progress.step(done, steps)
-    mask = _prepared(task)
+    near = close_up(task.rgb, clean(task.mask), task.resolution)
+    mask = _prepared(near.mask, task.resolution)
     mode = outline_kind(mask) if task.mode is ShapeMode.AUTO else task.mode
     height = task.depth_scale * _height(mask, mode)
     progress.step(done + 1, steps)
-    top, bottom, left, right = bounds(mask)
-    relief = luminance_relief(task.rgb, mask, max(bottom - top, right - left))
+    relief = luminance_relief(near.rgb, mask, longest_side(mask))
     outline = sample_outline(mask, height, relief, task.resolution)
     progress.step(done + 2, steps)
     surface = slab_surface if mode is ShapeMode.SLAB else round_surface
-    return Shape(surface(outline), mode, NOTICE)
+    return Shape(near.back_in_place(surface(outline)), mode, NOTICE)
 
 
-def _prepared(task: ShapeTask) -> Mask:
-    """Clean the mask, and widen strands that the grid would lose."""
-    mask = clean(task.mask)
-    top, bottom, left, right = bounds(mask)
-    cell_px = max(bottom - top, right - left) / task.resolution
-    return thicken_thin(mask, THIN_CELLS * cell_px)
+def _prepared(mask: Mask, resolution: int) -> Mask:
+    """Widen strands that the grid would lose."""
+    return thicken_thin(mask, THIN_CELLS * longest_side(mask) / resolution)
 
 
 def _height(mask: Mask, mode: ShapeMode) -> NDArray[np.float64]:

@@ -14,6 +14,8 @@ from backend.meshes.picture import Picture, scale_mask
 from backend.meshes.triangle_mesh import TriangleMesh
 from backend.progress import StageProgress
 
+EDGE_PX = 1.2  # pixels of the picture that object and background share
+
 
 @dataclass(frozen=True)
 class TextureTask:
@@ -32,8 +34,6 @@ class TextureTask:
     size_px : int
         Longest side of the atlas.
     back_side : BackSide
-    is_turned : bool
-        Whether the body was turned on a lathe, so that its back looks like its front.
     """
 
     mesh: TriangleMesh
@@ -42,7 +42,6 @@ class TextureTask:
     frame: PictureFrame
     size_px: int
     back_side: BackSide
-    is_turned: bool
 
 
 class ProjectionTexture:
@@ -85,5 +84,5 @@ def _texture(task: TextureTask) -> TexturedMesh:
         task.frame.scaled(factor),
         task.size_px,
         task.back_side,
-        task.is_turned,
+        edge_px=EDGE_PX * longest / task.picture.longest_px,
     )

@@ -77,7 +77,7 @@ def project(
     frame: PictureFrame,
     size_px: int,
     back_side: BackSide,
-    mirrored_back: bool,
+    edge_px: float = 0.0,
 ) -> TexturedMesh:
     """Bake the picture into an atlas of at most ``size_px`` texels a side.
 
@@ -95,27 +95,41 @@ def project(
         Longest side of the atlas.
     back_side : BackSide
         How the unseen side is coloured.
-    mirrored_back : bool
-        Whether ``auto`` means mirror (turned objects) or the front without its inner details.
+    edge_px : float
+        How far object and background run into each other; more than 1 in enlarged pictures.
     """
     crop = _crop(mask, size_px)
-    front = push_outwards(rgb, mask)
-    mirror = back_side is BackSide.MIRROR or (back_side is BackSide.AUTO and mirrored_back)
-    back = front if mirror else guess_back(front, mask, plain=back_side is BackSide.PLAIN)
+    front = push_outwards(rgb, mask, edge_px)
+    back = front
+    if back_side is not BackSide.MIRROR:
+        back = guess_back(front, mask, plain=back_side is BackSide.PLAIN)
     halves = [_cut(image, crop) for image in (front, back)]
     texture = np.concatenate(halves, axis=0 if crop.stacked else 1)
     return _split(mesh, frame.to_pixels(mesh.vertices), crop, np.ascontiguousarray(texture))
 
 
-def push_outwards(rgb: Rgb, mask: Mask) -> Rgb:
-    """Replace everything outside the slightly eroded mask by the nearest colour inside."""
-    radius = max(1, round(ERODE_SHARE * max(mask.shape)))
-    core = ndimage.binary_erosion(mask, iterations=radius)
-    thin = mask & ~ndimage.binary_dilation(core, iterations=radius + 2)
-    core |= thin
+def push_outwards(rgb: Rgb, mask: Mask, edge_px: float = 0.0) -> Rgb:
+    """Replace everything outside the slightly eroded mask by the nearest colour inside.
+
+    Parameters
+    ----------
+    rgb : (h, w, 3) uint8
+    mask : (h, w) bool
+    edge_px : float
+        Erode at least this far.
+    """
+    radius = max(1, round(ERODE_SHARE * max(mask.shape)), round(edge_px))
+    core = _distance_to_edge(mask) > radius
+    far = _distance_to_edge(~core) > 2 * radius + 2
+    core |= mask & far  # strands that were eroded away keep their own colours
     _, nearest = ndimage.distance_transform_edt(~core, return_indices=True)
     pushed: Rgb = rgb[nearest[0], nearest[1]]
     return pushed
+
+
+def _distance_to_edge(mask: Mask) -> NDArray[np.float32]:
+    """Distance of each pixel of the mask to its edge, to a few hundredths of a pixel."""
+    return np.asarray(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5), np.float32)
 
 
 def _crop(mask: Mask, size_px: int) -> _Crop:

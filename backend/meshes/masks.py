@@ -100,6 +100,14 @@ def bounds(mask: Mask) -> tuple[int, int, int, int]:
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
+def longest_side(mask: Mask) -> int:
+    """Longest side of the bounding box in pixels; 0 for an empty mask."""
+    if not mask.any():
+        return 0
+    top, bottom, left, right = bounds(mask)
+    return max(bottom - top, right - left)
+
+
 def iou(one: Mask, other: Mask) -> float:
     """Intersection over union, 1 for two empty masks."""
     union = np.count_nonzero(one | other)

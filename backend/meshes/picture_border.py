@@ -18,7 +18,7 @@ Lab = NDArray[np.float32]
 WIDEST_BAR, WIDEST_FRAME = 0.3, 0.12
 SAME_COLOUR, STEP = 4.0, 5.0
 FRAME_STEP_SHARE, BAR_STEP_SHARE = 0.9, 0.985
-BLUR_ROWS = 3
+BLUR_ROWS, BLUR_SHARE, SMEAR_SHARE = 3, 0.012, 0.008
 PAPER_LIGHT, PAPER_CHROMA = 85.0, 6.0
 FRAME_SPAN, FRAME_DEPTH = 0.8, 0.1
 
@@ -47,21 +47,18 @@ def frame_margins(lab: Lab) -> Margins:
     top, bottom, left, right = found
     across, down = slice(left, lab.shape[1] - right), slice(top, lab.shape[0] - bottom)
     spans = (across, across, down, down)
-    steps = [
-        _step_share(side[:, span], width) if width else 0.0
-        for side, width, span in zip(sides, found, spans, strict=True)
-    ]
-    widths = Margins(*(width + 1 for width in found))
-    if min(steps) > FRAME_STEP_SHARE:
+    smear = max(1, round(SMEAR_SHARE * max(lab.shape)))  # a frame's edge is soft when enlarged
+    widths = Margins(*(width + smear for width in found))
+    within = [_step_share(s[:, span], w) for s, w, span in zip(sides, found, spans, strict=True)]
+    if min(within) > FRAME_STEP_SHARE:
         is_frame = max(found) < WIDEST_FRAME * max(lab.shape) and not _is_paper(lab[0])
         return widths if is_frame else Margins()
-    if min(steps[:2]) > BAR_STEP_SHARE:
+    full = [_step_share(side, width) for side, width in zip(sides, found, strict=True)]
+    if min(full[:2]) > BAR_STEP_SHARE:
         return Margins(widths.top, widths.bottom)
-    return (
-        Margins(left=widths.left, right=widths.right)
-        if min(steps[2:]) > BAR_STEP_SHARE
-        else Margins()
-    )
+    if min(full[2:]) > BAR_STEP_SHARE:
+        return Margins(left=widths.left, right=widths.right)
+    return Margins()
 
 
 def drop_frame_lines(mask: Mask) -> Mask:
@@ -93,8 +90,10 @@ def _uniform_rows(lab: Lab) -> int:
 
 def _step_share(lab: Lab, width: int) -> float:
     """Share of the row that differs from the frame's colour right after the frame."""
+    if not width:
+        return 0.0
     colour = np.median(lab[:width].reshape(-1, 3), axis=0)
-    after = lab[width : width + BLUR_ROWS]
+    after = lab[width : width + max(BLUR_ROWS, round(BLUR_SHARE * max(lab.shape)))]
     changed = (np.linalg.norm(after - colour, axis=2) > STEP).any(axis=0)
     return float(changed.mean()) if len(changed) else 0.0
 

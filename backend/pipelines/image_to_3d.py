@@ -93,7 +93,7 @@ class ImageTo3DPipeline:
                 outputs.append(write_preview(body.mesh, out_dir, sink))
 
             with stage(StageName.TEXTURE_SYNTHESIS, sink) as progress:
-                textured = self._texture(picture, found, shape, body, params, effort, progress)
+                textured = self._texture(picture, found, body, params, effort, progress)
 
             with stage(StageName.MESH_EXPORT, sink) as progress:
                 outputs += export(body.mesh, textured, out_dir, progress)
@@ -129,7 +129,6 @@ class ImageTo3DPipeline:
         self,
         picture: Picture,
         found: CutOut,
-        shape: Shape,
         body: Body,
         params: ImageTo3DParams,
         effort: Effort,
@@ -146,7 +145,6 @@ class ImageTo3DPipeline:
             body.frame,
             effort.texture_px,
             params.back_side,
-            False,
         )
         textured: TexturedMesh
         (textured,) = engine.run([task], progress)

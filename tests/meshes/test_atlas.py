@@ -41,7 +41,7 @@ def _colours(textured, faces):
 def test_red_on_the_left_of_the_picture_is_on_minus_x(back):
     rgb, mask = _halves()
     mesh, frame = _ball(mask)
-    textured = project(mesh, rgb, mask, frame, 256, back, False)
+    textured = project(mesh, rgb, mask, frame, 256, back)
     centre = textured.vertices[textured.faces].mean(axis=1)
     left = _colours(textured, (centre[:, 0] < -0.1) & (centre[:, 2] > 0.05))
     right = _colours(textured, (centre[:, 0] > 0.1) & (centre[:, 2] > 0.05))
@@ -52,14 +52,14 @@ def test_red_on_the_left_of_the_picture_is_on_minus_x(back):
 def test_no_background_colour_gets_onto_the_model():
     rgb, mask = _halves()
     mesh, frame = _ball(mask)
-    textured = project(mesh, rgb, mask, frame, 256, BackSide.AUTO, False)
+    textured = project(mesh, rgb, mask, frame, 256, BackSide.AUTO)
     assert _colours(textured, np.arange(len(textured.faces)))[:, 1].max() < 30
 
 
 def test_the_seam_repeats_positions_bit_for_bit():
     rgb, mask = _halves()
     mesh, frame = _ball(mask)
-    textured = project(mesh, rgb, mask, frame, 256, BackSide.AUTO, False)
+    textured = project(mesh, rgb, mask, frame, 256, BackSide.AUTO)
     assert len(textured.vertices) > len(mesh.vertices)
     assert len(np.unique(textured.vertices, axis=0)) == len(mesh.vertices)
     assert 0 <= textured.uv.min() <= textured.uv.max() <= 1
@@ -68,7 +68,7 @@ def test_the_seam_repeats_positions_bit_for_bit():
 def test_a_mirrored_back_shows_the_front():
     rgb, mask = _halves()
     mesh, frame = _ball(mask)
-    textured = project(mesh, rgb, mask, frame, 256, BackSide.MIRROR, False)
+    textured = project(mesh, rgb, mask, frame, 256, BackSide.MIRROR)
     front, back = np.split(textured.texture, 2, axis=1)
     assert (front == back).all()
 
@@ -79,7 +79,7 @@ def test_the_atlas_is_no_larger_than_asked_for(height, width):
     mask[5 : 5 + height, 5 : 5 + width] = True
     rgb = np.full((SIDE, SIDE, 3), 90, dtype=np.uint8)
     mesh, frame = _ball(mask)
-    textured = project(mesh, rgb, mask, frame, 512, BackSide.AUTO, False)
+    textured = project(mesh, rgb, mask, frame, 512, BackSide.AUTO)
     assert 400 < max(textured.texture.shape) <= 513
 
 

@@ -26,7 +26,7 @@ def ball() -> TriangleMesh:
 def textured(ball) -> TexturedMesh:
     rgb = np.random.default_rng(0).integers(0, 255, (100, 100, 3), dtype=np.uint8)
     frame = PictureFrame(49.5, 49.5, 1 / 80)
-    return project(ball, rgb, disc_mask(100, 40), frame, 128, BackSide.AUTO, False)
+    return project(ball, rgb, disc_mask(100, 40), frame, 128, BackSide.AUTO)
 
 
 def _gltf(path) -> dict:
