@@ -26,12 +26,18 @@ MeshkilnError
 │   ├── QueueFull                 queue-full              503
 │   ├── TooManySockets            too-many-sockets        503
 │   ├── WorkerOffline             worker-offline          503
+│   ├── UnknownModel              unknown-model           404
+│   ├── ModelLeased               model-leased            409
+│   ├── GpuBusy                   gpu-busy                503
 │   └── StorageFull               storage-full            507
 ├── GenerationFailed              the job ran and could not deliver
 │   ├── EngineUnavailable         engine-unavailable      503
 │   ├── NoSurfaceFound            no-surface-found        422
 │   ├── MeshInvalid               mesh-invalid            500
 │   ├── OutOfMemory               out-of-memory           507
+│   ├── ModelTooLarge             model-too-large         507
+│   ├── ModelLoadFailed           model-load-failed       500
+│   ├── DeviceLost                device-lost             500
 │   ├── JobTimedOut               job-timed-out           504
 │   └── WorkerLost                worker-lost             500
 ├── JobCanceled                   the user asked to stop (never shown as an error)
@@ -311,6 +317,34 @@ class WorkerOffline(Refused):
     retryable = True
 
 
+class UnknownModel(Refused):
+    """No model of this name is registered."""
+
+    code = "unknown-model"
+    http_status = 404
+    title = "There is no such model"
+    default_advice = "GET /api/gpu/status lists the models by name."
+
+
+class ModelLeased(Refused):
+    """A running job uses the model."""
+
+    code = "model-leased"
+    title = "The model is in use"
+    default_advice = 'Wait for the job to end, or send "drain": true to act as soon as it does.'
+    retryable = True
+
+
+class GpuBusy(Refused):
+    """The device did not become free in time."""
+
+    code = "gpu-busy"
+    http_status = 503
+    title = "The GPU is busy with other models"
+    default_advice = "Try again when the running jobs have ended."
+    retryable = True
+
+
 class StorageFull(Refused):
     """The disk is below its floor."""
 
@@ -361,6 +395,33 @@ class OutOfMemory(GenerationFailed):
     http_status = 507
     title = "The machine ran out of memory"
     default_advice = "Use the draft preset, or close other programs."
+    retryable = True
+
+
+class ModelTooLarge(GenerationFailed):
+    """The model can never fit on this device."""
+
+    code = "model-too-large"
+    http_status = 507
+    title = "The model does not fit on this GPU"
+    default_advice = "Choose a smaller model or precision, or free the card from other programs."
+
+
+class ModelLoadFailed(GenerationFailed):
+    """The weights could not be loaded."""
+
+    code = "model-load-failed"
+    title = "The model could not be loaded"
+    default_advice = "Run 'python -m backend doctor'; the file may be missing or damaged."
+    retryable = True
+
+
+class DeviceLost(GenerationFailed):
+    """The CUDA context is unusable; the worker process is replaced."""
+
+    code = "device-lost"
+    title = "The GPU stopped answering this process"
+    default_advice = "Retry the job: a fresh worker runs it. If it happens again, check the driver."
     retryable = True
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 from backend.errors import StartFailed
 
 ENV_PREFIX = "MESHKILN_"
+_SWITCH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
+    ("0", "false", "no", "off"), False
+)
 
 
 def default_data_dir(env: Mapping[str, str]) -> Path:
@@ -53,6 +56,19 @@ class Settings:
     max_sockets_per_ip: int = 64
     web_threads: int = 640
     cpu_workers: int = 0
+    gpu: str = "all"
+    gpu_management: bool = True
+    residency: str = "auto"
+    idle_offload_s: float = 60.0
+    idle_release_s: float = 600.0
+    vram_fraction: float = 0.9
+    vram_reserve_mb: int = 512
+    pin_budget_mb: int = -1
+    ledger_vram_mb: int = 0
+    model_path: str = ""
+    precision: str = "auto"
+    attention: str = "auto"
+    compile_models: bool = False
     log_level: str = "INFO"
     provenance: Mapping[str, str] = field(default_factory=dict, compare=False)
 
@@ -109,12 +125,14 @@ def _from_variable(env: Mapping[str, str], name: str, default: object) -> tuple[
 
 def _read(variable: str, text: str, default: object) -> object:
     try:
+        if isinstance(default, bool):
+            return _SWITCH[text.strip().lower()]
         if isinstance(default, tuple):
             return tuple(part.strip() for part in text.split(",") if part.strip())
         if isinstance(default, int | float):
             return type(default)(text)
         return Path(text) if isinstance(default, Path) else text
-    except ValueError as error:
+    except (ValueError, KeyError) as error:
         raise StartFailed(
             f"{variable}={text!r} is not a valid {type(default).__name__}",
             advice=f"Correct or unset {variable}.",

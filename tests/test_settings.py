@@ -49,3 +49,12 @@ def test_every_setting_is_documented():
     names = {spec.name for spec in fields(Settings)} - {"provenance"}
     missing = {name for name in names if f"MESHKILN_{name.upper()}" not in text}
     assert missing == set()
+
+
+def test_switches_are_read_as_words_and_survive_the_way_to_a_child():
+    for text, value in (("off", False), ("0", False), ("True", True), ("yes", True)):
+        assert Settings.from_env({"MESHKILN_GPU_MANAGEMENT": text}).gpu_management is value
+    off = Settings.from_env({"MESHKILN_GPU_MANAGEMENT": "no"})
+    assert Settings.from_env(off.to_env()).gpu_management is False
+    with pytest.raises(StartFailed, match="not a valid bool"):
+        Settings.from_env({"MESHKILN_GPU_MANAGEMENT": "perhaps"})

@@ -1,0 +1,1 @@
+"""Which model lives where: disk, host memory or GPU."""

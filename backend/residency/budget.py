@@ -1,0 +1,64 @@
+"""How much device memory may still be promised: our own ledger and the live reading together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend.residency.device import MemoryReading
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The device's memory as the manager divides it, in bytes.
+
+    Parameters
+    ----------
+    others : int
+        Held by other processes.
+    models : int
+        Blocks of weights, by our ledger.
+    activations : int
+        Used by tensors of ours that are no weights.
+    cache : int
+        Held by our allocator without use.
+    promised : int
+        Reserved by leases for work in progress.
+    ceiling : int
+        Most that this process may hold.
+    """
+
+    total: int
+    others: int
+    models: int
+    activations: int
+    cache: int
+    promised: int
+    margin: int
+    ceiling: int
+
+    @property
+    def available(self) -> int:
+        """What a new block or promise may take; negative when too much is held already."""
+        return self.ceiling - self.models - max(self.promised, self.activations)
+
+
+def budget_of(
+    reading: MemoryReading, models: int, promised: int, *, fraction: float, margin: int
+) -> Budget:
+    """Divide the device's memory.
+
+    The driver's figure may lag behind a free, and a neighbour may have grown since our last look:
+    what is neither free nor ours counts as held by others, so the smaller of the two views rules.
+    """
+    others = max(0, reading.total_bytes - reading.free_bytes - reading.reserved_bytes)
+    ceiling = min(reading.total_bytes - others - margin, int(fraction * reading.total_bytes))
+    return Budget(
+        total=reading.total_bytes,
+        others=others,
+        models=models,
+        activations=max(0, reading.allocated_bytes - models),
+        cache=max(0, reading.reserved_bytes - reading.allocated_bytes),
+        promised=promised,
+        margin=margin,
+        ceiling=max(0, ceiling),
+    )

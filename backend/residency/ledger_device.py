@@ -1,0 +1,73 @@
+"""A processor treated as a device: real tensors, real pointing, and a ledger of a given size.
+
+It proves logic, bit-equality and leaks on machines without a GPU, and it is how models run there.
+It says ``cpu`` and reports no transfer rate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backend.errors import OutOfMemory
+from backend.residency.device import BackendName, MemoryReading
+from backend.residency.torch_device import ArenaCopy, TorchDevice
+from backend.units import MB
+
+
+class LedgerDevice(TorchDevice):
+    """Host memory with a limit.
+
+    Parameters
+    ----------
+    total_bytes : int
+        Size of the ledger.
+    in_place : bool
+        Models run from their host buffer and only the ledger counts a block, so that a machine
+        without a GPU does not hold every model twice. False copies into a block of its own.
+    """
+
+    name = BackendName.CPU
+    frees_late = False
+
+    def __init__(self, total_bytes: int, *, in_place: bool = False) -> None:
+        self.total_bytes = total_bytes
+        self.block_bytes = 0
+        self._in_place = in_place
+
+    def memory(self) -> MemoryReading:
+        """Read the ledger."""
+        held = self.block_bytes
+        return MemoryReading(self.total_bytes, self.total_bytes - held, held, held)
+
+    def host_copy(self, loaded: Any, pin_bytes: int) -> ArenaCopy:
+        """Take a loaded model over; there is nothing to page-lock for."""
+        return ArenaCopy(loaded)
+
+    def link_bytes_per_s(self) -> float | None:
+        """Return None: no link is crossed."""
+        return None
+
+    def known_link_bytes_per_s(self) -> float | None:
+        """Return None, as ``link_bytes_per_s`` does."""
+        return None
+
+    def _allocate(self, mine: ArenaCopy) -> Tensor:
+        size_bytes = mine.size_bytes
+        if self.block_bytes + size_bytes > self.total_bytes:
+            raise OutOfMemory(
+                f"{size_bytes / MB:.0f} MB do not fit into the ledger of "
+                f"{self.total_bytes / MB:.0f} MB."
+            )
+        self.block_bytes += size_bytes
+        return mine.arena.host if self._in_place else torch.zeros(size_bytes, dtype=torch.uint8)
+
+    def _fill(self, block: Tensor, mine: ArenaCopy) -> None:
+        if not self._in_place:
+            for chunk in mine.arena.chunks():
+                block[chunk].copy_(mine.arena.host[chunk])
+
+    def _free(self, block: Tensor) -> None:
+        self.block_bytes -= block.numel()

@@ -1,0 +1,124 @@
+"""What the CUDA device and the ledger share: arenas, blocks and pointing tensors to them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backend.residency.arena import Arena, size_of
+from backend.residency.device import HostCopy
+
+log = logging.getLogger(__name__)
+
+
+class ArenaCopy:
+    """An arena, and its block while the model is on the device."""
+
+    def __init__(self, loaded: Any) -> None:
+        self.loaded = loaded
+        self.arena = Arena(loaded)
+        self.block: Tensor | None = None
+        self.versions: list[int] = []
+        self.pinned_bytes = 0
+        self.last_use: torch.cuda.Event | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the block."""
+        return self.arena.size_bytes
+
+    @property
+    def host_bytes(self) -> int:
+        """Host memory held."""
+        return self.arena.host.numel()
+
+
+class TorchDevice:
+    """Uploads and removals of arenas; subclasses say where blocks come from."""
+
+    def run_loader(self, load: Callable[[], Any]) -> Any:
+        """Load outside of inference mode, else weights could not be pointed elsewhere later."""
+        with torch.inference_mode(mode=False):
+            return load()
+
+    def size_of(self, loaded: Any) -> int:
+        """Bytes of the block that a loaded model will need; raises ModelLoadFailed."""
+        return size_of(loaded)
+
+    def upload(self, copy: HostCopy) -> None:
+        """Copy the arena into a new block, then point the tensors to it; raises OutOfMemory."""
+        mine = own(copy)
+        if mine.block is not None:
+            return
+        with torch.inference_mode(mode=False), torch.no_grad():
+            block = self._allocate(mine)
+            try:
+                self._fill(block, mine)
+            except BaseException:
+                self._free(block)
+                raise
+            mine.arena.point_to(block)
+        mine.block = block
+        mine.versions = mine.arena.versions()
+
+    def remove(self, copy: HostCopy) -> None:
+        """Point the tensors back to the host buffer and free the block."""
+        mine = own(copy)
+        if mine.block is None:
+            return
+        self._finish_queued(mine)
+        with torch.inference_mode(mode=False), torch.no_grad():
+            if mine.arena.is_whole(mine.block):
+                saved = mine.arena.keep_changes(mine.block, mine.versions)
+                if saved:
+                    log.info("%d bytes of weights had been written to and were kept", saved)
+                mine.arena.point_to(mine.arena.host)
+            else:
+                self._rebuild(mine)
+        block, mine.block = mine.block, None
+        self._free(block)
+
+    def discard(self, copy: HostCopy) -> None:
+        """Free the host buffer."""
+        mine = own(copy)
+        self._unpin(mine)
+        mine.arena.host = torch.zeros(0, dtype=torch.uint8)
+        mine.arena.places = []
+        mine.loaded = None
+
+    def used(self, copy: HostCopy) -> None:
+        """Nothing is queued on a processor."""
+
+    def _rebuild(self, mine: ArenaCopy) -> None:
+        """Lay the model out anew after its tensors were replaced (adapters, another precision)."""
+        log.info("the tensors of a model were replaced; its host copy is made anew")
+        for module in mine.arena.modules:
+            module.to("cpu")
+        self._unpin(mine)
+        mine.arena = Arena(mine.loaded)
+
+    def _allocate(self, mine: ArenaCopy) -> Tensor:
+        raise NotImplementedError
+
+    def _fill(self, block: Tensor, mine: ArenaCopy) -> None:
+        raise NotImplementedError
+
+    def _free(self, block: Tensor) -> None:
+        raise NotImplementedError
+
+    def _finish_queued(self, mine: ArenaCopy) -> None:
+        """Wait for work that still reads the block."""
+
+    def _unpin(self, mine: ArenaCopy) -> None:
+        """Give page-locked memory back."""
+
+
+def own(copy: HostCopy) -> ArenaCopy:
+    """Return the copy as ours."""
+    if not isinstance(copy, ArenaCopy):
+        raise TypeError(f"not an arena: {copy!r}")
+    return copy

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import torch
+
+from backend.errors import GpuBusy, ModelLoadFailed, OutOfMemory
+from backend.residency.ledger_device import LedgerDevice
+from backend.residency.policies import Policy
+from backend.residency.records import ModelSpec
+from backend.residency.states import PinState, Residence
+from backend.units import MB
+
+from .conftest import Caller, spec, wait_until
+from .tiny_models import TINY_MODELS, register
+
+
+def state(manager, name="a"):
+    return manager.table.records[name].state
+
+
+def test_nothing_is_loaded_before_the_first_lease(make_manager):
+    calls = []
+    manager = make_manager(100)
+    manager.register(ModelSpec("a", lambda: calls.append(1) or 60))
+    assert (calls, state(manager)) == ([], Residence.UNLOADED)
+    with manager.lease("a") as model:
+        assert model == 60
+    manager.lease("a").release()
+    assert calls == [1]
+
+
+def test_many_callers_share_one_load_and_its_failure(make_manager):
+    manager = make_manager(100, retry_failed_s=0.05)
+    gate, calls = threading.Event(), []
+
+    def load():
+        calls.append(1)
+        gate.wait(5)
+        raise OSError("the disk is gone")
+
+    manager.register(ModelSpec("a", load))
+    callers = [Caller(lambda: manager.lease("a")) for _ in range(5)]
+    wait_until(lambda: manager.table.records["a"].waiting == 5)
+    gate.set()
+    for caller in callers:
+        with pytest.raises(ModelLoadFailed, match="the disk is gone"):
+            caller.finished()
+    assert len(calls) == 1
+    time.sleep(0.06)
+    with pytest.raises(ModelLoadFailed):
+        manager.lease("a")
+    assert len(calls) == 2, "it is tried again after a while"
+
+
+def test_loads_from_disk_do_not_wait_for_each_other(make_manager):
+    manager = make_manager(100)
+    both = threading.Barrier(2, timeout=5)
+    for name in ("a", "b"):
+        manager.register(ModelSpec(name, lambda: both.wait() * 0 + 30))
+    callers = [Caller(lambda name=name: manager.lease(name).release()) for name in ("a", "b")]
+    for caller in callers:
+        caller.finished()
+
+
+def test_lease_with_promise_counts_until_it_ends(make_manager):
+    manager = make_manager(100, models={"a": 40})
+    lease = manager.lease("a", vram_extra_bytes=50)
+    with pytest.raises(GpuBusy):
+        manager.reserve(20, timeout_s=0, owner="another job")
+    lease.release()
+    lease.release()  # twice is harmless
+    manager.reserve(60).release()
+
+
+def test_memory_that_nobody_can_give_back_is_an_error_and_no_endless_wait(make_manager):
+    manager = make_manager(100, models={"a": 40})
+    manager.device.activation_bytes = 80  # leaked tensors of ours
+    with pytest.raises(OutOfMemory, match="no other model"):
+        manager.lease("a", timeout_s=5)
+
+
+def test_oldest_idle_model_leaves_first_and_no_more_than_needed(make_manager, standing_clock):
+    manager = make_manager(100, clock=standing_clock, models={"a": 20, "b": 60, "c": 15, "d": 20})
+    for name in ("a", "b", "c"):
+        standing_clock.forward(1)
+        manager.lease(name).release()
+    manager.lease("d").release()
+    assert [state(manager, n).value for n in "abcd"] == ["host", "resident", "resident", "resident"]
+    assert manager.table.records["a"].evictions == 1
+
+
+def test_a_timeout_gives_the_drained_model_back(make_manager):
+    manager = make_manager(100, models={"a": 60, "b": 60})
+    held = manager.lease("a", owner="long job")
+    with pytest.raises(GpuBusy, match="b did not get its turn"):
+        manager.lease("b", timeout_s=0.05)
+    assert state(manager) is Residence.RESIDENT
+    manager.lease("a", owner="another", timeout_s=0).release()
+    held.release()
+
+
+def test_pin_budget_is_shared_in_order_of_arrival(make_manager):
+    manager = make_manager(1000, models={"a": 60, "b": 60, "c": 60}, pin_budget_bytes=100)
+    for name in "abc":
+        manager.prepare(name)
+    pins = [manager.table.records[name].pin_state for name in "abc"]
+    assert pins == [PinState.FULL, PinState.PARTIAL, PinState.NONE]
+    assert manager.device.pinned_bytes == 100
+
+
+def test_host_pressure_releases_the_longest_unused_copy(make_manager, standing_clock):
+    manager = make_manager(1000, clock=standing_clock, models={"a": 60, "b": 60})
+    for name in "ab":
+        standing_clock.forward(1)
+        manager.prepare(name)
+    free = {"bytes": 50}
+    manager._loader._free_host = lambda: free["bytes"] + 60 * (state(manager) is Residence.UNLOADED)
+    manager.register(spec("c", 60, size_hint_bytes=60))
+    manager.prepare("c")
+    assert state(manager) is Residence.UNLOADED
+    assert state(manager, "b") is Residence.HOST
+
+
+@pytest.mark.parametrize("policy", [Policy.OFFLOAD_AFTER_USE, Policy.ONE_AT_A_TIME])
+def test_real_models_give_bit_equal_results_however_often_they_move(make_manager, policy):
+    device = LedgerDevice(1 * MB)
+    manager = make_manager(device=device, policy=policy)
+    register(manager)
+    with torch.inference_mode():
+        expected = {name: load()(make()) for name, (load, make) in TINY_MODELS.items()}
+    for _ in range(4):
+        for name, (_, make) in TINY_MODELS.items():
+            with torch.inference_mode(), manager.lease(name) as model:
+                assert torch.equal(model(make()), expected[name])
+    moves = manager.table.switches
+    assert moves == 8, "each lease brought its model back to the device"
+
+
+def test_threads_hammering_two_models_share_the_device_for_a_minute(make_manager):
+    quantum_s, seconds = 0.5, 60.0
+    manager = make_manager(
+        100, models={"a": 60, "b": 60}, min_residency_s=quantum_s, idle_grace_s=0.01
+    )
+    stop = threading.Event()
+    served = {name: [0, 0.0] for name in "ab"}
+    count = threading.Lock()
+
+    def hammer(name):
+        while not stop.is_set():
+            asked = time.monotonic()
+            with manager.lease(name, timeout_s=10):
+                waited = time.monotonic() - asked
+                assert state(manager, name) in (Residence.RESIDENT, Residence.DRAINING)
+                time.sleep(0.0005)
+            with count:
+                served[name][0] += 1
+                served[name][1] = max(served[name][1], waited)
+
+    callers = [Caller(lambda name=name: hammer(name)) for name in "abab"]
+    time.sleep(seconds)
+    stop.set()
+    for caller in callers:
+        caller.finished(within_s=15)
+    assert min(n for n, _ in served.values()) > 1000, "starved"
+    assert max(wait for _, wait in served.values()) < 4 * quantum_s
+    assert manager.table.switches <= 2 * seconds / quantum_s + 4, (
+        "the models changed places too often"
+    )
+    assert manager.table.promised_bytes == 0
