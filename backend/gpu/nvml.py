@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
+import psutil
+
 from backend.units import MB
+
+REASONS = (  # name of the bit in nvidia-ml-py, our word for it; idleness is no throttling
+    ("SwPowerCap", "power_cap"),
+    ("HwSlowdown", "hardware_slowdown"),
+    ("SyncBoost", "sync_boost"),
+    ("SwThermalSlowdown", "thermal"),
+    ("HwThermalSlowdown", "thermal_hardware"),
+    ("HwPowerBrakeSlowdown", "power_brake"),
+)
 
 
 def open_nvml() -> tuple[NvmlDevices | None, str | None]:
@@ -34,32 +46,56 @@ class NvmlDevices:
 
     def __init__(self, nvml: Any) -> None:
         self._nvml = nvml
-        self.driver = _text(self._ask(nvml.nvmlSystemGetDriverVersion))
-        version = self._ask(nvml.nvmlSystemGetCudaDriverVersion)
+        self.driver = _text(self._ask("nvmlSystemGetDriverVersion"))
+        version = self._ask("nvmlSystemGetCudaDriverVersion")
         self.cuda = None if version is None else f"{version // 1000}.{version % 1000 // 10}"
 
-    def devices(self) -> list[dict[str, Any]]:
-        """One reading per device; memory in MB, clocks in MHz, power in watts."""
-        count = self._ask(self._nvml.nvmlDeviceGetCount) or 0
-        return [self._device(index) for index in range(count)]
+    def probe(self) -> str | None:
+        """Return None when there is a device, otherwise the reason why not."""
+        count = self._ask("nvmlDeviceGetCount")
+        return None if count else "no NVIDIA device was found"
 
-    def _device(self, index: int) -> dict[str, Any]:
-        nvml = self._nvml
-        handle = self._ask(nvml.nvmlDeviceGetHandleByIndex, index)
+    def static(self) -> dict[str, Any]:
+        """Return what does not change: versions of driver and CUDA."""
+        return {"driver": self.driver, "cuda": self.cuda}
+
+    def devices(self) -> list[dict[str, Any]]:
+        """Read every device, without the calls that take long."""
+        return self.sample()
+
+    def sample(self, *, slow: bool = False) -> list[dict[str, Any]]:
+        """Read every device; memory in MB, clocks in MHz, power in watts.
+
+        Parameters
+        ----------
+        slow : bool
+            Read the traffic on the bus as well, which takes the driver 20 ms a call.
+        """
+        count = self._ask("nvmlDeviceGetCount") or 0
+        return [self._device(index, slow=slow) for index in range(count)]
+
+    def _device(self, index: int, *, slow: bool) -> dict[str, Any]:
+        handle = self._ask("nvmlDeviceGetHandleByIndex", index)
         if handle is None:
             return {"index": index, "name": None}
-        capability = self._ask(nvml.nvmlDeviceGetCudaComputeCapability, handle)
+        capability = self._ask("nvmlDeviceGetCudaComputeCapability", handle)
         return {
             "index": index,
-            "uuid": _text(self._ask(nvml.nvmlDeviceGetUUID, handle)),
-            "name": _text(self._ask(nvml.nvmlDeviceGetName, handle)),
+            "uuid": _text(self._ask("nvmlDeviceGetUUID", handle)),
+            "name": _text(self._ask("nvmlDeviceGetName", handle)),
             "compute_capability": capability and f"{capability[0]}.{capability[1]}",
             **self._memory(handle),
             **self._activity(handle),
+            **self._clocks(handle),
+            **self._power(handle),
+            "throttle": {"active": self._throttle(handle)},
+            "pcie": self._pcie(handle, slow=slow),
+            "ecc_errors": self._ecc_errors(handle),
+            "processes": self._processes(handle),
         }
 
     def _memory(self, handle: Any) -> dict[str, Any]:
-        memory = self._ask(self._nvml.nvmlDeviceGetMemoryInfo, handle)
+        memory = self._ask("nvmlDeviceGetMemoryInfo", handle)
         if memory is None:
             return dict.fromkeys(("vram_total_mb", "vram_used_mb", "vram_free_mb"))
         return {
@@ -69,25 +105,109 @@ class NvmlDevices:
         }
 
     def _activity(self, handle: Any) -> dict[str, Any]:
-        nvml = self._nvml
-        rates = self._ask(nvml.nvmlDeviceGetUtilizationRates, handle)
-        power_mw = self._ask(nvml.nvmlDeviceGetPowerUsage, handle)
-        limit_mw = self._ask(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+        rates = self._ask("nvmlDeviceGetUtilizationRates", handle)
+        slowdown = self._constant("NVML_TEMPERATURE_THRESHOLD_SLOWDOWN")
         return {
-            "gpu_util_pct": rates and rates.gpu,
-            "mem_util_pct": rates and rates.memory,
-            "sm_clock_mhz": self._ask(nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_SM),
-            "temp_c": self._ask(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
-            "fan_pct": self._ask(nvml.nvmlDeviceGetFanSpeed, handle),
-            "power_w": None if power_mw is None else round(power_mw / 1000, 1),
-            "power_limit_w": None if limit_mw is None else round(limit_mw / 1000, 1),
+            "gpu_util_pct": None if rates is None else rates.gpu,
+            "mem_util_pct": None if rates is None else rates.memory,
+            "temp_c": self._ask(
+                "nvmlDeviceGetTemperature", handle, self._constant("NVML_TEMPERATURE_GPU")
+            ),
+            "temp_slowdown_c": self._ask("nvmlDeviceGetTemperatureThreshold", handle, slowdown),
+            "fan_pct": self._ask("nvmlDeviceGetFanSpeed", handle),
         }
 
-    def _ask(self, call: Callable[..., Any], *args: Any) -> Any:
+    def _clocks(self, handle: Any) -> dict[str, Any]:
+        sm, memory = self._constant("NVML_CLOCK_SM"), self._constant("NVML_CLOCK_MEM")
+        pstate = self._ask("nvmlDeviceGetPerformanceState", handle)
+        return {
+            "sm_clock_mhz": self._ask("nvmlDeviceGetClockInfo", handle, sm),
+            "sm_clock_max_mhz": self._ask("nvmlDeviceGetMaxClockInfo", handle, sm),
+            "mem_clock_mhz": self._ask("nvmlDeviceGetClockInfo", handle, memory),
+            "pstate": None if pstate is None else f"P{pstate}",
+        }
+
+    def _power(self, handle: Any) -> dict[str, Any]:
+        power_mw = self._ask("nvmlDeviceGetPowerUsage", handle)
+        limit_mw = self._ask("nvmlDeviceGetEnforcedPowerLimit", handle)
+        energy_mj = self._ask("nvmlDeviceGetTotalEnergyConsumption", handle)
+        return {
+            "power_w": None if power_mw is None else round(power_mw / 1000, 1),
+            "power_limit_w": None if limit_mw is None else round(limit_mw / 1000, 1),
+            "energy_j_total": None if energy_mj is None else round(energy_mj / 1000, 1),
+        }
+
+    def _throttle(self, handle: Any) -> list[str] | None:
+        """Name what slows the card down; newer drivers know the call by another name."""
+        for call, prefix in (
+            ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlClocksEventReason"),
+            ("nvmlDeviceGetCurrentClocksThrottleReasons", "nvmlClocksThrottleReason"),
+        ):
+            bits = self._ask(call, handle)
+            if bits is not None:
+                return [word for name, word in REASONS if bits & self._bit(prefix, name)]
+        return None
+
+    def _bit(self, prefix: str, name: str) -> int:
+        older = self._constant(f"nvmlClocksThrottleReason{name}")
+        return int(self._constant(f"{prefix}{name}") or older or 0)
+
+    def _pcie(self, handle: Any, *, slow: bool) -> dict[str, Any]:
+        sent, received = "NVML_PCIE_UTIL_TX_BYTES", "NVML_PCIE_UTIL_RX_BYTES"
+        return {
+            "gen": self._ask("nvmlDeviceGetCurrPcieLinkGeneration", handle),
+            "gen_max": self._ask("nvmlDeviceGetMaxPcieLinkGeneration", handle),
+            "width": self._ask("nvmlDeviceGetCurrPcieLinkWidth", handle),
+            "width_max": self._ask("nvmlDeviceGetMaxPcieLinkWidth", handle),
+            "rx_mb_s": self._traffic(handle, received) if slow else None,
+            "tx_mb_s": self._traffic(handle, sent) if slow else None,
+        }
+
+    def _traffic(self, handle: Any, direction: str) -> float | None:
+        kb_s = self._ask("nvmlDeviceGetPcieThroughput", handle, self._constant(direction))
+        return None if kb_s is None else round(kb_s / 1024, 1)
+
+    def _ecc_errors(self, handle: Any) -> int | None:
+        count: int | None = self._ask(
+            "nvmlDeviceGetTotalEccErrors",
+            handle,
+            self._constant("NVML_MEMORY_ERROR_TYPE_UNCORRECTED"),
+            self._constant("NVML_VOLATILE_ECC"),
+        )
+        return count
+
+    def _processes(self, handle: Any) -> list[dict[str, Any]]:
+        """List who computes here; in a container NVML knows the host's numbers only."""
+        found: Iterable[Any] = self._ask("nvmlDeviceGetComputeRunningProcesses", handle) or ()
+        return [
+            {
+                "pid": process.pid,
+                "name": _process_name(process.pid),
+                "mb": None if process.usedGpuMemory is None else round(process.usedGpuMemory / MB),
+            }
+            for process in found
+        ]
+
+    def _constant(self, name: str) -> Any:
+        return getattr(self._nvml, name, None)
+
+    def _ask(self, call: str, *args: Any) -> Any:
+        function: Callable[..., Any] | None = getattr(self._nvml, call, None)
+        if function is None or None in args:
+            return None
         try:
-            return call(*args)
+            return function(*args)
         except self._nvml.NVMLError:
             return None
+
+
+def _process_name(pid: int) -> str | None:
+    if not Path(f"/proc/{pid}").exists():
+        return None
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:
+        return None
 
 
 def _text(value: Any) -> str | None:

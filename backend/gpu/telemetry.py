@@ -7,35 +7,116 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 
 from backend.gpu.nvml import NvmlDevices, open_nvml
+from backend.gpu.torch_telemetry import TorchAllocator
 from backend.units import MB
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
-def device_status() -> dict[str, Any]:
+
+class TelemetryBackend(Protocol):
+    """A source of readings."""
+
+    backend: str
+
+    def probe(self) -> str | None:
+        """Return None when it has a device to read, otherwise the reason why not."""
+
+    def static(self) -> dict[str, Any]:
+        """Return what does not change."""
+
+    def sample(self, *, slow: bool = False) -> list[dict[str, Any]]:
+        """Read every device; no call raises, unknown values are None."""
+
+
+class HostOnly:
+    """A machine without a device to read."""
+
+    backend = "psutil"
+
+    def __init__(self, reason: str = "no NVIDIA device was found") -> None:
+        self._reason = reason
+
+    def probe(self) -> str | None:
+        """Return why there is no device."""
+        return self._reason
+
+    def static(self) -> dict[str, Any]:
+        """Return nothing known."""
+        return {"driver": None, "cuda": None}
+
+    def sample(self, *, slow: bool = False) -> list[dict[str, Any]]:
+        """Return no device."""
+        return []
+
+
+def device_status(*, slow: bool = False) -> dict[str, Any]:
     """Read devices and host once.
+
+    Parameters
+    ----------
+    slow : bool
+        Read the traffic on the bus as well.
 
     Returns
     -------
     dict
-        ``available``, ``backend`` ('nvml' or 'psutil'), ``reason_unavailable``, ``driver``,
-        ``cuda``, ``devices`` (empty without a GPU), ``host``. Memory in MB, power in watts.
+        ``available``, ``backend`` ('nvml', 'torch' or 'psutil'), ``reason_unavailable``,
+        ``driver``, ``cuda``, ``torch``, ``devices`` (those this process may use; empty without a
+        GPU), ``host``. Memory in MB, power in watts.
     """
-    source, reason = _nvml()
-    devices = source.devices() if source else []
+    source = telemetry_source()
+    devices = visible_devices(source.sample(slow=slow), os.environ)
+    allocator = TorchAllocator()
+    if source.backend != allocator.backend:
+        devices = allocator.add_to(devices)
     return {
         "available": bool(devices),
-        "backend": source.backend if source else "psutil",
-        "reason_unavailable": None if devices else (reason or "no NVIDIA device was found"),
-        "driver": source.driver if source else None,
-        "cuda": source.cuda if source else None,
+        "backend": source.backend,
+        "reason_unavailable": None if devices else (source.probe() or "no device is visible"),
+        "driver": source.static().get("driver"),
+        "cuda": source.static().get("cuda"),
+        "torch": allocator.version,
         "devices": devices,
         "host": host_status(),
     }
+
+
+def telemetry_source() -> TelemetryBackend:
+    """Choose the best source: the driver, torch's allocator, or the host alone."""
+    source, reason = _nvml()
+    if source and source.probe() is None:
+        return source
+    allocator = TorchAllocator()
+    if allocator.probe() is None:
+        return allocator
+    return source or HostOnly(reason or "no NVIDIA device was found")
+
+
+def visible_devices(devices: list[dict[str, Any]], env: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Keep the devices that ``CUDA_VISIBLE_DEVICES`` names, in its order.
+
+    >>> two = [{"index": 0, "uuid": "GPU-a"}, {"index": 1, "uuid": "GPU-b"}]
+    >>> [d["index"] for d in visible_devices(two, {"CUDA_VISIBLE_DEVICES": "GPU-b,0"})]
+    [1, 0]
+    >>> visible_devices(two, {"CUDA_VISIBLE_DEVICES": ""})
+    []
+    """
+    if VISIBLE not in env:
+        return devices
+    chosen = []
+    for name in env[VISIBLE].split(","):
+        for device in devices:
+            names = (str(device.get("index")), device.get("uuid"))
+            if name.strip() and name.strip() in names:
+                chosen.append(device)
+    return chosen
 
 
 def host_status() -> dict[str, Any]:
@@ -54,9 +135,9 @@ def host_status() -> dict[str, Any]:
 
 
 def has_cuda_device() -> bool:
-    """Whether the driver reports at least one device."""
+    """Whether the driver reports at least one device that this process may use."""
     source, _ = _nvml()
-    return bool(source and source.devices())
+    return bool(source and visible_devices(source.sample(), os.environ))
 
 
 @cache

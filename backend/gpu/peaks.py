@@ -1,0 +1,120 @@
+"""What a card can do at most: looked up, or computed from its units and clock."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+TABLE = Path(__file__).with_name("peaks.json")
+
+
+@dataclass(frozen=True)
+class GpuPeak:
+    """Peak rates of a card, dense.
+
+    Parameters
+    ----------
+    tflops_fp16 : float
+        fp16 or bf16 products summed in fp32, in 10^12 operations a second.
+    bandwidth_gb_s : float or None
+        Of the card's memory, in 10^9 bytes a second; None when computed.
+    computed : bool
+        From units and clock instead of the vendor's document.
+    """
+
+    name: str
+    compute_capability: str
+    sms: int
+    boost_mhz: float
+    tflops_fp16: float
+    bandwidth_gb_s: float | None
+    tflops_fp8: float | None
+    vram_gb: float | None
+    tdp_w: float | None
+    source: str
+    verified: bool
+    computed: bool = False
+
+    @property
+    def ridge_flop_per_byte(self) -> float | None:
+        """Operations per byte above which work is bound by arithmetic, not by memory."""
+        if self.bandwidth_gb_s is None:
+            return None
+        return 1000 * self.tflops_fp16 / self.bandwidth_gb_s
+
+    def at_clock(self, live_mhz: float) -> GpuPeak:
+        """Return the peak at a live clock, which tells throttling from inefficiency."""
+        share = live_mhz / self.boost_mhz
+        fp8 = None if self.tflops_fp8 is None else self.tflops_fp8 * share
+        return replace(self, tflops_fp16=self.tflops_fp16 * share, tflops_fp8=fp8)
+
+
+def peak_of(
+    name: str,
+    compute_capability: str | None = None,
+    sms: int | None = None,
+    boost_mhz: float | None = None,
+) -> GpuPeak | None:
+    """Find the peak of a card.
+
+    Parameters
+    ----------
+    name : str
+        As the driver names it.
+    compute_capability, sms, boost_mhz
+        Of the card, to compute the peak of one that is not in the table.
+
+    Returns
+    -------
+    GpuPeak or None
+        None when the card is unknown and not enough is given, or its family is.
+    """
+    for card in _table()["cards"]:
+        if any(_names(part, name) for part in card["match"]):
+            fields = {key: value for key, value in card.items() if key in _FIELDS}
+            return GpuPeak(**fields)
+    if compute_capability is None or sms is None or boost_mhz is None:
+        return None
+    tflops = computed_tflops(name, compute_capability, sms, boost_mhz)
+    if tflops is None:
+        return None
+    return GpuPeak(
+        name, compute_capability, sms, boost_mhz, tflops, None, None, None, None,
+        "units and clock", verified=False, computed=True,
+    )  # fmt: skip
+
+
+def computed_tflops(name: str, compute_capability: str, sms: int, boost_mhz: float) -> float | None:
+    """Compute the dense fp16 rate with fp32 sums, in 10^12 operations a second.
+
+    Source
+    ------
+    Multiprocessors x clock x operations per clock and multiprocessor of the family. It gives
+    the documented figures of the RTX 3090, 4090, 4090 D and 5090, the A10, A100 and H100.
+    """
+    geforce = "geforce" in name.lower() or "rtx" in name.lower().split()
+    professional = any(word in name.lower() for word in ("ada generation", "rtx a", "quadro"))
+    for family in _table()["flop_per_clock_and_sm"]:
+        fits = family["geforce"] in (None, geforce and not professional)
+        if compute_capability in family["compute_capability"] and fits:
+            return float(sms * boost_mhz * family["value"]) / 1e6
+    return None
+
+
+_FIELDS = {field for field in GpuPeak.__dataclass_fields__ if field != "computed"}
+
+
+def _names(part: str, name: str) -> bool:
+    """Whether a card's name contains these whole words, so that L4 is not an L40."""
+    start = name.find(part)
+    end = start + len(part)
+    return start >= 0 and not name[end : end + 1].isalnum()
+
+
+@cache
+def _table() -> dict[str, Any]:
+    table: dict[str, Any] = json.loads(TABLE.read_text(encoding="utf-8"))
+    return table

@@ -1,0 +1,86 @@
+"""What torch's allocator holds in this process; silent until somebody else has started CUDA."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from backend.units import MB
+
+
+class TorchAllocator:
+    """Readings of torch, if it was imported and has started CUDA here.
+
+    It never imports torch and never starts CUDA: both cost seconds and memory.
+    """
+
+    backend = "torch"
+
+    def __init__(self) -> None:
+        self._torch = sys.modules.get("torch")
+
+    @property
+    def version(self) -> str | None:
+        """Version of torch, None while nobody uses it."""
+        return getattr(self._torch, "__version__", None)
+
+    def probe(self) -> str | None:
+        """Return None when CUDA has been started here, otherwise why not."""
+        if self._torch is None:
+            return "torch is not in use"
+        if not self._torch.cuda.is_initialized():
+            return "torch has not started CUDA"
+        return None
+
+    def static(self) -> dict[str, Any]:
+        """Return the CUDA version that torch was built with."""
+        version = getattr(self._torch, "version", None)
+        return {"driver": None, "cuda": getattr(version, "cuda", None)}
+
+    def sample(self, *, slow: bool = False) -> list[dict[str, Any]]:
+        """Read every device that torch sees."""
+        if self._torch is None or self.probe() is not None:
+            return []
+        return [self._device(index) for index in range(self._torch.cuda.device_count())]
+
+    def add_to(self, devices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Add what this process holds to the readings of the driver, in the same order."""
+        ours = self.sample()
+        if len(ours) != len(devices):
+            return devices
+        keys = ("vram_used_by_us_mb", "fragmentation_pct")
+        return [
+            device | {key: mine[key] for key in keys} | _others(device, mine)
+            for device, mine in zip(devices, ours, strict=True)
+        ]
+
+    def _device(self, index: int) -> dict[str, Any]:
+        cuda: Any = self._torch.cuda if self._torch else None
+        free, total = cuda.mem_get_info(index)
+        held = cuda.memory_stats(index)
+        reserved = held.get("reserved_bytes.all.current", 0)
+        inactive = held.get("inactive_split_bytes.all.current", 0)
+        properties = cuda.get_device_properties(index)
+        return {
+            "index": index,
+            "uuid": f"GPU-{properties.uuid}" if hasattr(properties, "uuid") else None,
+            "name": properties.name,
+            "compute_capability": f"{properties.major}.{properties.minor}",
+            "vram_total_mb": round(total / MB),
+            "vram_used_mb": round((total - free) / MB),
+            "vram_free_mb": round(free / MB),
+            "vram_used_by_us_mb": {
+                "allocated": round(held.get("allocated_bytes.all.current", 0) / MB),
+                "reserved": round(reserved / MB),
+                "peak": round(held.get("allocated_bytes.all.peak", 0) / MB),
+            },
+            "fragmentation_pct": round(100 * inactive / reserved, 1) if reserved else None,
+        }
+
+
+def _others(device: dict[str, Any], mine: dict[str, Any]) -> dict[str, Any]:
+    """Estimate what is not our allocator's: other processes and the contexts of all."""
+    used = device.get("vram_used_mb")
+    if used is None:
+        return {"vram_used_by_others_mb": None}
+    return {"vram_used_by_others_mb": max(0, used - mine["vram_used_by_us_mb"]["reserved"])}

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from backend.gpu.peaks import computed_tflops, peak_of
+
+DOCUMENTED = [
+    ("NVIDIA GeForce RTX 3090", "8.6", 82, 1695, 71.2),
+    ("NVIDIA GeForce RTX 4090", "8.9", 128, 2520, 165.2),
+    ("NVIDIA GeForce RTX 4090 D", "8.9", 114, 2520, 147.1),
+    ("NVIDIA GeForce RTX 5090", "12.0", 170, 2407, 209.5),
+    ("NVIDIA A10", "8.6", 72, 1695, 125.0),
+    ("NVIDIA A100-SXM4-80GB", "8.0", 108, 1410, 311.9),
+    ("NVIDIA H100 80GB HBM3", "9.0", 132, 1830, 989.4),
+]
+
+
+@pytest.mark.parametrize(("name", "capability", "sms", "mhz", "tflops"), DOCUMENTED)
+def test_the_formula_gives_the_documented_peak(name, capability, sms, mhz, tflops):
+    assert computed_tflops(name, capability, sms, mhz) == pytest.approx(tflops, rel=0.005)
+    assert peak_of(name).tflops_fp16 == pytest.approx(tflops, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("NVIDIA GeForce RTX 4090 D", "RTX 4090 D"),
+        ("NVIDIA GeForce RTX 4090", "RTX 4090"),
+        ("NVIDIA L4", "L4"),
+        ("NVIDIA H200", "H200 SXM"),
+        ("NVIDIA H100 PCIe", "H100 PCIe"),
+    ],
+)
+def test_cards_are_told_apart_by_name(name, found):
+    assert peak_of(name).name == found
+
+
+def test_an_unknown_card_is_computed_and_says_so():
+    assert peak_of("NVIDIA L40S") is None
+    peak = peak_of("NVIDIA GeForce RTX 4080", "8.9", 76, 2505)
+    assert peak.computed
+    assert peak.tflops_fp16 == pytest.approx(97.5, rel=0.01)
+    assert peak.ridge_flop_per_byte is None
+    assert peak_of("NVIDIA Something", "7.0", 80, 1500) is None
+
+
+def test_ridge_and_clock():
+    peak = peak_of("NVIDIA GeForce RTX 4090")
+    assert round(peak.ridge_flop_per_byte) == 164
+    assert peak.at_clock(1260).tflops_fp16 == pytest.approx(peak.tflops_fp16 / 2)

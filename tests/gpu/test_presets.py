@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from backend.errors import InvalidParameter
+from backend.gpu.presets import PRESETS, preset_for
+from backend.residency.policies import Policy
+
+
+@pytest.mark.parametrize(
+    ("total_mb", "name"), [(8188, "8gb"), (6000, "8gb"), (24564, "24gb"), (143771, "80gb")]
+)
+def test_preset_by_memory(total_mb, name):
+    assert preset_for(total_mb).name == name
+
+
+def test_wrong_names_and_targets_are_refused():
+    with pytest.raises(InvalidParameter, match="rtx4090"):
+        preset_for(None, "rtx9090")
+    with pytest.raises(InvalidParameter, match="hard cap"):
+        preset_for(24564).aiming_at(0.95)
+    assert preset_for(24564).aiming_at(0.5).target_utilization == 0.5
+
+
+def test_every_preset_names_a_policy_that_exists():
+    assert {preset.residency for preset in PRESETS.values()} <= {*Policy}
