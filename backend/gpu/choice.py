@@ -35,13 +35,14 @@ def choose_gpus(spec: str, devices: list[dict[str, Any]]) -> list[str]:
     if spec in (ALL, LEAST_USED):
         names = [_name(device) for device in sorted(devices, key=_use)]
         return names[:1] if spec == LEAST_USED else names
-    return [_find(part.strip(), devices) for part in spec.split(",") if part.strip()]
+    found = [_find(part.strip(), devices) for part in spec.split(",")]
+    return list(dict.fromkeys(found))
 
 
 def _use(device: dict[str, Any]) -> tuple[bool, float, float]:
     """Order by free memory, then by work; a card that does not say comes last."""
-    free_mb = device.get("vram_free_mb")
-    return (free_mb is None, -(free_mb or 0), device.get("gpu_util_pct") or 0)
+    free_mb, busy_pct = device.get("vram_free_mb"), device.get("gpu_util_pct")
+    return (free_mb is None, -(free_mb or 0), 101 if busy_pct is None else busy_pct)
 
 
 def _name(device: dict[str, Any]) -> str:

@@ -18,13 +18,11 @@ class EnergyMeter:
 
     def __init__(self, read_j: Callable[[], float | None]) -> None:
         self._read_j = read_j
-        self._started: dict[str, float] = {}
+        self._started: dict[str, float | None] = {}
 
     def start(self, job_id: str) -> None:
         """Note where the counter stands."""
-        now_j = self._read_j()
-        if now_j is not None:
-            self._started[job_id] = now_j
+        self._started[job_id] = self._read_j()
 
     def stop(self, job_id: str) -> float | None:
         """Return the joules since ``start``; None when unknown or the counter was reset.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import psutil
 
 from backend.units import MB
 
+HOST_NAMESPACE = "pid:[4026531836]"
 REASONS = (  # name of the bit in nvidia-ml-py, our word for it; idleness is no throttling
     ("SwPowerCap", "power_cap"),
     ("HwSlowdown", "hardware_slowdown"),
@@ -76,8 +78,8 @@ class NvmlDevices:
 
     def _device(self, index: int, *, slow: bool) -> dict[str, Any]:
         handle = self._ask("nvmlDeviceGetHandleByIndex", index)
-        if handle is None:
-            return {"index": index, "name": None}
+        if handle is None:  # a card that is lost must not end the process
+            return {"index": index, "uuid": None, "name": None, "vram_total_mb": None}
         capability = self._ask("nvmlDeviceGetCudaComputeCapability", handle)
         return {
             "index": index,
@@ -176,9 +178,11 @@ class NvmlDevices:
         )
         return count
 
-    def _processes(self, handle: Any) -> list[dict[str, Any]]:
-        """List who computes here; in a container NVML knows the host's numbers only."""
-        found: Iterable[Any] = self._ask("nvmlDeviceGetComputeRunningProcesses", handle) or ()
+    def _processes(self, handle: Any) -> list[dict[str, Any]] | None:
+        """List who computes here; None when the driver does not tell."""
+        found: Iterable[Any] | None = self._ask("nvmlDeviceGetComputeRunningProcesses", handle)
+        if found is None:
+            return None
         return [
             {
                 "pid": process.pid,
@@ -202,12 +206,21 @@ class NvmlDevices:
 
 
 def _process_name(pid: int) -> str | None:
-    if not Path(f"/proc/{pid}").exists():
+    """Name a process; not in a container, where the driver gives the numbers of the host."""
+    if _namespace() != HOST_NAMESPACE:
         return None
     try:
         return psutil.Process(pid).name()
     except psutil.Error:
         return None
+
+
+@cache
+def _namespace() -> str:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
 
 
 def _text(value: Any) -> str | None:

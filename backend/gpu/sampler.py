@@ -63,6 +63,7 @@ class Sampler:
         self._slow_at_s: float | None = None
         self._pcie: list[dict[str, Any]] = []
         self._failing = False
+        self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
@@ -87,15 +88,16 @@ class Sampler:
         return self._latest
 
     def age_s(self) -> float | None:
-        """Seconds since the last status was read."""
-        at_s = self._latest_at_s
+        """Seconds since the latest status was read; None when there is none."""
+        at_s = self._latest_at_s if self._latest is not None else None
         return None if at_s is None else self._clock.monotonic_s() - at_s
 
     def history(self, window_s: float) -> list[Reading]:
         """Return the readings of the last ``window_s`` seconds, oldest first."""
         since_s = self._clock.monotonic_s() - window_s
-        source = self._fine if self._fine and self._fine[0].at_s <= since_s else None
-        readings = list(source if source is not None else [*self._older(), *self._fine])
+        with self._lock:
+            dense = bool(self._fine) and self._fine[0].at_s <= since_s
+            readings = [*self._fine] if dense else [*self._older(), *self._fine]
         return [reading for reading in readings if reading.at_s >= since_s]
 
     def throttle_pct(self, window_s: float = 60.0) -> float | None:
@@ -107,6 +109,8 @@ class Sampler:
         """Read the device and file the reading; a failure is logged once and reads None."""
         now_s = self._clock.monotonic_s()
         slow = self._slow_at_s is None or now_s - self._slow_at_s >= SLOW_EVERY_S
+        if slow:
+            self._slow_at_s = now_s
         try:
             status = self._read(slow)
         except Exception:  # a driver may fail in any way, the thread must live
@@ -115,16 +119,19 @@ class Sampler:
             self._failing, self._latest = True, None
             return None
         self._failing = False
-        self._keep_traffic(status, now_s, slow=slow)
+        self._keep_traffic(status, slow=slow)
         self._file(status, now_s)
+        for device in (status.get("devices") or [])[:1]:
+            device["throttle"] = (device.get("throttle") or {}) | {
+                "pct_last_60s": self.throttle_pct()
+            }
         self._latest, self._latest_at_s = status, now_s
         return status
 
-    def _keep_traffic(self, status: dict[str, Any], now_s: float, *, slow: bool) -> None:
+    def _keep_traffic(self, status: dict[str, Any], *, slow: bool) -> None:
         """Carry the slow figures over to the readings between two slow ones."""
         devices = status.get("devices") or []
         if slow:
-            self._slow_at_s = now_s
             self._pcie = [dict(device.get("pcie") or {}) for device in devices]
             return
         for device, seen in zip(devices, self._pcie, strict=False):
@@ -142,9 +149,10 @@ class Sampler:
             {key: devices[0].get(key) for key in KEPT},
             None if active is None else tuple(active),
         )
-        self._fine.append(reading)
-        if not self._coarse or now_s - self._coarse[-1].at_s >= COARSE_S:
-            self._coarse.append(_mean([r for r in self._fine if r.at_s > now_s - COARSE_S]))
+        with self._lock:
+            self._fine.append(reading)
+            if not self._coarse or now_s - self._coarse[-1].at_s >= COARSE_S:
+                self._coarse.append(_mean([r for r in self._fine if r.at_s > now_s - COARSE_S]))
 
     def _older(self) -> list[Reading]:
         first_s = self._fine[0].at_s if self._fine else float("inf")

@@ -113,8 +113,9 @@ def visible_devices(devices: list[dict[str, Any]], env: Mapping[str, str]) -> li
     chosen = []
     for name in env[VISIBLE].split(","):
         for device in devices:
-            names = (str(device.get("index")), device.get("uuid"))
-            if name.strip() and name.strip() in names:
+            uuid = device.get("uuid") or ""
+            short = name.strip().startswith("GPU-") and uuid.startswith(name.strip())
+            if name.strip() == str(device.get("index")) or short:
                 chosen.append(device)
     return chosen
 

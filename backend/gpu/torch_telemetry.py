@@ -41,18 +41,21 @@ class TorchAllocator:
         """Read every device that torch sees."""
         if self._torch is None or self.probe() is not None:
             return []
-        return [self._device(index) for index in range(self._torch.cuda.device_count())]
+        try:
+            return [self._device(index) for index in range(self._torch.cuda.device_count())]
+        except RuntimeError:  # the context is lost; the worker notices by itself
+            return []
 
     def add_to(self, devices: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Add what this process holds to the readings of the driver, in the same order."""
-        ours = self.sample()
-        if len(ours) != len(devices):
-            return devices
+        """Add what this process holds to the readings of the driver, matched by UUID."""
+        ours = {mine["uuid"]: mine for mine in self.sample()}
         keys = ("vram_used_by_us_mb", "fragmentation_pct")
-        return [
-            device | {key: mine[key] for key in keys} | _others(device, mine)
-            for device, mine in zip(devices, ours, strict=True)
-        ]
+        added = []
+        for device in devices:
+            mine = ours.get(device.get("uuid"))
+            more = {key: mine[key] for key in keys} | _others(device, mine) if mine else {}
+            added.append(device | more)
+        return added
 
     def _device(self, index: int) -> dict[str, Any]:
         cuda: Any = self._torch.cuda if self._torch else None

@@ -19,7 +19,7 @@ CARDS = [
         ("all", ["GPU-c", "GPU-b", "GPU-a", "3"]),
         ("least-used", ["GPU-c"]),
         ("cpu", []),
-        ("1, GPU-a", ["GPU-b", "GPU-a"]),
+        ("1, GPU-a,1", ["GPU-b", "GPU-a"]),
     ],
 )
 def test_choice(spec, chosen):
@@ -30,5 +30,7 @@ def test_no_card_is_no_choice_and_a_wrong_one_names_what_exists():
     assert choose_gpus("all", []) == choose_gpus("least-used", []) == []
     with pytest.raises(InvalidParameter, match=r"0 \(A\), 1 \(B\)"):
         choose_gpus("7", CARDS)
+    with pytest.raises(InvalidParameter, match="no GPU ''"):
+        choose_gpus("", CARDS)
     with pytest.raises(InvalidParameter, match="none"):
         choose_gpus("0", [])

@@ -41,6 +41,7 @@ def test_latest_carries_its_age_and_a_failure_is_not_the_last_good_figure():
     assert sampler.age_s() == 3
     sampler.sample_once()
     assert sampler.latest() is None
+    assert sampler.age_s() is None
     sampler.sample_once()
     assert sampler.latest()["devices"][0]["vram_used_mb"] == 300
 
@@ -69,6 +70,7 @@ def test_throttling_is_a_share_of_the_last_minute():
         sampler.sample_once()
         clock.forward(1)
     assert sampler.throttle_pct(60.5) == 25.0
+    assert sampler.latest()["devices"][0]["throttle"]["pct_last_60s"] > 0
 
 
 def test_throttling_that_the_driver_does_not_tell_is_unknown():

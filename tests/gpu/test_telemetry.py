@@ -52,9 +52,12 @@ def test_every_source_keeps_the_contract(source):
 
 def test_the_allocator_adds_what_is_ours_to_the_readings_of_the_driver(monkeypatch):
     allocator = telemetry.TorchAllocator()
-    ours = {"vram_used_by_us_mb": {"allocated": 5, "reserved": 6, "peak": 7}}
+    ours = {"vram_used_by_us_mb": {"allocated": 5, "reserved": 6, "peak": 7}, "uuid": "GPU-b"}
     monkeypatch.setattr(allocator, "sample", lambda: [ours | {"fragmentation_pct": 1.0}])
-    (device,) = allocator.add_to([{"vram_used_mb": 100, "name": "Card"}])
+    other, device = allocator.add_to(
+        [{"vram_used_mb": 50, "uuid": "GPU-a"}, {"vram_used_mb": 100, "uuid": "GPU-b"}]
+    )
+    assert "vram_used_by_us_mb" not in other
     assert device["vram_used_by_others_mb"] == 94
     assert device["vram_used_by_us_mb"]["reserved"] == 6
     assert allocator.add_to([]) == []
