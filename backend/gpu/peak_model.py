@@ -134,7 +134,10 @@ def out_of_memory_cap(
 
 
 def knee(samples: Sequence[BatchSample], tolerance: float = 0.05) -> int | None:
-    """Return the smallest size whose throughput is within 5 % of the best; None below two sizes."""
+    """Return the smallest size whose throughput is within 5 % of the best.
+
+    None while the largest size measured is still the best: it is not reached yet.
+    """
     rates: dict[int, list[float]] = {}
     for s in samples:
         if s.outcome is BatchOutcome.OK and s.elapsed_s > 0:
@@ -143,4 +146,5 @@ def knee(samples: Sequence[BatchSample], tolerance: float = 0.05) -> int | None:
         return None
     typical = {size: statistics.median(values) for size, values in rates.items()}
     best = max(typical.values())
-    return min(size for size, rate in typical.items() if rate >= (1 - tolerance) * best)
+    size = min(size for size, rate in typical.items() if rate >= (1 - tolerance) * best)
+    return size if size < max(typical) else None

@@ -64,4 +64,5 @@ def test_the_knee_is_where_throughput_stops_to_gain():
     samples = [ok(1, elapsed=1.0), ok(2, elapsed=1.2), ok(4, elapsed=2.1), ok(8, elapsed=4.2)]
     assert knee(samples) == 4
     assert knee(samples[:1]) is None
-    assert knee([ok(1, elapsed=1.0, steps=10), ok(2, elapsed=2.0, steps=40)]) == 2
+    assert knee(samples[:3]) is None, "the largest is still the best"
+    assert knee([ok(1, elapsed=1.0, steps=40), ok(2, elapsed=2.0, steps=40)]) == 1
