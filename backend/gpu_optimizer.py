@@ -216,22 +216,22 @@ class GPUOptimizer:
         before = self._read()
         base_mb = _reset_peak_mb()
         started_s = self._clock.monotonic_s()
-        outcome = BatchOutcome.OK
+        outcome: BatchOutcome | None = None
         try:
             yield
+            outcome = BatchOutcome.OK
         except BaseException as error:
-            if not _is_out_of_memory(error):
-                raise
-            outcome = BatchOutcome.OUT_OF_MEMORY
+            if _is_out_of_memory(error):
+                outcome = BatchOutcome.OUT_OF_MEMORY
             raise
         finally:
-            if sys.exc_info()[0] is None or outcome is BatchOutcome.OUT_OF_MEMORY:
+            if outcome is not None:
                 elapsed_s = self._clock.monotonic_s() - started_s
-                peak_mb = _growth_mb(base_mb)
                 free_mb = before.available_for_processing
-                self.history.record(
-                    key, BatchSample(batch_size, elapsed_s, peak_mb, free_mb, outcome, steps)
+                sample = BatchSample(
+                    batch_size, elapsed_s, _growth_mb(base_mb), free_mb, outcome, steps
                 )
+                self.history.record(key, sample)
 
     def batch_key(
         self, stage: str, image_size: tuple[int, int], memory: GPUMemoryProfile | None = None

@@ -179,8 +179,11 @@ def test_measured_batches_are_remembered_with_their_outcome(make):
     clock = StandingClock()
     optimizer = make(clock=clock)
     key = optimizer.batch_key("shape_generation", (512, 512))
-    with optimizer.measure_batch(key, 2, steps=5):
-        clock.forward(3)
+    try:
+        raise RuntimeError("the batch before this one")
+    except RuntimeError:
+        with optimizer.measure_batch(key, 2, steps=5):
+            clock.forward(3)
     with pytest.raises(torch.OutOfMemoryError), optimizer.measure_batch(key, 8):
         raise torch.OutOfMemoryError("CUDA out of memory")
     with pytest.raises(KeyError), optimizer.measure_batch(key, 4):

@@ -57,10 +57,11 @@ class BatchHistory:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._prepare()
+        except sqlite3.OperationalError:  # locked or a full disk: the file itself is good
+            raise
         except sqlite3.DatabaseError as error:
-            aside = path.with_suffix(f"{path.suffix}.unreadable")
-            path.replace(aside)
-            log.warning("%s cannot be used (%s); it is kept as %s", path, error, aside.name)
+            log.warning("%s cannot be used: %s", path, error)
+            self._move_aside()
             self._prepare()
 
     def record(self, key: BatchKey, sample: BatchSample) -> None:
@@ -102,6 +103,17 @@ class BatchHistory:
                 (replace(key, bucket="").text(), key.bucket),
             ).fetchall()
         return {bucket: self.samples(replace(key, bucket=bucket)) for (bucket,) in rows}
+
+    def _move_aside(self) -> None:
+        """Keep the file, and what was not yet merged into it, under a name that is free."""
+        taken = 1
+        while (aside := self._path.with_name(f"{self._path.name}.unreadable-{taken}")).exists():
+            taken += 1
+        for suffix in ("-wal", "-shm", ""):
+            part = self._path.with_name(self._path.name + suffix)
+            if part.exists():
+                part.replace(aside.with_name(aside.name + suffix))
+        log.warning("it is kept as %s", aside)
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self._path, timeout=BUSY_S)

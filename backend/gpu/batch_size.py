@@ -68,7 +68,7 @@ class BatchSizeRecommendation:
         Keeps the device at or below its target, grows at most twofold, is no larger than the
         queue or than what still gains throughput.
     max_safe_size : int
-        The largest that fits beside the margins.
+        The largest that fits beside the margins; 0 when not even one item is sure to fit.
     estimated_vram_per_image : float or None
         What one more item costs, in MB.
     """
@@ -116,7 +116,7 @@ def recommend(
     safe_mb = min(room_mb, margins.fraction * memory.total_mb) - reserve_mb
     safe = model.largest_within(safe_mb)
     cap = out_of_memory_cap(samples, room_mb)
-    largest = max(1, min(safe, cap) if cap else safe)
+    largest = min(safe, cap) if cap else safe
     limits = {
         "the free memory": largest,
         "the target": model.largest_within(target_utilization * memory.total_mb - memory.used_mb),

@@ -4,6 +4,8 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import pytest
+
 from backend.gpu.batch_history import ROWS_PER_KEY, BatchHistory, BatchKey
 from backend.gpu.peak_model import BatchOutcome, BatchSample
 
@@ -53,8 +55,21 @@ def test_a_damaged_or_newer_file_is_kept_aside(tmp_path):
     path = tmp_path / "gpu.sqlite3"
     path.write_bytes(b"this is no database" * 100)
     BatchHistory(path).record(KEY, SAMPLE)
-    assert (tmp_path / "gpu.sqlite3.unreadable").read_bytes().startswith(b"this is no")
+    assert (tmp_path / "gpu.sqlite3.unreadable-1").read_bytes().startswith(b"this is no")
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
     assert BatchHistory(path).samples(KEY) == []
+    assert (tmp_path / "gpu.sqlite3.unreadable-2").exists()
+
+
+def test_a_locked_file_is_not_a_damaged_one(tmp_path, monkeypatch):
+    path = tmp_path / "gpu.sqlite3"
+    BatchHistory(path).record(KEY, SAMPLE)
+    monkeypatch.setattr("backend.gpu.batch_history.BUSY_S", 0.05)
+    with sqlite3.connect(path, isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            BatchHistory(path)
+    other.close()
+    assert BatchHistory(path).samples(KEY) == [SAMPLE]

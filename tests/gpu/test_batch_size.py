@@ -56,6 +56,12 @@ def test_margins_and_neighbours_lower_the_batch():
     assert "4576 of 24576 MB are free" in shared_card.reasoning
 
 
+def test_what_is_not_sure_to_fit_is_not_called_safe():
+    advice = advise(measured(), memory(used=24000))
+    assert (advice.recommended_size, advice.max_safe_size) == (1, 0)
+    assert "Not even one" in advice.reasoning
+
+
 def test_growth_is_at_most_twofold():
     assert advise(measured(100, sizes=(1, 2)), queue=99).recommended_size == 4
     first = advise([], model=PeakModel(0, 100, Basis.PRIOR), queue=99)
