@@ -10,6 +10,9 @@ from pathlib import Path
 from backend.errors import StartFailed
 
 ENV_PREFIX = "MESHKILN_"
+RESIDENCY_POLICIES = (
+    "auto", "resident", "offload_after_use", "one_at_a_time", "release_after_use",
+)  # fmt: skip
 _SWITCH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
     ("0", "false", "no", "off"), False
 )
@@ -93,7 +96,21 @@ class Settings:
         for name, value in overrides.items():
             if value is not None:
                 values[name], provenance[name] = value, "command line"
-        return cls(**values, provenance=provenance)  # type: ignore[arg-type]
+        settings = cls(**values, provenance=provenance)  # type: ignore[arg-type]
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        if self.residency not in RESIDENCY_POLICIES:
+            raise StartFailed(
+                f"MESHKILN_RESIDENCY={self.residency!r} is not a policy.",
+                advice=f"Choose one of {', '.join(RESIDENCY_POLICIES)}.",
+            )
+        if not 0 < self.vram_fraction <= 1:
+            raise StartFailed(
+                f"MESHKILN_VRAM_FRACTION={self.vram_fraction} is not a share between 0 and 1.",
+                advice="Set it to 0.9 or unset it.",
+            )
 
     @property
     def sql_url(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from backend import __version__, catalog
 from backend.errors import MeshkilnError, StartFailed
-from backend.settings import Settings
+from backend.settings import RESIDENCY_POLICIES, Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,7 +71,46 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="listen beyond this machine although nobody is asked for a key",
     )
+    _add_gpu_options(serve)
     serve.set_defaults(command=_serve)
+
+
+def _add_gpu_options(serve: argparse.ArgumentParser) -> None:
+    gpu = serve.add_argument_group("GPU and models")
+    gpu.add_argument("--gpu", metavar="WHICH", help="all, least-used, cpu, or indices or UUIDs")
+    gpu.add_argument("--model-path", metavar="DIR", help="folder with the weights of models")
+    gpu.add_argument(
+        "--residency",
+        choices=[*RESIDENCY_POLICIES],
+        help="how long models stay on the GPU, default auto",
+    )
+    managed = gpu.add_mutually_exclusive_group()
+    managed.add_argument(
+        "--enable-gpu-management",
+        dest="gpu_management",
+        action="store_true",
+        default=None,
+        help="move idle models off the GPU (the default)",
+    )
+    managed.add_argument(
+        "--disable-gpu-management",
+        dest="gpu_management",
+        action="store_false",
+        help="keep every model on the GPU once it is loaded",
+    )
+    gpu.add_argument(
+        "--gpu-idle-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="idle models leave host memory after this, default 600",
+    )
+    gpu.add_argument(
+        "--gpu-idle-offload",
+        type=float,
+        metavar="SECONDS",
+        help="idle models leave the GPU after this, default 60",
+    )
+    gpu.add_argument("--precision", choices=["auto", "fp32", "fp16", "bf16"], help="default auto")
 
 
 def _add_generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -105,7 +144,17 @@ def _serve(args: argparse.Namespace) -> int:
     hosts = tuple(args.allowed_host) if args.allowed_host else None
     data_dir = args.data_dir and args.data_dir.expanduser().resolve()
     settings = Settings.from_env(
-        port=args.port, host=args.host, data_dir=data_dir, allowed_hosts=hosts
+        port=args.port,
+        host=args.host,
+        data_dir=data_dir,
+        allowed_hosts=hosts,
+        gpu=args.gpu,
+        gpu_management=args.gpu_management,
+        residency=args.residency,
+        idle_release_s=args.gpu_idle_timeout,
+        idle_offload_s=args.gpu_idle_offload,
+        model_path=args.model_path,
+        precision=args.precision,
     )
     loopback = settings.host in {"127.0.0.1", "::1", "localhost"}
     if not loopback and not args.allow_network:

@@ -10,12 +10,14 @@ from typing import Any
 
 from backend.catalog import parse_params
 from backend.errors import (
+    DeviceLost,
     FilesExpired,
     InternalError,
     JobCanceled,
     MeshkilnError,
     OutOfMemory,
 )
+from backend.gpu.faults import Fault, classify
 from backend.jobs.artefacts import ArtefactStore
 from backend.jobs.claims import ClaimedJob, Claims, error_document
 from backend.jobs.events import EventLog
@@ -47,30 +49,43 @@ class JobRunner:
         Row, files and stream of the jobs.
     run_pipeline : callable
         From ``load_runner``.
+    measured : callable
+        Called when the work is done; what it returns joins the facts of the job.
     """
 
     def __init__(
-        self, claims: Claims, artefacts: ArtefactStore, events: EventLog, run_pipeline: Runner
+        self,
+        claims: Claims,
+        artefacts: ArtefactStore,
+        events: EventLog,
+        run_pipeline: Runner,
+        measured: Callable[[ClaimedJob], dict[str, float]] = lambda _: {},
     ) -> None:
         self._claims = claims
         self._artefacts = artefacts
         self._events = events
         self._run_pipeline = run_pipeline
+        self._measured = measured
 
     def run(self, job: ClaimedJob, sink: JobSink) -> JobState | None:
-        """Run a job to its end; returns the state, or None when the claim was lost."""
+        """Run a job to its end; returns the state, or None when the claim was lost.
+
+        Raises
+        ------
+        DeviceLost
+            This process can do no more work on the GPU; the job is left to a fresh one.
+        """
         sink.started()
         try:
             return self._succeed(job, self._make(job, sink))
         except JobCanceled:
             return self._end(job, JobState.CANCELED, self._claims.mark_canceled(job))
+        except DeviceLost:
+            raise
         except MeshkilnError as error:
             return self._fail(job, error)
-        except MemoryError:
-            return self._fail(job, OutOfMemory())
-        except Exception:  # the job failed, the worker must live; the log has the traceback
-            log.exception("job %s failed with an unexpected error", job.id)
-            return self._fail(job, InternalError("An unexpected error stopped the job."))
+        except Exception as error:  # noqa: BLE001  the job failed, the worker must live
+            return self._fail(job, _explain(job, error))
         finally:
             self._artefacts.drop_attempt(job.id, job.attempt)
 
@@ -87,7 +102,7 @@ class JobRunner:
 
     def _succeed(self, job: ClaimedJob, outcome: PipelineOutcome) -> JobState | None:
         outputs = self._artefacts.publish(job.id, job.attempt, outcome.outputs)
-        held = self._claims.finish(job, outputs, outcome.facts)
+        held = self._claims.finish(job, outputs, outcome.facts | self._measured(job))
         if not held:
             self._artefacts.withdraw(job.id, job.attempt)
         return self._end(job, JobState.SUCCEEDED, held)
@@ -106,3 +121,15 @@ class JobRunner:
         self._events.publish(job.id, EventType.STATE, data | (more or {}))
         self._events.publish(job.id, EventType.END, {"status": state.value})
         return state
+
+
+def _explain(job: ClaimedJob, error: Exception) -> MeshkilnError:
+    """Tell memory from defects; raises DeviceLost when the GPU's context is gone."""
+    fault = classify(error)
+    if fault is Fault.CONTEXT_LOST:
+        raise DeviceLost(str(error).partition("\n")[0]) from error
+    if fault is Fault.OUT_OF_MEMORY:
+        log.warning("job %s ran out of memory: %s", job.id, error)
+        return OutOfMemory()
+    log.error("job %s failed with an unexpected error", job.id, exc_info=error)
+    return InternalError("An unexpected error stopped the job.")

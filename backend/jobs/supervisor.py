@@ -17,7 +17,9 @@ from types import FrameType
 
 from backend.catalog import Queue
 from backend.errors import StartFailed
-from backend.gpu.telemetry import has_cuda_device
+from backend.gpu.allocator import allocator_environment
+from backend.gpu.choice import CPU, choose_gpus
+from backend.gpu.telemetry import VISIBLE, device_status
 from backend.jobs.broker import redis_command, redis_url, socket_path
 from backend.jobs.child_process import ChildProcess, ChildSpec
 from backend.jobs.redis_url import connect
@@ -62,6 +64,7 @@ class Supervisor:
         self._clock = clock or SystemClock()
         self._stop = threading.Event()
         self._service: JobService | None = None
+        self._gpus = choose_gpus(settings.gpu, device_status()["devices"])
         log_dir = settings.data_dir / "logs"
         log_dir.mkdir(parents=True, exist_ok=True)
         self._children = [ChildProcess(spec, log_dir, self._clock) for spec in self._specs()]
@@ -127,7 +130,8 @@ class Supervisor:
 
     def _announce(self) -> None:
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
-        mode = "" if has_cuda_device() else "  (CPU mode: no NVIDIA GPU was found)"
+        why = "it was asked for" if self._settings.gpu == CPU else "no NVIDIA GPU was found"
+        mode = "" if self._gpus else f"  (CPU mode: {why})"
         sys.stdout.write(f"Meshkiln is ready: http://{host}:{self._settings.port}{mode}\n")
         sys.stdout.flush()
 
@@ -159,21 +163,31 @@ class Supervisor:
             folder = self._settings.data_dir
             specs.append(ChildSpec("redis", lambda: redis_command(folder), env))
         specs.append(ChildSpec("web", _web_command, env))
-        return specs + [self._worker_spec(queue, env) for queue in Queue]
+        return [*specs, *self._gpu_workers(env), self._worker_spec(Queue.CPU, env, "cpu", 1)]
 
-    def _worker_spec(self, queue: Queue, env: dict[str, str]) -> ChildSpec:
+    def _gpu_workers(self, env: dict[str, str]) -> list[ChildSpec]:
+        """One worker for each card, which sees no other; without a card one that uses none."""
+        env = env | allocator_environment(os.environ)
+        if not self._gpus:
+            cores = self._settings.cpu_workers or max(1, (os.cpu_count() or 2) // 2)
+            hidden = {VISIBLE: ""} if self._settings.gpu == CPU else {}
+            return [self._worker_spec(Queue.GPU, env | hidden, "gpu", cores)]
+        names = ["gpu", *(f"gpu{number}" for number in range(1, len(self._gpus)))]
+        return [
+            self._worker_spec(Queue.GPU, env | {VISIBLE: gpu}, name, 1)
+            for name, gpu in zip(names, self._gpus, strict=True)
+        ]
+
+    def _worker_spec(
+        self, queue: Queue, env: dict[str, str], name: str, concurrency: int
+    ) -> ChildSpec:
         return ChildSpec(
-            f"{queue}-worker",
-            _worker_command(queue, self._concurrency(queue)),
+            f"{name}-worker",
+            _worker_command(queue, name, concurrency),
             env | {"MESHKILN_WORKER_QUEUE": queue.value},
             stop_signal=signal.SIGQUIT,
             niceness=WORKER_NICENESS,
         )
-
-    def _concurrency(self, queue: Queue) -> int:
-        if queue is Queue.CPU or has_cuda_device():
-            return 1
-        return self._settings.cpu_workers or max(1, (os.cpu_count() or 2) // 2)
 
 
 def _web_command() -> list[str]:
@@ -183,10 +197,10 @@ def _web_command() -> list[str]:
     ]  # fmt: skip
 
 
-def _worker_command(queue: Queue, concurrency: int) -> Callable[[], list[str]]:
+def _worker_command(queue: Queue, name: str, concurrency: int) -> Callable[[], list[str]]:
     command = [
         sys.executable, "-m", "celery", "-A", "backend.jobs.worker:app", "worker",
-        "-Q", queue.value, "-P", "prefork", "-c", str(concurrency), "-n", f"{queue}@%h",
+        "-Q", queue.value, "-P", "prefork", "-c", str(concurrency), "-n", f"{name}@%h",
         "--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "INFO",
     ]  # fmt: skip
     return lambda: command

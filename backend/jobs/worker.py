@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from celery.signals import setup_logging, worker_process_init
 
 from backend.catalog import Queue
+from backend.errors import StartFailed
 from backend.jobs.doorbell import DRAIN, celery_app
 from backend.settings import Settings
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 QUEUE_VARIABLE = "MESHKILN_WORKER_QUEUE"
 
+log = logging.getLogger(__name__)
 settings = Settings.from_env()
 app = celery_app(settings.redis_url)
 _child: WorkerChild | None = None
@@ -38,7 +40,11 @@ def start_child(**_: Any) -> None:
 
     global _child
     configure_logging()
-    _child = WorkerChild(settings, os.environ.get(QUEUE_VARIABLE, Queue.GPU.value))
+    try:
+        _child = WorkerChild(settings, os.environ.get(QUEUE_VARIABLE, Queue.GPU.value))
+    except StartFailed as error:
+        log.critical("this worker child cannot start: %s", error)
+        os._exit(1)  # the parent starts another, which tries again
 
 
 setup_logging.connect(configure_logging, weak=False)

@@ -14,9 +14,13 @@ import threading
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.errors import JobTimedOut
+from backend.catalog import Queue
+from backend.errors import DeviceLost, JobTimedOut
+from backend.gpu.energy import EnergyMeter, watt_hours
+from backend.gpu.sampler import Sampler
 from backend.gpu.telemetry import device_status, has_cuda_device
 from backend.jobs.claims import ClaimedJob
+from backend.jobs.gpu_side import GpuSide
 from backend.jobs.job_runner import JobRunner, load_runner
 from backend.jobs.job_sink import JobSink
 from backend.jobs.owners import Owner
@@ -27,6 +31,7 @@ from backend.settings import Settings
 from backend.units import iso
 
 HEARTBEAT_S = 1.0
+SETTLE_S = 0.05
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +59,14 @@ class WorkerChild:
         self._runner: JobRunner | None = None
         self._seq = 0
         self._status_client = connect(settings.redis_url, socket_timeout=2.0)
+        self._moved = threading.Event()
+        self._gpu = self._gpu_side() if queue == Queue.GPU else None
+        self._sampler = Sampler(
+            lambda slow: device_status(slow=slow), self._clock, lambda: self._job is not None
+        )
+        self._sampler.sample_once()
+        self._sampler.start()
+        self._energy = EnergyMeter(self._energy_j)
         self._release_dead()
         for target in (self._beat, self._renew):
             threading.Thread(target=target, name=target.__name__, daemon=True).start()
@@ -70,24 +83,54 @@ class WorkerChild:
         service = self._service
         if self._runner is None:
             self._runner = JobRunner(
-                service.claims, service.artefacts, service.events, load_runner()
+                service.claims, service.artefacts, service.events, load_runner(), self._measured
             )
         self._sink = JobSink(job, service.claims, service.events, self._clock)
         self._job_started_s = self._clock.monotonic_s()
         self._job = job
+        self._sampler.wake()
+        self._energy.start(job.id)
         try:
+            if self._gpu and self._gpu.degraded_reason:
+                self._sink.warn(f"Degraded: {self._gpu.degraded_reason}.")
             self._runner.run(job, self._sink)
+        except DeviceLost as error:
+            self._end_after_device_loss(job, error)
         finally:
             self._job = self._sink = None
+
+    def _end_after_device_loss(self, job: ClaimedJob, error: DeviceLost) -> None:
+        """End this process: its context is gone for good, and a fresh child takes the job up."""
+        log.critical("job %s lost the GPU (%s); the worker child ends itself", job.id, error)
+        if self._gpu:
+            self._gpu.note_device_loss()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def _energy_j(self) -> float | None:
+        devices = (self._sampler.latest() or {}).get("devices") or [{}]
+        counter: float | None = devices[0].get("energy_j_total")
+        return counter
+
+    def _measured(self, job: ClaimedJob) -> dict[str, float]:
+        """Return what was measured beside the stages; nothing where the card does not tell."""
+        energy_wh = watt_hours(self._energy.stop(job.id))
+        return {} if energy_wh is None else {"energy_wh": round(energy_wh, 4)}
 
     def _release_dead(self) -> None:
         """Free jobs that an earlier child left behind, before the lease would."""
         for job in self._service.claims.release_lost():
             log.warning("job %s was left by a dead worker and is %s", job.job_id, job.status)
 
+    def _gpu_side(self) -> GpuSide:
+        return GpuSide(self._settings, self._owner, self._clock, self._moved.set)
+
     def _beat(self) -> None:
+        """Speak every second, and soon after a model has moved."""
         pause = threading.Event()
-        while not pause.wait(HEARTBEAT_S):
+        while True:
+            self._moved.wait(HEARTBEAT_S)
+            pause.wait(SETTLE_S if self._moved.is_set() else 0)
+            self._moved.clear()
             self._seq += 1
             try:
                 write_status(self._status_client, self.status())
@@ -128,6 +171,11 @@ class WorkerChild:
             "current_job": job.id if job else None,
             "stage": sink.stage if sink else None,
             "progress": round(sink.progress, 1) if sink else None,
-            "mode": "gpu" if has_cuda_device() else "cpu",
-            "device": device_status(),
+            "mode": "gpu" if self._uses_gpu() else "cpu",
+            "device": self._sampler.latest() or {},
+            **(self._gpu.status() if self._gpu else {}),
         }
+
+    def _uses_gpu(self) -> bool:
+        degraded = self._gpu is not None and self._gpu.degraded_reason is not None
+        return has_cuda_device() and not degraded

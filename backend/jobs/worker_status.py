@@ -7,6 +7,8 @@ from typing import Any, cast
 
 import redis
 
+from backend.jobs.owners import Owner
+
 STATUS_TTL_S = 5
 PREFIX = "mk:worker:"
 
@@ -23,7 +25,10 @@ def write_status(client: redis.Redis, status: dict[str, Any]) -> None:
 
 
 def read_statuses(client: redis.Redis) -> list[dict[str, Any]]:
-    """Read the workers that have spoken within the last five seconds; [] when Redis is away."""
+    """Read the workers that have spoken within the last five seconds; [] when Redis is away.
+
+    One that is known to have died since is left out: its last words are not current.
+    """
     try:
         keys = sorted(client.scan_iter(f"{PREFIX}*", count=500))
         if not keys:
@@ -31,4 +36,10 @@ def read_statuses(client: redis.Redis) -> list[dict[str, Any]]:
         texts = cast("list[str | None]", client.mget(keys))
     except redis.RedisError:
         return []
-    return [json.loads(text) for text in texts if text]
+    statuses = [json.loads(text) for text in texts if text]
+    return [status for status in statuses if not _has_died(status)]
+
+
+def _has_died(status: dict[str, Any]) -> bool:
+    epoch = status.get("epoch")
+    return epoch is not None and Owner.parse(epoch).is_dead()

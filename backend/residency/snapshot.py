@@ -7,12 +7,16 @@ from typing import Any
 from backend.residency.budget import Budget
 from backend.residency.device import MemoryReading
 from backend.residency.manager import ResidencyManager
-from backend.residency.policies import Conduct
-from backend.residency.records import ModelRecord, Restore
-from backend.residency.states import Transition
+from backend.residency.policies import Conduct, ResidencyRules
+from backend.residency.records import ModelRecord, ModelSpec, Restore
+from backend.residency.states import Residence, Transition
 from backend.units import MB, iso
 
 SHOWN_TRANSITIONS = 20
+BUDGET_KEYS = (
+    "total_mb", "reserve_mb", "reserved_mb", "models_mb", "activations_mb", "cache_mb",
+    "others_mb", "available_mb",
+)  # fmt: skip
 GB = 1e9  # rates of links are given in decimal units
 
 
@@ -34,16 +38,40 @@ def residency_status(manager: ResidencyManager) -> dict[str, Any]:
         }
 
 
+def status_before_start(specs: list[ModelSpec], rules: ResidencyRules) -> dict[str, Any]:
+    """Describe models and rules while no device is open; what only a device knows is None."""
+    return {
+        "models": [_unopened(spec) for spec in specs],
+        "residency": _rules(rules)
+        | {
+            "policy_in_force": None,
+            "backend": None,
+            "budget": dict.fromkeys(BUDGET_KEYS),
+            "host": {
+                "pin_budget_mb": _mb(rules.pin_budget_bytes), "pinned_mb": 0.0, "used_mb": 0.0,
+            },
+            "link": {"gb_per_s": None},
+            "switches": 0,
+            "transitions": [],
+        },
+    }  # fmt: skip
+
+
+def _rules(rules: ResidencyRules) -> dict[str, Any]:
+    return {
+        "policy": rules.policy.value,
+        "idle_offload_s": rules.idle_offload_s,
+        "idle_release_s": rules.idle_release_s,
+    }
+
+
 def _residency(
     manager: ResidencyManager, reading: MemoryReading, link: float | None
 ) -> dict[str, Any]:
     table, rules = manager.table, manager.rules
     records = table.records.values()
-    return {
-        "policy": rules.policy.value,
+    return _rules(rules) | {
         "policy_in_force": _policy_in_force(manager),
-        "idle_offload_s": rules.idle_offload_s,
-        "idle_release_s": rules.idle_release_s,
         "backend": manager.device.name.value,
         "budget": _budget(table.budget(reading)),
         "host": {
@@ -122,6 +150,27 @@ def _transition(transition: Transition) -> dict[str, Any]:
         "to": transition.after.value,
         "reason": transition.reason,
         "elapsed_s": round(transition.elapsed_s, 3),
+    }
+
+
+def _unopened(spec: ModelSpec) -> dict[str, Any]:
+    hint = spec.size_hint_bytes
+    return {
+        "name": spec.name,
+        "title": spec.title or spec.name,
+        "state": Residence.UNLOADED.value,
+        "size_mb": None if hint is None else _mb(hint),
+        "vram_mb": 0.0,
+        "ram_mb": 0.0,
+        "pinned": None,
+        "keep": spec.keep,
+        "leases": 0,
+        "idle_s": None,
+        "conduct": None,
+        "loads": 0,
+        "evictions": 0,
+        "last_restore": None,
+        "error": None,
     }
 
 

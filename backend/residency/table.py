@@ -51,12 +51,14 @@ class Call:
 class ModelTable:
     """Records, promises and the order of transfers; use it in a ``with`` statement to lock it.
 
-    Every property and method but ``turn`` expects the lock to be held.
+    Every property and method but ``turn`` and ``call`` expects the lock to be held.
+    ``on_move`` is called under the lock at every change of state; it must not wait.
     """
 
     clock: Clock
     rules: ResidencyRules
     total_bytes: int
+    on_move: Callable[[], None] = lambda: None
     records: dict[str, ModelRecord] = field(default_factory=dict)
     promises: dict[Lease, tuple[int, object]] = field(default_factory=dict)
     transitions: deque[Transition] = field(default_factory=lambda: deque(maxlen=KEPT_TRANSITIONS))
@@ -94,6 +96,7 @@ class ModelTable:
         log.info("model %s: %s -> %s (%s)", record.name, record.state, after, reason)
         record.state, record.since_s = after, now_s
         self.changed()
+        self.on_move()
 
     def changed(self) -> None:
         """Wake everybody who waits for something in the table."""

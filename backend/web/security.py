@@ -21,6 +21,7 @@ CSRF_COOKIE = "mk_csrf"
 CSRF_FIELD = "csrf_token"
 CSRF_HEADER = "X-CSRF-Token"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+API_ALIASES = frozenset({"/gpu/offload", "/gpu/release", "/gpu/preload"})
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 YEAR_S = 365 * 24 * 3600
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -123,7 +124,7 @@ def _is_address(name: str) -> bool:
 def _check_token() -> None:
     """Browsers send the cookie or a form; both need the token. Scripts have neither."""
     cookie = request.cookies.get(CSRF_COOKIE)
-    is_page = not request.path.startswith("/api/")
+    is_page = not request.path.startswith("/api/") and request.path not in API_ALIASES
     if cookie is None and not is_page:
         return
     given = request.headers.get(CSRF_HEADER) or request.form.get(CSRF_FIELD, "")

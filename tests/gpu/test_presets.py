@@ -5,6 +5,7 @@ import pytest
 from backend.errors import InvalidParameter
 from backend.gpu.presets import PRESETS, preset_for
 from backend.residency.policies import Policy
+from backend.settings import RESIDENCY_POLICIES
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,10 @@ def test_wrong_names_and_targets_are_refused():
     with pytest.raises(InvalidParameter, match="hard cap"):
         preset_for(24564).aiming_at(0.95)
     assert preset_for(24564).aiming_at(0.5).target_utilization == 0.5
+
+
+def test_policies_of_settings_are_those_of_the_manager():
+    assert set(RESIDENCY_POLICIES) == {*Policy}
 
 
 def test_every_preset_names_a_policy_that_exists():

@@ -98,7 +98,8 @@ class Workshop:
              "-Q", "gpu", "-P", "prefork", "-c", "1", "-n", "gpu@%h",
              "--without-gossip", "--without-mingle", "--without-heartbeat"],
             env={**os.environ, **self.settings.to_env(), "MESHKILN_WORKER_QUEUE": "gpu",
-                 "MESHKILN_PIPELINE_RUNNER": "tests.jobs.scripted_runner:run_scripted"},
+                 "MESHKILN_PIPELINE_RUNNER": "tests.jobs.scripted_runner:run_scripted",
+                 "MESHKILN_MODEL_CATALOGUE": "tests.residency.tiny_models:register"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -106,7 +107,7 @@ class Workshop:
         wait_until(self.service.worker_status)
 
     def child_pid(self) -> int:
-        return self.service.worker_status()[0]["pid"]
+        return wait_until(self.service.worker_status)[0]["pid"]
 
     def kill_worker(self) -> None:
         os.killpg(self.worker.pid, signal.SIGKILL)

@@ -15,6 +15,7 @@ from backend.errors import NoForeground
 from backend.pipelines.catalogue import run_pipeline
 from backend.pipelines.pipeline import OutputFile, PipelineOutcome, PipelineRequest, stage
 from backend.progress import ProgressSink
+from backend.residency.process import current_residency
 
 STEPS = 20
 STEP_S = 0.05
@@ -28,6 +29,8 @@ def run_slowly(name: str, request: PipelineRequest, sink: ProgressSink) -> Pipel
 def run_scripted(name: str, request: PipelineRequest, sink: ProgressSink) -> PipelineOutcome:
     """What to do is written in the picture's place: slow, stuck, deadly, deadly-once, failing."""
     order = request.inputs["image"].read_text()
+    if order.startswith("lease "):
+        return _lease(order.split()[1], request, sink)
     with stage(StageName.IMAGE_PREPROCESSING, sink) as progress:
         _obey(order, request.out_dir)
         for step in range(STEPS):
@@ -46,6 +49,23 @@ def run_briefly(name: str, request: PipelineRequest, sink: ProgressSink) -> Pipe
     return PipelineOutcome([OutputFile("mask.png", "png", "mask", result)], {})
 
 
+def _lease(model: str, request: PipelineRequest, sink: ProgressSink) -> PipelineOutcome:
+    """Hold a model for as long as twenty steps take, and run it once."""
+    from tests.residency.tiny_models import TINY_MODELS
+
+    with (
+        stage(StageName.SHAPE_GENERATION, sink) as progress,
+        current_residency().manager().lease(model) as network,
+    ):
+        output = network(TINY_MODELS[model][1]())
+        for step in range(STEPS):
+            progress.step(step + 1, STEPS)
+            time.sleep(STEP_S)
+    result = request.out_dir / "mask.png"
+    result.write_text(str(float(output.detach().sum())))
+    return PipelineOutcome([OutputFile("mask.png", "png", "mask", result)], {"pid": os.getpid()})
+
+
 def _obey(order: str, out_dir: Path) -> None:
     if order == "failing":
         raise NoForeground("Scripted.")
@@ -53,6 +73,10 @@ def _obey(order: str, out_dir: Path) -> None:
         raise ZeroDivisionError("scripted defect")
     if order == "deadly" or (order == "deadly-once" and out_dir.name == "attempt-1"):
         os.kill(os.getpid(), signal.SIGKILL)
+    if order == "lost-once" and out_dir.name == "attempt-1":
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    if order == "too-large":
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")
     while order == "stuck":
         time.sleep(0.1)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import nn
 
-from backend.residency.manager import ResidencyManager
 from backend.residency.records import ModelSpec
 
 
@@ -69,7 +70,28 @@ TINY_MODELS = {
 }
 
 
-def register(manager: ResidencyManager) -> None:
-    """Make the tiny models known to a manager; a test server names this function."""
+class Registry(Protocol):
+    """A manager, or a process's residency."""
+
+    def register(self, spec: ModelSpec) -> None:
+        """Make a model known."""
+
+
+def register(registry: Registry) -> None:
+    """Make the tiny models known, one that loads slowly and one whose file is damaged.
+
+    A test server names this function.
+    """
     for name, (load, _) in TINY_MODELS.items():
-        manager.register(ModelSpec(name, load, title=name.replace("_", " ")))
+        registry.register(ModelSpec(name, load, title=name.replace("_", " ")))
+    registry.register(ModelSpec("tiny_slow", _load_slowly))
+    registry.register(ModelSpec("tiny_broken", _load_broken))
+
+
+def _load_slowly() -> nn.Module:
+    time.sleep(2.0)
+    return seeded(TinyConvolution)()
+
+
+def _load_broken() -> nn.Module:
+    raise OSError("the file is damaged")

@@ -29,8 +29,9 @@ def test_the_full_shape_from_the_heartbeat(live_server):
     assert status["available"] is True
     assert status["worker"] == {"state": "busy", "current_job": "j", "stage": None,
                                 "progress": None}  # fmt: skip
-    assert (status["total_mb"], status["used_mb"], status["utilization"]) == (1000, 250, 40)
+    assert (status["total_mb"], status["used_mb"], status["utilization"]) == (1000, 250, 25.0)
     assert status["memory"]["utilization_percent"] == 25.0
+    assert status["devices"][0]["gpu_util_pct"] == 40, "computing is another figure than memory"
     assert set(status["devices"][0]) == set(DEVICE_KEYS)
     assert status["devices"][0]["pcie"]["gen"] is None
     assert status["age_ms"] < 5000

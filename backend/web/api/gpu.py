@@ -29,7 +29,7 @@ HOST_KEYS = (
 )  # fmt: skip
 _PARTS: dict[str, dict[str, Any]] = {
     "vram_used_by_us_mb": dict.fromkeys(("allocated", "reserved", "peak")),
-    "throttle": {"active": [], "pct_last_60s": None},
+    "throttle": {"active": None, "pct_last_60s": None},
     "pcie": dict.fromkeys(("gen", "gen_max", "width", "width_max", "rx_mb_s", "tx_mb_s")),
 }
 _NO_WORKER = "no GPU worker has reported in the last five seconds"
@@ -63,7 +63,10 @@ def gpu_status(service: JobService) -> dict[str, Any]:
         "mode": beat and beat.get("mode"),
         **{key: device.get(key) for key in ("driver", "cuda", "torch")},
         "devices": devices,
-        "models": device.get("models") or [],
+        "models": (beat or {}).get("models") or [],
+        "residency": (beat or {}).get("residency"),
+        "degraded": bool((beat or {}).get("degraded")),
+        "degraded_reason": (beat or {}).get("degraded_reason"),
         "worker": _worker(beat),
         "workers": len(beats),
         "queue": {"depth": service.store.counts()[JobState.QUEUED], "wait_p50_s": None},
@@ -76,7 +79,6 @@ def _device(entry: dict[str, Any]) -> dict[str, Any]:
     """Fill up to the full shape, so that clients need not ask which keys exist."""
     full = {key: entry.get(key) for key in DEVICE_KEYS}
     full |= {key: empty | (entry.get(key) or {}) for key, empty in _PARTS.items()}
-    full["processes"] = entry.get("processes") or []
     return full
 
 
@@ -95,7 +97,7 @@ def _flat(devices: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "total_mb": total,
         "used_mb": used,
-        "utilization": first["gpu_util_pct"],
+        "utilization": used_pct,
         "memory": memory,
     }
 

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from backend import __version__
 from backend.catalog import PIPELINES, JobOptions, PipelineName
+from backend.settings import RESIDENCY_POLICIES
 from backend.web.api.answers import conditional, json_answer
 from backend.web.api.operations import OPERATIONS, Operation
 from backend.web.api.schemas import SCHEMAS, Schema
@@ -148,5 +149,16 @@ def _object_body(properties: Schema, required: list[str]) -> Schema:
 BODIES: dict[str, Callable[[], Schema]] = {
     "submit": _submit_body,
     "rename": lambda: _object_body({"name": {"type": "string", "minLength": 1}}, ["name"]),
+    "gpu_control": lambda: _object_body(
+        {"model": {"type": ["string", "null"]}, "drain": {"type": ["boolean", "null"]}}, []
+    ),
+    "gpu_settings": lambda: _object_body(
+        {
+            "policy": {"type": "string", "enum": [*RESIDENCY_POLICIES]},
+            "idle_offload_s": {"type": "number", "minimum": -1},
+            "idle_release_s": {"type": "number", "minimum": -1},
+        },
+        [],
+    ),
     "retry": lambda: _object_body({"params": {"type": "object"}}, []),
 }

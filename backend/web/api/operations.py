@@ -40,6 +40,19 @@ _TEXT: dict[str, Any] = {"type": "string"}
 _JOB = {202: ("The job.", "Job")}
 _RESUME = "Id of the last event seen: what came after it follows."
 
+_CONTROL = {
+    200: ("Done.", "GpuControl"),
+    202: ("Begun, or waiting until no job uses the model.", "GpuControl"),
+}
+_CONTROLS: tuple[tuple[str, str, tuple[int, ...], str], ...] = (
+    ("offload", "Move a model, or all, from the GPU to host memory.",
+     (400, 403, 404, 409, 422, 503), "gpu_control"),
+    ("release", "Free a model, or all, on the GPU and in host memory.",
+     (400, 403, 404, 409, 422, 503), "gpu_control"),
+    ("preload", "Bring a model to the GPU ahead of its use.",
+     (400, 403, 404, 422, 503), "gpu_control"),
+)  # fmt: skip
+
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "post", "/api/v1/jobs", "jobs", "Submit a job.",
@@ -114,6 +127,23 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "get", "/gpu/status", "gpu", "Alias of /api/gpu/status.",
         {200: ("The status.", "GpuStatus")},
+    ),
+    Operation(
+        "get", "/api/gpu/memory_summary", "gpu", "Who holds the device's memory, as plain text.",
+        {200: ("The summary.", "text/plain")},
+    ),
+    *(
+        Operation(
+            "post", f"{prefix}/gpu/{verb}", "gpu", f"{summary}{alias}", _CONTROL, problems,
+            body=body,
+        )
+        for prefix, alias in (("/api", ""), ("", " Alias."))
+        for verb, summary, problems, body in _CONTROLS
+    ),
+    Operation(
+        "post", "/api/gpu/settings", "gpu",
+        "Change how long models stay; kept for workers that start later.",
+        _CONTROL, (400, 403, 422, 503), body="gpu_settings",
     ),
     Operation(
         "get", "/api/performance/summary", "performance", "What the last runs took.",

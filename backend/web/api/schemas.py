@@ -119,6 +119,25 @@ _EVENT = _object(
     },
     required=["v", "id", "job_id", "seq", "ts", "type", "data"],
 )
+_MODEL = _object(
+    {
+        "name": _TEXT,
+        "title": _TEXT,
+        "state": _TEXT,
+        "size_mb": _or_null("number"),
+        "vram_mb": {"type": "number"},
+        "ram_mb": {"type": "number"},
+        "pinned": _or_null("string", description="full, partial or none"),
+        "keep": {"type": "boolean"},
+        "leases": _COUNT,
+        "idle_s": _or_null("number"),
+        "conduct": _or_null("string", description="what is done with the model now"),
+        "loads": _COUNT,
+        "evictions": _COUNT,
+        "last_restore": _ANY,
+        "error": _or_null("string"),
+    }
+)
 _GPU_STATUS = _object(
     {
         "available": {"type": "boolean"},
@@ -131,7 +150,10 @@ _GPU_STATUS = _object(
         "cuda": _or_null("string"),
         "torch": _or_null("string"),
         "devices": _list(_ANY),
-        "models": _list(_ANY),
+        "models": _list(_MODEL),
+        "residency": _ANY,
+        "degraded": {"type": "boolean"},
+        "degraded_reason": _or_null("string"),
         "worker": _object(
             {
                 "state": _or_null("string", description="idle, busy or offline"),
@@ -198,6 +220,7 @@ SCHEMAS: dict[str, Schema] = {
     "Event": _EVENT,
     "Problem": _PROBLEM,
     "GpuStatus": _GPU_STATUS,
+    "GpuControl": _object({"status": _TEXT, "models": _ANY}),
     "PerformanceSummary": _SUMMARY,
     "Recommendations": _RECOMMENDATIONS,
     "Health": _object({"status": _TEXT}),

@@ -1,0 +1,84 @@
+"""What a GPU worker's child has beside its jobs: the card, the models on it, and commands."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import redis
+
+from backend.gpu.choice import CPU
+from backend.gpu.telemetry import VISIBLE, has_cuda_device
+from backend.jobs.gpu_command_handler import CommandHandler, rules_of
+from backend.jobs.gpu_failures import failure_reason, note_failure
+from backend.jobs.gpu_ownership import GpuOwnership
+from backend.jobs.gpu_settings import kept_settings
+from backend.jobs.redis_url import connect
+from backend.residency.process import open_residency
+from backend.settings import Settings
+from backend.units import Clock
+
+COMMAND_SOCKET_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class GpuSide:
+    """The card of one child: owned, its models managed, commands on them carried out.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the server.
+    worker : str
+        The child's name.
+    on_move : callable
+        Called at every change of a model's state.
+
+    Raises
+    ------
+    StartFailed
+        Another child still holds the card.
+    """
+
+    def __init__(
+        self, settings: Settings, worker: str, clock: Clock, on_move: Callable[[], None]
+    ) -> None:
+        self._client = connect(settings.redis_url, socket_timeout=COMMAND_SOCKET_S)
+        self._gpu = os.environ.get(VISIBLE) or "0"
+        left_alone = failure_reason(self._client, self._gpu) if has_cuda_device() else None
+        if left_alone:
+            os.environ[VISIBLE] = ""
+            settings = replace(settings, gpu=CPU)
+        elif settings.gpu != CPU and has_cuda_device():
+            self._ownership = GpuOwnership(settings.data_dir / "gpu", self._gpu, clock)
+            self._ownership.take()
+        self.residency = open_residency(settings)
+        self.residency.on_move = on_move
+        self.residency.degraded_reason = left_alone or self.residency.degraded_reason
+        self.residency.change_rules(**rules_of(kept_settings(self._client)))
+        CommandHandler(
+            self.residency,
+            lambda: connect(settings.redis_url, socket_timeout=COMMAND_SOCKET_S),
+            worker,
+            clock,
+        ).start()
+
+    @property
+    def degraded_reason(self) -> str | None:
+        """Why a card that is there is not used."""
+        return self.residency.degraded_reason
+
+    def status(self) -> dict[str, Any]:
+        """Describe models and memory for the heartbeat."""
+        return self.residency.status()
+
+    def note_device_loss(self) -> None:
+        """Count the loss of the card's context."""
+        try:
+            note_failure(self._client, self._gpu)
+        except redis.RedisError:
+            log.warning("the loss of the GPU could not be counted")
