@@ -136,6 +136,8 @@ class WorkerChild:
                 write_status(self._status_client, self.status())
             except redis.RedisError as error:
                 log.debug("the heartbeat waits for Redis (%s)", error)
+            except Exception:  # a broken device must not make a living worker look dead
+                log.exception("the heartbeat could not be made")
 
     def _renew(self) -> None:
         pause = threading.Event()

@@ -80,23 +80,37 @@ class Arena:
         for start in range(0, self.size_bytes, CHUNK_BYTES):
             yield slice(start, min(start + CHUNK_BYTES, self.size_bytes))
 
-    def keep_changes(self, block: Tensor, versions: list[int]) -> int:
+    def checksums(self, buffer: Tensor) -> list[int]:
+        """Sum every chunk of a buffer up, as 64-bit integers that wrap around."""
+        sums = [buffer[chunk].view(torch.int64).sum() for chunk in self.chunks()]
+        return torch.stack(sums).tolist() if sums else []
+
+    def keep_changes(self, block: Tensor, checksums: list[int]) -> int:
         """Save what was written to on the device; returns the bytes copied back.
 
-        Weights are read-only by contract, so this is normally nothing. Statistics or caches in
-        buffers must not be lost when they do change.
+        Weights are read-only by contract, so this is normally nothing. Adapters merged in place
+        and statistics in buffers must not be lost; torch's own count of writes misses both.
+
+        Parameters
+        ----------
+        checksums : list of int
+            Of the host buffer; brought up to date.
         """
         saved = 0
-        statistics = _training_buffers(self.modules)
-        for place, version in zip(self.places, versions, strict=True):
-            if place.tensor._version != version or id(place.tensor) in statistics:
-                place.span(self.host).copy_(place.span(block))
-                saved += place.extent_bytes
+        now = self.checksums(block)
+        for number, chunk in enumerate(self.chunks()):
+            if now[number] != checksums[number]:
+                self.host[chunk].copy_(block[chunk])
+                checksums[number] = now[number]
+                saved += chunk.stop - chunk.start
         return saved
 
-    def versions(self) -> list[int]:
-        """Count the writes to each tensor so far."""
-        return [place.tensor._version for place in self.places]
+    def dissolve(self) -> None:
+        """Free the weights, also where somebody still holds a module of the model."""
+        for place in self.places:
+            place.tensor.data = torch.zeros(0, dtype=place.dtype)
+        self.places, self.modules, self.size_bytes = [], [], 0
+        self.host = torch.zeros(0, dtype=torch.uint8)
 
     def is_whole(self, buffer: Tensor) -> bool:
         """Whether the model still consists of views into ``buffer`` and of nothing else.
@@ -140,17 +154,6 @@ def _tensors(modules: list[nn.Module]) -> Iterator[Tensor]:
             if id(tensor) not in seen:
                 seen.add(id(tensor))
                 yield tensor
-
-
-def _training_buffers(modules: list[nn.Module]) -> set[int]:
-    """Return the buffers of layers in training mode: batch norm writes them without a trace."""
-    return {
-        id(buffer)
-        for module in modules
-        for layer in module.modules()
-        if layer.training
-        for buffer in layer.buffers(recurse=False)
-    }
 
 
 def _lay_out(modules: list[nn.Module]) -> tuple[list[Place], int]:

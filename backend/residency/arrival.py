@@ -101,7 +101,8 @@ class Arrivals:
             record.last_restore = Restore(now_s - started_s, copy.size_bytes)
             record.resident_since_s = record.last_used_s = now_s
             self._table.switches += 1
-            self._table.move(record, Residence.RESIDENT, "restored")
+            after = Residence.DRAINING if record.drain else Residence.RESIDENT
+            self._table.move(record, after, "restored")
 
     # Who leaves; the table is locked
 
@@ -109,7 +110,8 @@ class Arrivals:
         self, record: ModelRecord | None, call: Call, reading: MemoryReading, *, everyone: bool
     ) -> list[ModelRecord] | None:
         """Return who leaves now, [] when there is room; waits a little and returns None else."""
-        if record is not None and record.state is Residence.DRAINING:
+        draining = record is not None and record.state is Residence.DRAINING
+        if record is not None and draining and call.owner not in record.leases.values():
             return [record]
         arriving = record if record is not None and record.state not in ON_DEVICE else None
         need = call.promise + (arriving.size_bytes if arriving else 0)
@@ -122,7 +124,7 @@ class Arrivals:
             self._table.pause(call, SETTLE_LOOK_S)
             return None
         if names is None:
-            self._table.pause(call, 1.0)
+            self._table.pause_for_promises(call)
             return None
         victims = [self._table.find(name) for name in names]
         turn_left_s = max((self._turn_left_s(v, record, call) for v in victims), default=0.0)
@@ -219,6 +221,12 @@ class Arrivals:
         if victim.state is Residence.DRAINING and victim.drain is DrainIntent.EVICT:
             victim.drain = None
             self._table.move(victim, Residence.RESIDENT, "nobody waits for its place any more")
+
+
+def refuse_larger_than_device(table: ModelTable, what: str, need_bytes: int) -> None:
+    """Refuse what would not fit even on the empty device; raises ModelTooLarge."""
+    total = table.total_bytes
+    refuse_too_large(table, what, need_bytes, MemoryReading(total, total, 0, 0))
 
 
 def refuse_too_large(

@@ -43,9 +43,17 @@ class Budget:
 
 
 def budget_of(
-    reading: MemoryReading, models: int, promised: int, *, fraction: float, margin: int
+    reading: MemoryReading,
+    models: int,
+    promised: int,
+    *,
+    fraction: float,
+    margin: int,
+    settled: int | None = None,
 ) -> Budget:
     """Divide the device's memory.
+
+    ``settled`` is the part of ``models`` that the reading certainly includes; all unless given.
 
     The driver's figure may lag behind a free, and a neighbour may have grown since our last look:
     what is neither free nor ours counts as held by others, so the smaller of the two views rules.
@@ -56,7 +64,7 @@ def budget_of(
         total=reading.total_bytes,
         others=others,
         models=models,
-        activations=max(0, reading.allocated_bytes - models),
+        activations=max(0, reading.allocated_bytes - (models if settled is None else settled)),
         cache=max(0, reading.reserved_bytes - reading.allocated_bytes),
         promised=promised,
         margin=margin,

@@ -70,6 +70,8 @@ def _ask_to_leave(manager: ResidencyManager, record: ModelRecord, intent: DrainI
     elif record.state is Residence.FAILED and intent is DrainIntent.RELEASE:
         record.failure = None
         manager.table.move(record, Residence.UNLOADED, "the failure was acknowledged")
+    elif record.state in ON_THE_WAY | {Residence.OFFLOADING} or record.waiting:
+        manager.departures.note_intent(record, intent)  # honoured when it has arrived
 
 
 def _see_off(manager: ResidencyManager, record: ModelRecord, intent: DrainIntent) -> Outcome:

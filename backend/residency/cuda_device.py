@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import threading
@@ -59,9 +60,9 @@ class CudaDevice(TorchDevice):
 
     def used(self, copy: HostCopy) -> None:
         """Record where the current stream stands, so that removal waits for this use."""
-        mine = own(copy)
-        mine.last_use = mine.last_use or torch.cuda.Event()
-        mine.last_use.record(torch.cuda.current_stream(self.device))
+        stream = torch.cuda.current_stream(self.device)
+        event = own(copy).uses.setdefault(stream.cuda_stream, torch.cuda.Event())
+        event.record(stream)
 
     def link_bytes_per_s(self) -> float | None:
         """Measure once how fast pinned memory reaches the device: best of three."""
@@ -74,14 +75,19 @@ class CudaDevice(TorchDevice):
         return self._link_bytes_per_s
 
     def _probe_link(self) -> float | None:
+        host = torch.zeros(PROBE_BYTES, dtype=torch.uint8)
         try:
-            host = torch.zeros(PROBE_BYTES, dtype=torch.uint8).pin_memory()
+            if self._pin(host, PROBE_BYTES) < PROBE_BYTES:
+                return None
             block = torch.zeros(PROBE_BYTES, dtype=torch.uint8, device=self.device)
-        except RuntimeError as error:  # an OutOfMemoryError too, or pinning refused
+            rate = PROBE_BYTES / min(self._time_copy(block, host) for _ in range(PROBES))
+            self._free(block)
+        except RuntimeError as error:  # an OutOfMemoryError too
             log.warning("the link to the GPU was not probed: %s", error)
             return None
-        best_s = min(self._time_copy(block, host) for _ in range(PROBES))
-        return PROBE_BYTES / best_s
+        finally:
+            self._unpin_buffer(host)
+        return rate
 
     def _time_copy(self, block: Tensor, host: Tensor) -> float:
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -110,21 +116,24 @@ class CudaDevice(TorchDevice):
         self._copies.synchronize()
 
     def _finish_queued(self, mine: ArenaCopy) -> None:
-        if mine.last_use is not None:
-            mine.last_use.synchronize()
+        for event in mine.uses.values():
+            event.synchronize()
+        mine.uses.clear()
 
     def _free(self, block: Tensor) -> None:
         block.untyped_storage().resize_(0)
         torch.cuda.empty_cache()
 
     def _unpin(self, mine: ArenaCopy) -> None:
-        host = mine.arena.host
+        self._unpin_buffer(mine.arena.host)
+        mine.pinned_bytes = 0
+
+    def _unpin_buffer(self, host: Tensor) -> None:
         start, end = host.data_ptr(), host.data_ptr() + host.numel()
         with self._pinning:
             for address in [a for a in self._pinned if start <= a < end]:
                 torch.cuda.cudart().cudaHostUnregister(address)
                 del self._pinned[address]
-        mine.pinned_bytes = 0
 
     def _pin(self, host: Tensor, pin_bytes: int) -> int:
         """Page-lock a prefix in steps; returns how many bytes the driver granted.
@@ -133,14 +142,21 @@ class CudaDevice(TorchDevice):
         two; in steps because WSL refuses large spans.
         """
         done = 0
-        with self._pinning:
-            while done < pin_bytes:
-                step = min(PIN_STEP_BYTES, pin_bytes - done)
-                address = host.data_ptr() + done
-                status = torch.cuda.cudart().cudaHostRegister(address, step, 0)
-                if int(status) != 0:
-                    log.warning("page-locking stopped at %d of %d bytes", done, pin_bytes)
-                    break
-                self._pinned[address] = step
-                done += step
+        while done < pin_bytes:
+            step = min(PIN_STEP_BYTES, pin_bytes - done)
+            if not self._pin_step(host.data_ptr() + done, step):
+                log.warning("page-locking stopped at %d of %d bytes", done, pin_bytes)
+                break
+            done += step
         return done
+
+    def _pin_step(self, address: int, size_bytes: int) -> bool:
+        status = int(torch.cuda.cudart().cudaHostRegister(address, size_bytes, 0))
+        if status == 0:
+            with self._pinning:
+                self._pinned[address] = size_bytes
+            return True
+        with contextlib.suppress(RuntimeError):  # CUDA keeps the error for the next call
+            torch.zeros(1, device=self.device)
+            torch.cuda.synchronize(self.device)
+        return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from backend.errors import GpuBusy
 from backend.residency.device import DeviceBackend
 from backend.residency.policies import Conduct
@@ -9,6 +11,7 @@ from backend.residency.records import ModelRecord
 from backend.residency.states import ON_DISK, DrainIntent, Residence
 from backend.residency.table import ModelTable
 
+log = logging.getLogger(__name__)
 NEVER_S = float("inf")
 
 
@@ -34,6 +37,8 @@ class Departures:
             return None
         if record.state is Residence.DRAINING:
             return record.drain
+        if record.state is Residence.HOST and record.drain is DrainIntent.RELEASE:
+            return DrainIntent.RELEASE
         left_s = self.idle_left_s(record)
         if left_s is None or left_s > 0:
             return None
@@ -83,37 +88,47 @@ class Departures:
         return True
 
     def start_drain(self, record: ModelRecord, intent: DrainIntent, reason: str) -> None:
-        """Give no more leases on a model; the table is locked. A release outranks an offload."""
-        if record.drain is not DrainIntent.RELEASE:
-            record.drain = intent
+        """Give no more leases on a model; the table is locked."""
+        self.note_intent(record, intent)
         if record.state is not Residence.DRAINING:
             self._table.move(record, Residence.DRAINING, reason)
+
+    def note_intent(self, record: ModelRecord, intent: DrainIntent) -> None:
+        """Remember what is to follow; a release outranks an offload, and that an eviction."""
+        order = (None, DrainIntent.EVICT, DrainIntent.OFFLOAD, DrainIntent.RELEASE)
+        record.drain = max(record.drain, intent, key=order.index)
 
     def offload_now(self, record: ModelRecord) -> None:
         """Move a drained model off the device; the caller owns the transfer turn."""
         with self._table:
-            intent = record.drain
             if record.leases or record.copy is None:
                 raise GpuBusy(f"{record.name} is in use.")
-            self._table.move(record, Residence.OFFLOADING, f"to {intent}")
+            copy = record.copy
+            self._table.move(record, Residence.OFFLOADING, f"to {record.drain}")
+        _call_hook(record)
         try:
-            if record.spec.before_offload:
-                record.spec.before_offload()
-            self._device.remove(record.copy)
+            self._device.remove(copy)
         except BaseException as error:
             with self._table:
                 record.drain, record.awaited = None, False
-                self._table.move(record, Residence.RESIDENT, f"not offloaded: {error}")
+                after = Residence.RESIDENT if copy.is_on_device else Residence.HOST
+                self._table.move(record, after, f"not offloaded: {error}")
             raise
+        if self._arrive_in_host_memory(record):
+            self.drop_host_copy(record)
+
+    def _arrive_in_host_memory(self, record: ModelRecord) -> bool:
+        """Note that a model has left the device; returns whether it goes on to disk."""
         with self._table:
-            record.drain, record.awaited = None, False
+            intent = record.drain  # it may have been raised meanwhile
+            releases = intent is DrainIntent.RELEASE and not record.waiting
+            record.drain = intent if intent is DrainIntent.RELEASE else None
+            record.awaited = False
             record.evictions += intent is DrainIntent.EVICT
             self.last_at_s = record.last_used_s = self._table.clock.monotonic_s()
-            releases = intent is DrainIntent.RELEASE and not record.waiting
             after = Residence.RELEASING if releases else Residence.HOST
             self._table.move(record, after, f"left the device ({intent})")
-        if releases:
-            self.drop_host_copy(record)
+        return releases
 
     def drop_host_copy(self, record: ModelRecord) -> None:
         """Free the host copy of a model that is releasing."""
@@ -126,3 +141,13 @@ class Departures:
                 record.copy, record.drain = None, None
                 if record.state not in ON_DISK:
                     self._table.move(record, Residence.UNLOADED, "host copy freed")
+
+
+def _call_hook(record: ModelRecord) -> None:
+    """Let the model's owner drop what holds addresses; its fault must not keep the model there."""
+    if record.spec.before_offload is None:
+        return
+    try:
+        record.spec.before_offload()
+    except Exception:
+        log.exception("what %s wanted done before it leaves has failed", record.name)

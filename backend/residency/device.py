@@ -49,6 +49,10 @@ class HostCopy(Protocol):
     def pinned_bytes(self) -> int:
         """Part of the host memory that is page-locked."""
 
+    @property
+    def is_on_device(self) -> bool:
+        """Whether the model computes from its block."""
+
 
 class DeviceBackend(Protocol):
     """Moves host copies on and off one device; calls on one copy never overlap."""

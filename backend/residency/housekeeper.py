@@ -7,10 +7,11 @@ import threading
 
 from backend.errors import GpuBusy
 from backend.residency.manager import ResidencyManager
-from backend.residency.states import Residence
+from backend.residency.records import ModelRecord
 
 LONGEST_SLEEP_S = 1.0
 TURN_TIMEOUT_S = 0.5
+RETRY_S = 0.2
 LONG_TURN_S = 60.0
 
 log = logging.getLogger(__name__)
@@ -51,27 +52,34 @@ class Housekeeper:
                 for record in self._manager.table.records.values()
                 if self._manager.departures.due(record) is not None
             ]
-        return sum(
-            self._manager.departures.carry_out(record, timeout_s=TURN_TIMEOUT_S) for record in due
-        )
+        return sum(map(self._see_off, due))
 
     def next_due_s(self) -> float:
         """Seconds until a model's time comes, at most one; the table is locked."""
         left = [LONGEST_SLEEP_S]
         for record in self._manager.table.records.values():
-            if record.state is Residence.DRAINING and not record.leases and not record.awaited:
+            if self._manager.departures.due(record) is not None:
                 return 0.0
             idle_left_s = self._manager.departures.idle_left_s(record)
             if idle_left_s is not None and not record.waiting:
                 left.append(max(0.0, idle_left_s))
         return min(left)
 
+    def _see_off(self, record: ModelRecord) -> bool:
+        """Let one model leave; its trouble must not keep the others there."""
+        try:
+            return self._manager.departures.carry_out(record, timeout_s=TURN_TIMEOUT_S)
+        except GpuBusy:
+            log.debug("%s leaves after the transfer under way", record.name)
+        except Exception:
+            log.exception("%s could not leave", record.name)
+            self._stop.wait(RETRY_S)
+        return False
+
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
                 self.run_due()
-            except GpuBusy:
-                log.debug("housekeeping waits for a transfer")
             except Exception:  # the thread must live; the fault shows at the next lease
                 log.exception("housekeeping failed")
                 self._stop.wait(LONGEST_SLEEP_S)

@@ -37,6 +37,7 @@ class Lease:
         """End the lease."""
         end, self._end = self._end, None
         if end is not None:
+            self.model = None  # a lease that is kept must not keep the weights
             end(self)
 
     def __enter__(self) -> Any:

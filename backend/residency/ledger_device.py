@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from backend.errors import OutOfMemory
@@ -62,7 +61,8 @@ class LedgerDevice(TorchDevice):
                 f"{self.total_bytes / MB:.0f} MB."
             )
         self.block_bytes += size_bytes
-        return mine.arena.host if self._in_place else torch.zeros(size_bytes, dtype=torch.uint8)
+        host = mine.arena.host
+        return host if self._in_place else host.new_empty(size_bytes)  # filled as a whole
 
     def _fill(self, block: Tensor, mine: ArenaCopy) -> None:
         if not self._in_place:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from backend.errors import MeshkilnError, ModelLoadFailed, OutOfMemory
-from backend.residency.arrival import refuse_too_large
+from backend.residency.arrival import refuse_larger_than_device
 from backend.residency.departure import Departures
 from backend.residency.device import DeviceBackend
 from backend.residency.records import ModelRecord
@@ -43,7 +43,6 @@ class Loader:
         ------
         ModelLoadFailed, ModelTooLarge, OutOfMemory, GpuBusy
         """
-        reading = self._device.memory()
         with self._table:
             joined = record.state is Residence.LOADING
             self._table.wait(
@@ -53,8 +52,7 @@ class Loader:
                 return
             if record.state is Residence.FAILED:
                 self._refuse_failed(record, joined)
-            need = record.size_bytes + call.promise
-            refuse_too_large(self._table, call.what, need, reading)
+            refuse_larger_than_device(self._table, call.what, record.size_bytes + call.promise)
             self._table.move(record, Residence.LOADING, f"wanted by {call.what}")
         try:
             self._run(record)
@@ -77,15 +75,14 @@ class Loader:
         self._make_host_room(record)
         loaded = self._device.run_loader(record.spec.load)
         size_bytes = self._device.size_of(loaded)
-        reading = self._device.memory()
         with self._table:
-            refuse_too_large(self._table, record.name, size_bytes, reading)
+            refuse_larger_than_device(self._table, record.name, size_bytes)
             left = max(0, self._table.rules.pin_budget_bytes - self._table.pinned_bytes)
             record.pin_promised = min(left, size_bytes)
         copy = self._device.host_copy(loaded, record.pin_promised)
         with self._table:
             record.loaded, record.copy, record.failure = loaded, copy, None
-            record.pin_promised = 0
+            record.pin_promised = record.host_promised = 0
             record.loads += 1
             record.last_used_s = self._table.clock.monotonic_s()
             self._table.move(record, Residence.HOST, "loaded")
@@ -93,8 +90,9 @@ class Loader:
     def _note_failure(self, record: ModelRecord, error: BaseException) -> MeshkilnError:
         failure = error if isinstance(error, MeshkilnError) else _explain(record.name, error)
         with self._table:
-            record.pin_promised = 0
-            record.failure = failure
+            record.pin_promised = record.host_promised = 0
+            # a fresh one: the traceback would keep the model and the caller's tensors alive
+            record.failure = type(failure)(failure.detail, advice=failure.advice)
             retry_s = self._table.rules.retry_failed_s
             record.retry_at_s = self._table.clock.monotonic_s() + retry_s
             self._table.move(record, Residence.FAILED, failure.detail)
@@ -102,8 +100,14 @@ class Loader:
 
     def _make_host_room(self, record: ModelRecord) -> None:
         """Let idle host copies go, longest unused first, until the new one fits."""
-        while self._free_host() < HOST_SPARE * (record.spec.size_hint_bytes or 0):
+        need = int(HOST_SPARE * (record.spec.size_hint_bytes or 0))
+        while True:
+            free = self._free_host()
             with self._table:
+                promised = sum(r.host_promised for r in self._table.records.values())
+                if free - promised >= need:
+                    record.host_promised = need
+                    return
                 idle = [
                     other
                     for other in self._table.records.values()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from backend.errors import GpuBusy
+from backend.errors import GpuBusy, InvalidParameter
 from backend.residency.arrival import Arrivals
 from backend.residency.departure import Departures
 from backend.residency.device import DeviceBackend, MemoryReading
@@ -61,13 +61,24 @@ class ResidencyManager:
         return self.table.rules
 
     def change_rules(self, **changes: Any) -> None:
-        """Replace some of the rules; the next decision follows them."""
+        """Replace some of the rules; the next decision follows them.
+
+        Memory that is page-locked already stays so until its model is released.
+        """
         with self.table:
             self.table.rules = replace(self.table.rules, **changes)
             self.table.changed()
 
     def register(self, spec: ModelSpec) -> None:
-        """Make a model known; nothing is loaded. A known name keeps its state."""
+        """Make a model known; nothing is loaded. A known name keeps its state.
+
+        Raises
+        ------
+        InvalidParameter
+            The name is that of leases on memory alone.
+        """
+        if spec.name == MEMORY:
+            raise InvalidParameter(f"No model can be called {MEMORY!r}.")
         with self.table:
             known = self.table.records.get(spec.name)
             if known is not None:
@@ -145,18 +156,19 @@ class ResidencyManager:
 
     def _end(self, lease: Lease) -> None:
         record = self.table.records.get(lease.name)
-        if record is not None and record.copy is not None:
-            self.device.used(record.copy)
-        with self.table:
-            self.table.promises.pop(lease, None)
-            if record is None:
+        leaves = False
+        try:
+            if record is not None and record.copy is not None:
+                self.device.used(record.copy)
+        finally:
+            with self.table:
+                self.table.promises.pop(lease, None)
+                if record is not None:
+                    record.leases.pop(lease, None)
+                    record.last_used_s = self.table.clock.monotonic_s()
+                    leaves = self.departures.due(record) is not None
                 self.table.changed()
-                return
-            record.leases.pop(lease, None)
-            record.last_used_s = self.table.clock.monotonic_s()
-            self.table.changed()
-            leaves = self.departures.due(record) is not None
-        if leaves:
+        if leaves and record is not None:
             self._let_go(record)
 
     def _let_go(self, record: ModelRecord) -> None:

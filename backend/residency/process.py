@@ -126,10 +126,10 @@ class ProcessResidency:
         manager.table.on_move = lambda: self.on_move()
         for spec in self._specs.values():
             manager.register(spec)
-        self._housekeeper = Housekeeper(manager)
-        self._housekeeper.start()
         link = device.link_bytes_per_s()
         log.info("models go to %s; the link carries %s bytes/s", device.name, link)
+        self._housekeeper = Housekeeper(manager)
+        self._housekeeper.start()
         return manager
 
 

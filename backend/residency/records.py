@@ -72,6 +72,7 @@ class ModelRecord:
     loaded: Any = None
     copy: HostCopy | None = None
     pin_promised: int = 0
+    host_promised: int = 0
     leases: dict[object, object] = field(default_factory=dict)
     waiting: int = 0
     drain: DrainIntent | None = None

@@ -23,6 +23,11 @@ class SimulatedCopy:
     discarded: bool = False
 
     @property
+    def is_on_device(self) -> bool:
+        """Whether there is a block."""
+        return self.block_bytes > 0
+
+    @property
     def host_bytes(self) -> int:
         """Host memory held."""
         return 0 if self.discarded else self.size_bytes
@@ -46,8 +51,8 @@ class SimulatedDevice:
     ----------
     foreign_bytes : int
         Held by simulated neighbours.
-    failures : list of Exception
-        Raised by the next calls of ``upload``, one each.
+    failures, remove_failures, use_failures : list of Exception
+        Raised by the next calls of ``upload``, ``remove`` and ``used``, one each.
     """
 
     name = BackendName.SIMULATED
@@ -64,6 +69,8 @@ class SimulatedDevice:
         self.foreign_bytes = 0
         self.activation_bytes = 0
         self.failures: list[Exception] = []
+        self.remove_failures: list[Exception] = []
+        self.use_failures: list[Exception] = []
         self.copies: list[SimulatedCopy] = []
         self.copied_bytes = 0
         self.frees_late = frees_late
@@ -117,8 +124,10 @@ class SimulatedDevice:
         self.copied_bytes += mine.size_bytes
 
     def remove(self, copy: HostCopy) -> None:
-        """Forget the block."""
+        """Forget the block; raises what ``remove_failures`` holds."""
         mine = _own(copy)
+        if self.remove_failures:
+            raise self.remove_failures.pop(0)
         self._late_bytes += mine.block_bytes if self.frees_late else 0
         mine.block_bytes = 0
 
@@ -129,7 +138,9 @@ class SimulatedDevice:
         self.copies.remove(mine)
 
     def used(self, copy: HostCopy) -> None:
-        """Nothing is queued here."""
+        """Raise what ``use_failures`` holds; nothing is queued here."""
+        if self.use_failures:
+            raise self.use_failures.pop(0)
 
     def link_bytes_per_s(self) -> float | None:
         """Return None: a simulated link says nothing about this machine."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from backend.errors import GpuBusy, UnknownModel
+from backend.errors import GpuBusy, InvalidParameter, UnknownModel
 from backend.residency.budget import Budget, budget_of
 from backend.residency.device import MemoryReading
 from backend.residency.lease import Lease
@@ -27,6 +27,17 @@ KEPT_TRANSITIONS = 200
 MEMORY = "memory"
 
 log = logging.getLogger(__name__)
+
+
+_threads = threading.local()
+
+
+def _this_thread() -> object:
+    """Name the calling thread; a later thread with the same number is another."""
+    if not hasattr(_threads, "owner"):
+        _threads.owner = object()
+    owner: object = _threads.owner
+    return owner
 
 
 @dataclass(frozen=True)
@@ -66,9 +77,10 @@ class ModelTable:
     switches: int = 0
     turn_since_s: float | None = None
     _condition: threading.Condition = field(
-        default_factory=lambda: threading.Condition(threading.Lock())
+        default_factory=threading.Condition  # re-entrant: a collected lease ends wherever we are
     )
     _queue: deque[object] = field(default_factory=deque)
+    _waits_for_promises: Call | None = None
 
     def __enter__(self) -> None:
         self._condition.acquire()
@@ -124,7 +136,24 @@ class ModelTable:
                     f"{call.what} would wait for a caller that itself waits for {record.name}.",
                     advice="End the lease on one model before asking for another.",
                 )
+        if self._waits_for_promises not in (None, call) and self._holds_promise(call.owner):
+            raise GpuBusy(
+                f"{call.what} would wait for a caller that itself waits for memory promised here.",
+                advice="End the lease on memory before asking for a model.",
+            )
         self._condition.wait(min(remaining_s, longest_s))
+
+    def pause_for_promises(self, call: Call) -> None:
+        """Pause until promises of others end; those who hold them must not wait for this one."""
+        self._waits_for_promises = call
+        self.changed()
+        try:
+            self.pause(call, LONGEST_WAIT_S)
+        finally:
+            self._waits_for_promises = None
+
+    def _holds_promise(self, owner: object) -> bool:
+        return any(size and holder == owner for size, holder in self.promises.values())
 
     def idle(self, longest_s: float) -> None:
         """Wait for any change, without a deadline."""
@@ -157,6 +186,7 @@ class ModelTable:
             reading,
             self.model_bytes,
             self.promised_bytes,
+            settled=self.settled_bytes,
             fraction=self.rules.fraction,
             margin=self.rules.margin_bytes,
         )
@@ -172,7 +202,9 @@ class ModelTable:
         """Describe a request; it needs no lock."""
         wait_s = self.rules.lease_timeout_s if timeout_s is None else timeout_s
         deadline_s = self.clock.monotonic_s() + wait_s
-        return Call(threading.get_ident() if owner is None else owner, what, deadline_s, promise)
+        if promise < 0:
+            raise InvalidParameter(f"{promise} bytes cannot be promised.")
+        return Call(_this_thread() if owner is None else owner, what, deadline_s, promise)
 
     def grant(self, record: ModelRecord | None, call: Call, end: Callable[[Lease], None]) -> Lease:
         """Write a lease down: on a model, or on memory alone."""
@@ -187,8 +219,14 @@ class ModelTable:
 
     @property
     def model_bytes(self) -> int:
-        """Blocks of weights on the device."""
+        """Blocks of weights on the device, the one that is being filled included."""
         return sum(record.block_bytes for record in self.records.values())
+
+    @property
+    def settled_bytes(self) -> int:
+        """Blocks of weights that the device's own figure certainly includes."""
+        records = self.records.values()
+        return sum(r.block_bytes for r in records if r.state is not Residence.RESTORING)
 
     @property
     def promised_bytes(self) -> int:

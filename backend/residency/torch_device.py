@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backend.errors import ModelLoadFailed
 from backend.residency.arena import Arena, size_of
 from backend.residency.device import HostCopy
 
@@ -22,9 +23,11 @@ class ArenaCopy:
         self.loaded = loaded
         self.arena = Arena(loaded)
         self.block: Tensor | None = None
-        self.versions: list[int] = []
+        self.is_on_device = False
+        self.is_broken = False
+        self.checksums: list[int] | None = None
         self.pinned_bytes = 0
-        self.last_use: torch.cuda.Event | None = None
+        self.uses: dict[int, torch.cuda.Event] = {}  # by stream
 
     @property
     def size_bytes(self) -> int:
@@ -52,6 +55,11 @@ class TorchDevice:
     def upload(self, copy: HostCopy) -> None:
         """Copy the arena into a new block, then point the tensors to it; raises OutOfMemory."""
         mine = own(copy)
+        if mine.is_broken:
+            raise ModelLoadFailed(
+                "The weights were changed in a way that could not be kept.",
+                advice="Release the model; the next use loads it again.",
+            )
         if mine.block is not None:
             return
         with torch.inference_mode(mode=False), torch.no_grad():
@@ -61,9 +69,10 @@ class TorchDevice:
             except BaseException:
                 self._free(block)
                 raise
+            if mine.checksums is None:
+                mine.checksums = mine.arena.checksums(block)
             mine.arena.point_to(block)
-        mine.block = block
-        mine.versions = mine.arena.versions()
+        mine.block, mine.is_on_device = block, True
 
     def remove(self, copy: HostCopy) -> None:
         """Point the tensors back to the host buffer and free the block."""
@@ -72,26 +81,34 @@ class TorchDevice:
             return
         self._finish_queued(mine)
         with torch.inference_mode(mode=False), torch.no_grad():
-            if mine.arena.is_whole(mine.block):
-                saved = mine.arena.keep_changes(mine.block, mine.versions)
-                if saved:
-                    log.info("%d bytes of weights had been written to and were kept", saved)
-                mine.arena.point_to(mine.arena.host)
-            else:
-                self._rebuild(mine)
-        block, mine.block = mine.block, None
-        self._free(block)
+            if mine.is_on_device:
+                self._point_home(mine, mine.block)
+        self._free(mine.block)
+        mine.block = None
+        if mine.is_broken:
+            raise ModelLoadFailed("The weights were changed in a way that could not be kept.")
 
     def discard(self, copy: HostCopy) -> None:
         """Free the host buffer."""
         mine = own(copy)
         self._unpin(mine)
-        mine.arena.host = torch.zeros(0, dtype=torch.uint8)
-        mine.arena.places = []
+        mine.arena.dissolve()
         mine.loaded = None
 
     def used(self, copy: HostCopy) -> None:
         """Nothing is queued on a processor."""
+
+    def _point_home(self, mine: ArenaCopy, block: Tensor) -> None:
+        if mine.arena.is_whole(block):
+            saved = 0
+            if block is not mine.arena.host:
+                saved = mine.arena.keep_changes(block, mine.checksums or [])
+            if saved:
+                log.info("%d bytes of weights had been written to and were kept", saved)
+            mine.arena.point_to(mine.arena.host)
+        else:
+            self._rebuild(mine)
+        mine.is_on_device = False
 
     def _rebuild(self, mine: ArenaCopy) -> None:
         """Lay the model out anew after its tensors were replaced (adapters, another precision)."""
@@ -99,7 +116,11 @@ class TorchDevice:
         for module in mine.arena.modules:
             module.to("cpu")
         self._unpin(mine)
-        mine.arena = Arena(mine.loaded)
+        try:
+            mine.arena, mine.checksums = Arena(mine.loaded), None
+        except ModelLoadFailed:
+            log.exception("a model was changed into something that cannot be moved")
+            mine.is_broken = True
 
     def _allocate(self, mine: ArenaCopy) -> Tensor:
         raise NotImplementedError

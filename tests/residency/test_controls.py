@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from backend.errors import ModelLeased, ModelLoadFailed, UnknownModel
 from backend.residency.controls import offload, preload, release
 from backend.residency.records import ModelSpec
 from backend.residency.states import Outcome, Residence
+
+from .conftest import Caller, wait_until
 
 
 def state(manager, name="a"):
@@ -68,3 +72,29 @@ def test_a_lease_taken_again_by_its_owner_does_not_wait_for_itself(make_manager)
     assert state(manager) is Residence.DRAINING
     outer.release()
     assert state(manager) is Residence.HOST
+
+
+def test_a_release_asked_while_the_model_arrives_is_honoured_after_its_use(make_manager):
+    gate = threading.Event()
+    manager = make_manager(100)
+    manager.register(ModelSpec("a", lambda: gate.wait(5) * 0 + 60))
+    arriving = Caller(lambda: manager.lease("a"))
+    wait_until(lambda: state(manager) is Residence.LOADING)
+    assert release(manager, "a", drain=True) == {"a": Outcome.DRAINING}
+    gate.set()
+    lease = arriving.finished()
+    assert state(manager) is Residence.DRAINING
+    lease.release()
+    assert state(manager) is Residence.UNLOADED
+
+
+def test_a_release_asked_while_the_model_leaves_is_honoured(make_manager):
+    manager = make_manager(100, models={"a": 60})
+    preload(manager, "a")
+    answers = []
+    manager.table.records["a"].spec = ModelSpec(
+        "a", lambda: 60, before_offload=lambda: answers.append(release(manager, "a", drain=True))
+    )
+    offload(manager, "a")
+    assert answers == [{"a": Outcome.DRAINING}]
+    assert state(manager) is Residence.UNLOADED

@@ -108,7 +108,7 @@ def ignore_the_neighbours(patch):
 
 def evict_for_what_never_fits(patch):
     patch.setattr("backend.residency.arrival.refuse_too_large", lambda *_, **__: None)
-    patch.setattr("backend.residency.loader.refuse_too_large", lambda *_, **__: None)
+    patch.setattr("backend.residency.loader.refuse_larger_than_device", lambda *_, **__: None)
 
     original = Arrivals._victims
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from backend.errors import OutOfMemory
+from backend.errors import ModelLoadFailed, OutOfMemory
 from backend.residency.ledger_device import LedgerDevice
 from backend.units import MB
 
@@ -52,11 +52,11 @@ def test_block_is_really_freed_and_nothing_is_copied_back():
     copy = device.host_copy(nn.Linear(2048, 2048), 0)
     device.upload(copy)
     block = weakref.ref(copy.block)
-    host_before = copy.arena.host._version
+    writes = copy.arena.host._version
     device.remove(copy)
     gc.collect()
     assert block() is None
-    assert copy.arena.host._version == host_before
+    assert copy.arena.host._version == writes, "something was copied back"
 
 
 def test_in_place_holds_the_weights_once():
@@ -102,8 +102,27 @@ def test_a_loader_called_inside_inference_mode_makes_movable_weights():
     assert not model.weight.is_inference()
 
 
-def test_discard_frees_the_host_buffer():
-    device = LedgerDevice(1 * MB)
-    copy = device.host_copy(nn.Linear(16, 16), 0)
+def test_discard_frees_the_weights_though_somebody_still_holds_the_model():
+    device = LedgerDevice(512 * MB)
+    model = nn.Linear(4096, 4096, bias=False)
+    model.itself = [model]  # a cycle, which only the collector would find
+    copy = device.host_copy(model, 0)
+    before = psutil.Process().memory_info().rss
     device.discard(copy)
     assert copy.host_bytes == 0
+    assert before - psutil.Process().memory_info().rss > 60 * MB
+
+
+def test_a_change_that_cannot_be_moved_frees_the_block_and_is_named():
+    model = nn.Linear(8, 8)
+    device = LedgerDevice(1 * MB)
+    copy = device.host_copy(model, 0)
+    device.upload(copy)
+    model.register_buffer("sparse", torch.eye(3).to_sparse())
+    with pytest.raises(ModelLoadFailed, match="could not be kept"):
+        device.remove(copy)
+    assert device.memory().allocated_bytes == 0
+    assert not copy.is_on_device
+    with pytest.raises(ModelLoadFailed, match="could not be kept") as caught:
+        device.upload(copy)
+    assert "Release the model" in caught.value.advice

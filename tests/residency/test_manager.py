@@ -1,15 +1,27 @@
 from __future__ import annotations
 
+import contextlib
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 import torch
 
-from backend.errors import GpuBusy, ModelLoadFailed, OutOfMemory
+from backend.errors import (
+    GpuBusy,
+    InvalidParameter,
+    ModelLoadFailed,
+    ModelTooLarge,
+    OutOfMemory,
+)
+from backend.residency import controls
+from backend.residency.housekeeper import Housekeeper
 from backend.residency.ledger_device import LedgerDevice
 from backend.residency.policies import Policy
 from backend.residency.records import ModelSpec
+from backend.residency.simulated_device import SimulatedDevice
 from backend.residency.states import PinState, Residence
 from backend.units import MB
 
@@ -170,3 +182,148 @@ def test_threads_hammering_two_models_share_the_device_for_a_minute(make_manager
         "the models changed places too often"
     )
     assert manager.table.promised_bytes == 0
+
+
+def test_a_stored_failure_does_not_keep_the_model_or_the_callers_data_alive(make_manager):
+    class Weights:
+        def __int__(self):
+            return 10**9
+
+    alive = []
+
+    def load():
+        weights = Weights()
+        alive.append(weakref.ref(weights))
+        return weights
+
+    manager = make_manager(100)
+    manager.register(ModelSpec("huge", load))
+    with contextlib.suppress(ModelTooLarge):
+        manager.lease("huge")
+    gc.collect()
+    assert alive[0]() is None
+    assert manager.table.records["huge"].failure.__traceback__ is None
+
+
+def test_a_released_lease_that_is_kept_does_not_keep_the_weights(make_manager):
+    lease = make_manager(100, models={"a": 60}).lease("a")
+    lease.release()
+    assert lease.model is None
+
+
+def test_a_fault_at_the_end_of_a_use_still_ends_the_lease(make_manager):
+    manager = make_manager(100, models={"a": 60})
+    lease = manager.lease("a", vram_extra_bytes=10)
+    manager.device.use_failures = [RuntimeError("CUDA error")]
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        lease.release()
+    assert manager.table.records["a"].leases == {}
+    assert manager.table.promised_bytes == 0
+
+
+def test_promises_and_models_held_crosswise_do_not_wait_for_ever(make_manager):
+    manager = make_manager(100, models={"a": 50, "b": 30})
+    promise = manager.reserve(60, owner="first job")
+    wants_a = Caller(lambda: manager.lease("a", owner="second job", timeout_s=5))
+    wait_until(lambda: manager.table._waits_for_promises is not None)
+    with pytest.raises(GpuBusy, match="memory promised here"):
+        manager.lease("b", owner="first job", timeout_s=5)
+    promise.release()
+    wants_a.finished().release()
+
+
+def test_two_loads_do_not_share_the_same_free_host_memory(make_manager, standing_clock):
+    manager = make_manager(1000, clock=standing_clock)
+    gate = threading.Event()
+    free = {"bytes": 100}
+    manager._loader._free_host = lambda: free["bytes"]
+    manager.register(ModelSpec("old", lambda: 10))
+    manager.prepare("old")
+    manager.register(ModelSpec("first", lambda: gate.wait(5) * 0 + 80, size_hint_bytes=80))
+    manager.register(spec("second", 80, size_hint_bytes=80))
+    loading = Caller(lambda: manager.prepare("first"))
+    wait_until(lambda: manager.table.records["first"].host_promised > 0)
+    assert state(manager, "old") is Residence.HOST
+    manager.prepare("second")
+    assert state(manager, "old") is Residence.UNLOADED, "the free memory was promised already"
+    gate.set()
+    loading.finished()
+    assert manager.table.records["first"].host_promised == 0
+
+
+def test_a_neighbours_memory_does_not_spoil_a_finished_load(make_manager):
+    device = SimulatedDevice(100, frees_late=True)
+    manager = make_manager(device=device, models={"a": 60, "b": 60})
+    manager.lease("a").release()
+    controls.offload(manager, "a")
+    wants_b = Caller(lambda: manager.lease("b", timeout_s=5))
+    wait_until(lambda: state(manager, "b") is Residence.HOST)
+    device.settle()
+    wants_b.finished().release()
+    assert manager.table.records["b"].loads == 1
+
+
+def test_a_model_that_cannot_leave_does_not_keep_the_others_there(make_manager, standing_clock):
+    manager = make_manager(
+        100, clock=standing_clock, models={"a": 20, "b": 20}, policy=Policy.ONE_AT_A_TIME,
+        idle_offload_s=10,
+    )  # fmt: skip
+    manager.change_rules(policy=Policy.RESIDENT)
+    for name in "ab":
+        manager.lease(name).release()
+    manager.change_rules(policy=Policy.ONE_AT_A_TIME)
+    standing_clock.forward(11)
+    manager.device.remove_failures = [RuntimeError("stuck")]
+    Housekeeper(manager).run_due()
+    assert [state(manager, name).value for name in "ab"] == ["resident", "host"]
+
+
+def test_a_failing_hook_does_not_keep_its_model_on_the_device(make_manager):
+    manager = make_manager(100, models={"b": 60})
+    manager.register(ModelSpec("a", lambda: 60, before_offload=lambda: 1 / 0))
+    manager.lease("a").release()
+    manager.lease("b").release()
+    assert state(manager, "a") is Residence.HOST
+
+
+def test_a_lease_dropped_by_the_collector_inside_the_table_does_not_deadlock(make_manager):
+    manager = make_manager(100, models={"a": 60, "b": 20})
+
+    def work():
+        with manager.lease("a"):
+            yield
+
+    running = work()
+    next(running)
+    with manager.table:
+        running.close()
+    assert manager.table.records["a"].leases == {}
+
+
+def test_a_thread_that_died_is_not_taken_for_a_later_one(make_manager):
+    manager = make_manager(100, models={"a": 60})
+    Caller(lambda: manager.lease("a")).finished()  # never released
+    controls.offload(manager, "a")
+    for _ in range(5):
+        with pytest.raises(GpuBusy):
+            Caller(lambda: manager.lease("a", timeout_s=0.02)).finished()
+
+
+def test_more_memory_for_a_model_one_has_is_made_by_evicting_others(make_manager):
+    manager = make_manager(100, models={"a": 40, "b": 40})
+    manager.lease("b").release()
+    outer = manager.lease("a", owner="job")
+    controls.offload(manager, "a")
+    manager.lease("a", owner="job", vram_extra_bytes=40, timeout_s=1).release()
+    assert state(manager, "b") is Residence.HOST
+    outer.release()
+
+
+def test_nonsense_is_refused(make_manager):
+    manager = make_manager(100, models={"a": 40})
+    with pytest.raises(InvalidParameter):
+        manager.reserve(-1)
+    with pytest.raises(InvalidParameter):
+        manager.lease("a", vram_extra_bytes=-5)
+    with pytest.raises(InvalidParameter, match="memory"):
+        manager.register(spec("memory", 5))
