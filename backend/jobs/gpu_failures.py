@@ -26,4 +26,7 @@ def failure_reason(client: redis.Redis, gpu: str) -> str | None:
     if count < MOST_FAILURES:
         return None
     minutes = WINDOW_S // 60
-    return f"the GPU is left alone: it failed {count} times within {minutes} minutes"
+    return (
+        f"the GPU is left alone: it failed {count} times within {minutes} minutes; a start after "
+        "that time tries it again"
+    )
