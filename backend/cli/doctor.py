@@ -151,8 +151,12 @@ def _device() -> Check:
             "nothing in this version: its engines run on the processor",
             "an NVIDIA card with its driver, for the neural engines of later versions",
         )
-    names = ", ".join(str(device["name"]) for device in status["devices"])
-    return Check("GPU", Verdict.OK, f"{names}, driver {status['driver']}")
+    names = ", ".join(
+        f"{device['name']} (compute capability {device['compute_capability']}, "
+        f"{device['vram_total_mb']} MB)"
+        for device in status["devices"]
+    )
+    return Check("GPU", Verdict.OK, f"{names}, driver {status['driver']}, CUDA {status['cuda']}")
 
 
 @dataclass(frozen=True)
@@ -165,12 +169,12 @@ class _Optional:
 _OPTIONAL = (
     _Optional(
         "torch",
-        "nothing in this version: no engine uses it yet",
+        "models cannot be loaded; the built-in engines need none",
         ".venv/bin/python -m pip install -r requirements-gpu.txt",
     ),
     _Optional(
         "flash_attn",
-        "nothing in this version: attention arrives with the neural engines",
+        "attention runs through torch's own kernels",
         ".venv/bin/python -m pip install flash-attn (needs torch, a GPU and the CUDA compiler)",
     ),
     _Optional(

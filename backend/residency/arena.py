@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from backend.errors import ModelLoadFailed
 
 ALIGNMENT_BYTES = 256
+PAGE_BYTES = 4096
 CHUNK_BYTES = 128 * 1024 * 1024
 
 
@@ -64,7 +65,7 @@ class Arena:
     def __init__(self, loaded: Any) -> None:
         self.modules = modules_of(loaded)
         self.places, self.size_bytes = _lay_out(self.modules)
-        self.host = torch.zeros(self.size_bytes, dtype=torch.uint8)
+        self.host = _page_aligned(self.size_bytes)
         with torch.no_grad():
             for place in self.places:
                 place.span(self.host).copy_(_bytes_of(place.tensor))
@@ -172,6 +173,13 @@ def _lay_out(modules: list[nn.Module]) -> tuple[list[Place], int]:
             Place(tensor, start, tensor.dtype, tensor.shape, tensor.stride(), extent_bytes)
         )
     return places, end
+
+
+def _page_aligned(size_bytes: int) -> Tensor:
+    """Return zeroed memory that starts with a page: spans that share one cannot be page-locked."""
+    memory = torch.zeros(size_bytes + PAGE_BYTES, dtype=torch.uint8)
+    start = -memory.data_ptr() % PAGE_BYTES
+    return memory[start : start + size_bytes]
 
 
 def _bytes_of(tensor: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ def test_every_byte_is_held_once_and_aligned():
     assert all(place.start % 256 == 0 for place in arena.places)
     assert arena.size_bytes == 512 + 256 + 256
     assert size_of(model) == arena.size_bytes
+    assert arena.host.data_ptr() % 4096 == 0
     assert model[1].weight.data_ptr() == shared.weight.data_ptr()
 
 
