@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backend.errors import InvalidParameter
+from backend.gpu.allocator import AllocatorSettings, allocator_settings
+from backend.gpu.attention_choice import AttentionChoice, AttentionShape, choose_attention
 from backend.gpu.batch_history import BatchHistory, BatchKey
 from backend.gpu.batch_size import BatchSizeRecommendation, Margins, recommend
 from backend.gpu.cache_clearing import CacheClearer
@@ -23,11 +26,15 @@ from backend.gpu.inference import inference_mode
 from backend.gpu.memory_profile import GPUMemoryProfile, memory_profile
 from backend.gpu.memory_trend import MemoryTrend, memory_trend
 from backend.gpu.peak_model import Basis, BatchOutcome, BatchSample, PeakModel, fit
+from backend.gpu.precision import Precision, PrecisionChoice, PrecisionRules
 from backend.gpu.presets import TARGET, preset_for
 from backend.gpu.recommendations import Advice, advise, should_reduce_batch
 from backend.gpu.telemetry import device_status
 from backend.settings import Settings
 from backend.units import Clock, SystemClock
+
+if TYPE_CHECKING:
+    import torch
 
 BUILT_IN_MB, BUILT_IN_SIDE_PX = 2000.0, 512
 BUCKET_PX = 64
@@ -255,6 +262,37 @@ class GPUOptimizer:
             Basis.OTHER_RESOLUTION,
             model.residual_mb * factor,
         )
+
+    # How a stage computes
+
+    def choose_precision(
+        self, stage: str, wanted: str | None = None, rules: PrecisionRules | None = None
+    ) -> PrecisionChoice:
+        """Choose the number format of a stage on this card.
+
+        Parameters
+        ----------
+        wanted : str, optional
+            ``fp32``, ``fp16``, ``bf16`` or ``auto``; the preset's unless given.
+        rules : PrecisionRules, optional
+            Which stages allow which formats.
+        """
+        text = self.get_gpu_info().get("compute_capability")
+        capability = tuple(int(part) for part in text.split(".")) if text else None
+        precision = Precision(wanted or self.preset.precision)
+        return (rules or PrecisionRules()).choose(
+            stage, precision, (capability[0], capability[1]) if capability else None
+        )
+
+    def choose_attention(
+        self, shape: AttentionShape, dtype: torch.dtype, device: torch.device
+    ) -> AttentionChoice:
+        """Choose the attention backend that is fastest at this shape and right; measured once."""
+        return choose_attention(shape, dtype, device, self._clock)
+
+    def allocator_settings(self) -> AllocatorSettings:
+        """Report how torch asks the driver for memory, and who decided that."""
+        return allocator_settings(os.environ)
 
     # Advice and timing
 

@@ -9,10 +9,12 @@ import torch
 
 import backend.gpu_optimizer as facade
 from backend.errors import InvalidParameter
+from backend.gpu.attention_choice import AttentionShape
 from backend.gpu.batch_history import BatchHistory
 from backend.gpu.batch_size import NO_MARGINS, Confidence
 from backend.gpu.peak_model import Basis, BatchOutcome, PeakModel
 from backend.gpu_optimizer import GPUOptimizer, RTX4090Optimizer, get_gpu_optimizer, report
+from backend.units import SystemClock
 from tests.residency.conftest import StandingClock
 
 DEMO = """\
@@ -201,3 +203,18 @@ def test_gpu_inference_mode_switches_gradients_off(alone):
 def test_gpu_info_is_empty_without_a_device(make):
     assert make({"devices": []}).get_gpu_info() == {}
     assert make().get_gpu_info()["name"] == "Scripted Card"
+
+
+def test_precision_follows_the_card_and_attention_is_measured(make):
+    ada = make(card(compute_capability="8.9"))
+    assert ada.choose_precision("shape").precision == "bf16"
+    assert make(card()).choose_precision("shape", "fp16").precision == "fp32"
+    shape = AttentionShape(1, 2, 64, 64, 32)
+    choice = make(clock=SystemClock()).choose_attention(shape, torch.float32, torch.device("cpu"))
+    timed = {trial.backend: trial.median_s for trial in choice.table if trial.median_s}
+    assert choice.backend == min(timed, key=timed.get)
+
+
+def test_the_report_names_the_allocator_settings(make, monkeypatch):
+    monkeypatch.setenv("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    assert make().allocator_settings().origin == "meshkiln"
