@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import redis
 
+from backend.gpu.allocator import allocator_settings
 from backend.gpu.choice import CPU
+from backend.gpu.memory_trend import MemoryTrend, memory_trend
+from backend.gpu.sampler import Sampler
 from backend.gpu.telemetry import VISIBLE, has_cuda_device
 from backend.jobs.gpu_command_handler import CommandHandler, rules_of
 from backend.jobs.gpu_failures import failure_reason, note_failure
@@ -22,6 +25,7 @@ from backend.settings import Settings
 from backend.units import Clock
 
 COMMAND_SOCKET_S = 5.0
+TREND_WINDOW_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +76,13 @@ class GpuSide:
         """Why a card that is there is not used."""
         return self.residency.degraded_reason
 
-    def status(self) -> dict[str, Any]:
-        """Describe models and memory for the heartbeat."""
-        return self.residency.status()
+    def status(self, sampler: Sampler) -> dict[str, Any]:
+        """Describe models, memory and its trend for the heartbeat."""
+        trend = _trend(sampler)
+        return self.residency.status() | {
+            "allocator": asdict(allocator_settings(os.environ)),
+            "trends": None if trend is None else asdict(trend) | {"stable": trend.is_stable},
+        }
 
     def note_device_loss(self) -> None:
         """Count the loss of the card's context."""
@@ -82,3 +90,13 @@ class GpuSide:
             note_failure(self._client, self._gpu)
         except redis.RedisError:
             log.warning("the loss of the GPU could not be counted")
+
+
+def _trend(sampler: Sampler) -> MemoryTrend | None:
+    """Summarise how full the card was in the last minute."""
+    devices = (sampler.latest() or {}).get("devices") or [{}]
+    total_mb = devices[0].get("vram_total_mb")
+    used_mb = [r.values["vram_used_mb"] for r in sampler.history(TREND_WINDOW_S)]
+    if not total_mb:
+        return None
+    return memory_trend([100 * used / total_mb for used in used_mb if used is not None])

@@ -175,7 +175,7 @@ class WorkerChild:
             "progress": round(sink.progress, 1) if sink else None,
             "mode": "gpu" if self._uses_gpu() else "cpu",
             "device": self._sampler.latest() or {},
-            **(self._gpu.status() if self._gpu else {}),
+            **(self._gpu.status(self._sampler) if self._gpu else {}),
         }
 
     def _uses_gpu(self) -> bool:

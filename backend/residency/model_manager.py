@@ -12,7 +12,7 @@ from backend.residency.controls import offload, release
 from backend.residency.lease import Lease
 from backend.residency.process import ProcessResidency
 from backend.residency.records import ModelSpec
-from backend.residency.states import Outcome
+from backend.residency.states import Outcome, Residence
 
 P3SAM, PARTFORMER = "p3sam", "xpart"
 
@@ -56,6 +56,12 @@ class ModelManager:
         """Free one model, or all, everywhere; see ``controls.release``."""
         self._residency.require(name)
         return release(self._residency.manager(), name, drain=drain)
+
+    @property
+    def models_cpu(self) -> list[str]:
+        """Names of the models whose weights wait in host memory."""
+        models = self._residency.status()["models"]
+        return [model["name"] for model in models if model["state"] == Residence.HOST]
 
     def update_timeout(self, idle_release_s: float, idle_offload_s: float | None = None) -> None:
         """Change how long idle models stay in host memory, and on the device."""

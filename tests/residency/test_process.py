@@ -103,6 +103,7 @@ def test_the_names_of_earlier_managers_return_leases_and_really_move(residency):
     assert held > 0
     assert manager.force_offload("mine") == {"mine": Outcome.DONE}
     assert device.memory().allocated_bytes == 0, "bytes, not words"
+    assert manager.models_cpu == ["mine"]
     assert manager.unload_all_models()["mine"] is Outcome.DONE
     assert residency.manager().table.records["mine"].copy is None
     manager.update_timeout(30)

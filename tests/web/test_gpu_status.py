@@ -38,6 +38,23 @@ def test_the_full_shape_from_the_heartbeat(live_server):
     assert live_server.client.get("/gpu/status").json["devices"] == status["devices"]
 
 
+def test_the_shape_of_earlier_optimizers_is_carried_too(live_server):
+    live_server.service.events.client.flushall()
+    held = {"vram_used_by_us_mb": {"allocated": 100, "reserved": 160, "peak": 170}}
+    device = DEVICE | {"devices": [DEVICE["devices"][0] | held | {"vram_used_mb": 970}]}
+    trends = {"trend": "stable", "avg_utilization": 97.0, "peak_utilization": 97.0,
+              "min_utilization": 97.0, "variance": 0.0, "stable": True}  # fmt: skip
+    beat(live_server, "gpu", mode="gpu", device=device, trends=trends)
+    status = live_server.client.get("/api/gpu/status").json
+    assert status["memory"] == {
+        "total_mb": 1000, "used_mb": 970, "free_mb": 750, "cached_mb": 60,
+        "utilization_percent": 97.0,
+    }  # fmt: skip
+    assert status["trends"] == trends
+    assert status["recommendations"][0].startswith("⚠️ 97.0 % of the GPU's memory is in use")
+    assert status["timestamp"] == status["sampled_at"]
+
+
 def test_queue_depth(server, small_png):
     server.submit(small_png)
     assert server.client.get("/api/gpu/status").json["queue"]["depth"] == 1

@@ -12,6 +12,9 @@ from flask import Blueprint, Response, current_app, render_template, request
 from jinja2 import TemplateNotFound
 
 from backend.catalog import Queue
+from backend.gpu.memory_profile import memory_profile
+from backend.gpu.memory_trend import MemoryTrend
+from backend.gpu.recommendations import advise
 from backend.jobs.service import JobService
 from backend.jobs.states import JobState
 from backend.web.api.answers import json_answer, service_of
@@ -54,6 +57,7 @@ def gpu_status(service: JobService) -> dict[str, Any]:
     device = (beat or {}).get("device") or {}
     devices = [_device(entry) for entry in device.get("devices") or []]
     sampled_at = beat.get("sampled_at") if beat else None
+    depth = service.store.counts()[JobState.QUEUED]
     return {
         "available": bool(devices),
         "backend": device.get("backend"),
@@ -67,11 +71,15 @@ def gpu_status(service: JobService) -> dict[str, Any]:
         "residency": (beat or {}).get("residency"),
         "degraded": bool((beat or {}).get("degraded")),
         "degraded_reason": (beat or {}).get("degraded_reason"),
+        "allocator": (beat or {}).get("allocator"),
         "worker": _worker(beat),
         "workers": len(beats),
-        "queue": {"depth": service.store.counts()[JobState.QUEUED], "wait_p50_s": None},
+        "queue": {"depth": depth, "wait_p50_s": None},
         "host": {key: (device.get("host") or {}).get(key) for key in HOST_KEYS},
         **_flat(devices),
+        "trends": (beat or {}).get("trends"),
+        "recommendations": _advice(device, beat, depth),
+        "timestamp": sampled_at,
     }
 
 
@@ -93,13 +101,30 @@ def _flat(devices: list[dict[str, Any]]) -> dict[str, Any]:
     first = devices[0] if devices else dict.fromkeys(DEVICE_KEYS)
     total, used, free = (first[f"vram_{part}_mb"] for part in ("total", "used", "free"))
     used_pct = round(100 * used / total, 1) if total and used is not None else None
-    memory = {"total_mb": total, "used_mb": used, "free_mb": free, "utilization_percent": used_pct}
+    ours = first["vram_used_by_us_mb"] or {}
+    known = ours.get("reserved") is not None and ours.get("allocated") is not None
+    memory = {
+        "total_mb": total,
+        "used_mb": used,
+        "free_mb": free,
+        "cached_mb": ours["reserved"] - ours["allocated"] if known else None,
+        "utilization_percent": used_pct,
+    }
     return {
         "total_mb": total,
         "used_mb": used,
         "utilization": used_pct,
         "memory": memory,
     }
+
+
+def _advice(device: dict[str, Any], beat: dict[str, Any] | None, queue_size: int) -> list[str]:
+    """Say what the card's figures suggest; nothing while no worker reports."""
+    if beat is None:
+        return []
+    found = {key: value for key, value in (beat.get("trends") or {}).items() if key != "stable"}
+    trend = MemoryTrend(**found) if found else None
+    return [advice.text for advice in advise(memory_profile(device), trend, queue_size)]
 
 
 def _chip(document: dict[str, Any]) -> str:

@@ -169,6 +169,10 @@ _GPU_STATUS = _object(
         "used_mb": _or_null("number"),
         "utilization": _or_null("number"),
         "memory": _ANY,
+        "trends": _ANY,
+        "recommendations": _list(_TEXT),
+        "timestamp": _TIME_OR_NULL,
+        "allocator": _ANY,
     }
 )
 _SUMMARY = _object(
