@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sqlite3
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +23,19 @@ from backend.gpu.allocator import AllocatorSettings, allocator_settings
 from backend.gpu.attention_choice import AttentionChoice, AttentionShape, choose_attention
 from backend.gpu.batch_history import BatchHistory, BatchKey
 from backend.gpu.batch_size import BatchSizeRecommendation, Margins, recommend
-from backend.gpu.cache_clearing import CacheClearer
+from backend.gpu.cache_clearing import CacheClearer, ClearingRule, Occasion
 from backend.gpu.inference import inference_mode
 from backend.gpu.memory_profile import GPUMemoryProfile, memory_profile
 from backend.gpu.memory_trend import MemoryTrend, memory_trend
+from backend.gpu.peak_meter import PeakMeter
 from backend.gpu.peak_model import Basis, BatchOutcome, BatchSample, PeakModel, fit
 from backend.gpu.precision import Precision, PrecisionChoice, PrecisionRules
 from backend.gpu.presets import TARGET, preset_for
 from backend.gpu.recommendations import Advice, advise, should_reduce_batch
 from backend.gpu.telemetry import device_status
+from backend.gpu.torch_telemetry import cuda_in_use
 from backend.settings import Settings
-from backend.units import Clock, SystemClock
+from backend.units import MB, Clock, SystemClock
 
 if TYPE_CHECKING:
     import torch
@@ -88,9 +92,11 @@ class GPUOptimizer:
         self._history = history
         self._clock = clock or SystemClock()
         memory = self._read()
-        self.preset = preset_for(memory.total_mb, profile).aiming_at(target_utilization)
-        self._margins = margins or Margins(fraction=self.preset.memory_fraction)
-        self._cache = CacheClearer(self._clock)
+        preset = preset_for(memory.total_mb, profile, memory.name)
+        self.preset = preset.aiming_at(target_utilization)
+        self._margins = margins or Margins(fraction=preset.memory_fraction)
+        rule = ClearingRule(preset.empty_cache_threshold, least_mb=preset.min_reclaim_mb)
+        self._cache = CacheClearer(self._clock, rule)
         self._used_pct: deque[float] = deque(maxlen=KEPT_READINGS)
         self.timings: deque[Timing] = deque(maxlen=KEPT_TIMINGS)
         self._queue_size = 0
@@ -122,7 +128,7 @@ class GPUOptimizer:
 
     def get_memory_trends(self, window_size: int = 20) -> dict[str, Any] | None:
         """Summarise the last readings; None below four."""
-        trend = self._trend(window_size)
+        trend = self._trend(max(1, window_size))
         return None if trend is None else asdict(trend) | {"stable": trend.is_stable}
 
     def should_reduce_batch_size(self) -> bool:
@@ -132,9 +138,13 @@ class GPUOptimizer:
     def optimize_cache(self) -> float | None:
         """Collect garbage, then give unused cache back to the driver; returns the MB freed.
 
-        None without a GPU in use; 0.0 when there was nothing worth it.
+        None without a GPU in use; 0.0 when there was nothing to give back.
         """
-        return self._cache.clear(least_mb=self.preset.min_reclaim_mb)
+        return self._cache.clear()
+
+    def clear_cache_if_worth_it(self, occasion: Occasion = Occasion.ROUTINE) -> float | None:
+        """Give unused cache back where that gains something; see ``ClearingRule``."""
+        return self._cache.clear(occasion)
 
     def get_gpu_info(self) -> dict[str, Any]:
         """Return the whole reading of the first device; {} without one."""
@@ -185,7 +195,7 @@ class GPUOptimizer:
         self._queue_size = current_queue_size
         memory = self.get_current_memory_profile()
         key = key or self.batch_key(stage, image_size, memory)
-        samples = self.history.samples(key)
+        samples = self._recall(key)
         model = fit(samples) or self._scaled(key, height * width) or prior
         return recommend(
             memory,
@@ -205,23 +215,40 @@ class GPUOptimizer:
         peak_mb: float | None = None,
         key: BatchKey | None = None,
         out_of_memory: bool = False,
-        steps: int = 1,
+        free_mb: float | None = None,
+        steps: int | None = None,
         image_size: tuple[int, int] = (512, 512),
         stage: str = "shape_generation",
     ) -> None:
-        """Remember what a batch took, for the next recommendation."""
-        memory = self._read()
+        """Remember what a batch took, for the next recommendation.
+
+        Parameters
+        ----------
+        peak_mb : float, optional
+            Growth of memory over the start of the batch.
+        free_mb : float, optional
+            Free when the batch began.
+
+        Raises
+        ------
+        InvalidParameter
+            The batch was empty.
+        """
         outcome = BatchOutcome.OUT_OF_MEMORY if out_of_memory else BatchOutcome.OK
-        sample = BatchSample(
-            batch_size, elapsed_s, peak_mb, memory.available_for_processing, outcome, steps
-        )
-        self.history.record(key or self.batch_key(stage, image_size, memory), sample)
+        sample = BatchSample(batch_size, elapsed_s, peak_mb, free_mb, outcome, steps)
+        self._remember(key or self.batch_key(stage, image_size), sample)
 
     @contextlib.contextmanager
-    def measure_batch(self, key: BatchKey, batch_size: int, steps: int = 1) -> Iterator[None]:
-        """Run a batch, measure time and peak of reserved memory, and remember both."""
+    def measure_batch(
+        self, key: BatchKey, batch_size: int, steps: int | None = None
+    ) -> Iterator[None]:
+        """Run a batch, measure time and growth of memory, and remember both.
+
+        Torch keeps one peak for the process: of measurements that overlap only the first knows
+        its memory. Put a loop that halves batches around this, not into it.
+        """
         before = self._read()
-        base_mb = _reset_peak_mb()
+        peak = PeakMeter()
         started_s = self._clock.monotonic_s()
         outcome: BatchOutcome | None = None
         try:
@@ -235,10 +262,11 @@ class GPUOptimizer:
             if outcome is not None:
                 elapsed_s = self._clock.monotonic_s() - started_s
                 free_mb = before.available_for_processing
-                sample = BatchSample(
-                    batch_size, elapsed_s, _growth_mb(base_mb), free_mb, outcome, steps
+                growth_mb = peak.growth_mb()
+                self._remember(
+                    key, BatchSample(batch_size, elapsed_s, growth_mb, free_mb, outcome, steps)
                 )
-                self.history.record(key, sample)
+            peak.close()
 
     def batch_key(
         self, stage: str, image_size: tuple[int, int], memory: GPUMemoryProfile | None = None
@@ -248,9 +276,31 @@ class GPUOptimizer:
         name = (memory or self._read()).name or "cpu"
         return BatchKey(name, "any", stage, f"{height}x{width}", torch=_torch_version())
 
+    def _remember(self, key: BatchKey, sample: BatchSample) -> None:
+        """Keep a sample; a history that fails must not fail a good batch."""
+        if sample.batch_size < 1:
+            raise InvalidParameter(f"A batch of {sample.batch_size} items cannot have run.")
+        try:
+            self.history.record(key, sample)
+        except (sqlite3.Error, OSError) as error:
+            log.warning("what a batch took could not be kept: %s", error)
+
+    def _recall(self, key: BatchKey) -> list[BatchSample]:
+        try:
+            return self.history.samples(key)
+        except (sqlite3.Error, OSError) as error:
+            log.warning("what batches took cannot be read: %s", error)
+            return []
+
+    def _other_buckets(self, key: BatchKey) -> dict[str, list[BatchSample]]:
+        try:
+            return self.history.other_buckets(key)
+        except (sqlite3.Error, OSError):
+            return {}
+
     def _scaled(self, key: BatchKey, pixels: int) -> PeakModel | None:
         """Scale the line of the nearest other resolution by the number of pixels."""
-        fitted = {b: fit(s) for b, s in self.history.other_buckets(key).items() if _pixels(b)}
+        fitted = {b: fit(s) for b, s in self._other_buckets(key).items() if _pixels(b)}
         known = {b: model for b, model in fitted.items() if model is not None}
         if not known:
             return None
@@ -393,34 +443,17 @@ def _mb(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.0f}MB"
 
 
-def _cuda() -> Any:
-    """Return torch.cuda if this process computes on a GPU, else None."""
-    torch = sys.modules.get("torch")
-    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
-
-
 def _torch_version() -> str:
-    return getattr(sys.modules.get("torch"), "__version__", "")
+    """Name torch's version the same in every process, whether or not it has imported torch."""
+    try:
+        return metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _allocated_mb() -> float | None:
-    cuda = _cuda()
-    return cuda.memory_allocated() / 1024**2 if cuda else None
-
-
-def _reset_peak_mb() -> float | None:
-    cuda = _cuda()
-    if cuda is None:
-        return None
-    cuda.reset_peak_memory_stats()
-    return float(cuda.memory_reserved() / 1024**2)
-
-
-def _growth_mb(base_mb: float | None) -> float | None:
-    cuda = _cuda()
-    if cuda is None or base_mb is None:
-        return None
-    return float(max(0.0, cuda.max_memory_reserved() / 1024**2 - base_mb))
+    cuda = cuda_in_use()
+    return cuda.memory_allocated() / MB if cuda else None
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
@@ -198,6 +199,28 @@ def test_measured_batches_are_remembered_with_their_outcome(make):
 def test_gpu_inference_mode_switches_gradients_off(alone):
     with facade.gpu_inference_mode():
         assert torch.is_inference_mode_enabled()
+
+
+def test_a_history_that_fails_does_not_fail_a_good_batch(make, monkeypatch):
+    optimizer = make()
+    key = optimizer.batch_key("shape_generation", (512, 512))
+
+    def locked(*_):
+        raise sqlite3.OperationalError("database is locked")
+
+    for call in ("record", "samples", "other_buckets"):
+        monkeypatch.setattr(optimizer.history, call, locked)
+    with optimizer.measure_batch(key, 2):
+        pass
+    assert optimizer.calculate_optimal_batch_size().confidence is Confidence.LOW
+
+
+def test_an_empty_batch_and_an_unknown_number_of_steps(make):
+    optimizer = make()
+    with pytest.raises(InvalidParameter):
+        optimizer.record_batch_performance(0, 1.0)
+    optimizer.record_batch_performance(2, 10.0, peak_mb=100)
+    assert optimizer.calculate_optimal_batch_size().estimated_s is None, "steps were not told"
 
 
 def test_gpu_info_is_empty_without_a_device(make):

@@ -128,7 +128,7 @@ class BatchHistory:
                 "CREATE TABLE IF NOT EXISTS samples (id INTEGER PRIMARY KEY, key TEXT NOT NULL, "
                 "family TEXT NOT NULL, bucket TEXT NOT NULL, batch_size INTEGER NOT NULL, "
                 "peak_mb REAL, elapsed_s REAL NOT NULL, outcome TEXT NOT NULL, free_mb REAL, "
-                "steps INTEGER NOT NULL)"
+                "steps INTEGER)"
             )
             db.execute("CREATE INDEX IF NOT EXISTS samples_by_key ON samples (key, id)")
             db.execute("CREATE INDEX IF NOT EXISTS samples_by_family ON samples (family, bucket)")

@@ -65,8 +65,8 @@ class BatchSizeRecommendation:
     Parameters
     ----------
     recommended_size : int
-        Keeps the device at or below its target, grows at most twofold, is no larger than the
-        queue or than what still gains throughput.
+        At least 1. Keeps the device at or below its target, grows at most twofold, is no larger
+        than the queue or than what still gains throughput.
     max_safe_size : int
         The largest that fits beside the margins; 0 when not even one item is sure to fit.
     estimated_vram_per_image : float or None
@@ -97,8 +97,10 @@ def recommend(
     Notes
     -----
     With free memory F, total T, used U, reserve R and peak(b) = a + k b:
-    the largest safe b has a + k b <= min(F, fraction T) - R; the recommended b also has
-    a + k b <= target T - U, so that the device as a whole ends at or below its target.
+    the largest safe b has a + k b <= min(F, fraction T - what this process holds) - R; the
+    recommended b also has a + k b <= target T - U, so that the device as a whole ends at or
+    below its target. Cache of our own is as good as free. While only one size was measured, one
+    more than that is tried, else it would never be known how memory grows.
     For T, U, F = 24576, 8192, 16384 MB, a = 0, k = 2000 MB, target 0.85 and no margins
     that is 8 and 6.
 
@@ -113,13 +115,15 @@ def recommend(
     if memory.total_mb is None or memory.used_mb is None or room_mb is None:
         return _without_device(memory, model)
     reserve_mb = margins.reserve_for(memory.total_mb, model.residual_mb)
-    safe_mb = min(room_mb, margins.fraction * memory.total_mb) - reserve_mb
-    safe = model.largest_within(safe_mb)
+    own_mb = memory.allocated_mb or 0.0
+    safe_mb = min(room_mb, margins.fraction * memory.total_mb - own_mb) - reserve_mb
+    target_mb = target_utilization * memory.total_mb - memory.used_mb + (memory.cached_mb or 0.0)
     cap = out_of_memory_cap(samples, room_mb)
-    largest = min(safe, cap) if cap else safe
+    largest = _within(model, safe_mb)
+    largest = largest if cap is None else min(largest, cap)
     limits = {
         "the free memory": largest,
-        "the target": model.largest_within(target_utilization * memory.total_mb - memory.used_mb),
+        "the target": _within(model, target_mb),
         "the queue": queue_size,
         "growth from what was seen": GROWTH * _largest_success(samples) or 1,
     }
@@ -133,20 +137,33 @@ def recommend(
         largest,
         model.per_item_mb,
         _confidence(model, size),
-        _explain(memory, model, reason, reserve_mb, fits=safe >= 1),
+        _explain(memory, model, reason, reserve_mb, fits=largest >= 1),
         model.basis,
         estimate_s(samples, size, steps),
     )
 
 
 def estimate_s(samples: Sequence[BatchSample], size: int, steps: int) -> float | None:
-    """Estimate how long a batch takes, from the nearest size that was measured."""
-    good = [s for s in samples if s.outcome is BatchOutcome.OK]
+    """Estimate how long a batch takes, from the nearest size measured with known steps."""
+    good = [
+        (s.batch_size, s.elapsed_s / s.steps)
+        for s in samples
+        if s.outcome is BatchOutcome.OK and s.steps is not None
+    ]
     if not good:
         return None
-    nearest = min({s.batch_size for s in good}, key=lambda b: abs(b - size))
-    per_step = statistics.median(s.elapsed_s / s.steps for s in good if s.batch_size == nearest)
+    nearest = min({batch for batch, _ in good}, key=lambda b: abs(b - size))
+    per_step = statistics.median(each for batch, each in good if batch == nearest)
     return per_step * steps * size / nearest
+
+
+def _within(model: PeakModel, room_mb: float) -> int:
+    """Return the largest batch within some memory, with one step into the unknown."""
+    size = model.largest_within(room_mb)
+    probing = model.basis is Basis.ONE_SIZE and model.points >= FEW_POINTS
+    if probing and model.peak_mb(model.largest) <= room_mb:
+        return max(size, model.largest + 1)
+    return size
 
 
 def _largest_success(samples: Sequence[BatchSample]) -> int:
@@ -178,7 +195,8 @@ def _explain(
 
 def _without_device(memory: GPUMemoryProfile, model: PeakModel) -> BatchSizeRecommendation:
     why = memory.reason_unavailable or "its memory cannot be read"
+    where = "Without a GPU" if memory.name is None else "Without knowing its memory"
     return BatchSizeRecommendation(
         1, 1, model.per_item_mb if model.points else None, Confidence.NONE,
-        f"Without a GPU one item is run at a time ({why}).",
+        f"{where} one item is run at a time ({why}).",
     )  # fmt: skip

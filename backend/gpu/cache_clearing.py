@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
-import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from backend.gpu.torch_telemetry import cuda_in_use
 from backend.units import MB, Clock
 
 
@@ -122,7 +122,7 @@ class CacheClearer:
             MB by which the device's free memory grew; 0.0 when it was not worth it, None when
             this process does not compute on a GPU.
         """
-        cuda = _cuda_in_use()
+        cuda = cuda_in_use()
         if cuda is None:
             return None
         gc.collect()
@@ -136,11 +136,6 @@ class CacheClearer:
         self.spent_s += self._clock.monotonic_s() - started_s
         self.clears += 1
         return max(0.0, _read(cuda).free_mb - before.free_mb)
-
-
-def _cuda_in_use() -> Any:
-    torch = sys.modules.get("torch")
-    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
 
 
 def _read(cuda: Any) -> CacheReading:

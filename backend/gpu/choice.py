@@ -30,6 +30,8 @@ def choose_gpus(spec: str, devices: list[dict[str, Any]]) -> list[str]:
     InvalidParameter
         The list names a GPU that does not exist.
     """
+    if spec.strip().lower() in (ALL, LEAST_USED, CPU):
+        spec = spec.strip().lower()
     if spec == CPU:
         return []
     if spec in (ALL, LEAST_USED):

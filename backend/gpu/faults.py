@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import TypeVar
 
-from backend.errors import DeviceLost, OutOfMemory
+from backend.errors import DeviceLost, InvalidParameter, OutOfMemory
 
 Result = TypeVar("Result")
 MOST_HALVINGS = 2
 
-_MEMORY_TEXTS = (
-    "cuda out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed",
-    "cuda error: out of memory", "defaultcpuallocator: can't allocate memory",
-)  # fmt: skip
-_LOST_TEXTS = (
-    "illegal memory access", "device-side assert", "unspecified launch failure",
-    "misaligned address", "cuda error: an illegal instruction", "gpu is lost",
-    "hardware stack error", "uncorrectable ecc",
-)  # fmt: skip
+_DEVICE = (
+    r"(cuda (driver )?error|cuda out of memory|triton error|hip (error|out of)"
+    r"|cu[a-z]+_status|cu[a-z]+_alloc|nvml)"
+)
+_MEMORY = re.compile(
+    _DEVICE + r".*(out of memory|alloc_failed|allocation_failed)|hip out of memory"
+    r"|cu[a-z]+(_status)?_alloc(ation)?_failed|cuda out of memory"
+    r"|defaultcpuallocator: can't allocate memory"
+)
+_LOST = re.compile(
+    _DEVICE + r".*(illegal memory access|device-side assert|unspecified launch failure"
+    r"|misaligned address|illegal instruction|hardware stack error|uncorrectable"
+    r"|launch timed out|invalid program counter|global/shared address space"
+    r"|context is destroyed|gpu is lost)"
+)
 
 
 class Fault(StrEnum):
@@ -64,7 +71,11 @@ def run_halving(
         Even one item does not fit.
     DeviceLost
         The context is lost; the process has to end.
+    InvalidParameter
+        The batch is empty.
     """
+    if batch_size < 1:
+        raise InvalidParameter(f"A batch of {batch_size} items cannot be run.")
     sizes = [batch_size >> times for times in range(MOST_HALVINGS + 1) if batch_size >> times]
     for size in dict.fromkeys([*sizes, 1]):
         failure: Fault | None = None
@@ -85,17 +96,17 @@ def run_halving(
 
 
 def _classify_one(error: BaseException) -> Fault:
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(error, torch.OutOfMemoryError):
-        return Fault.OUT_OF_MEMORY
-    if isinstance(error, OutOfMemory | MemoryError):
+    torch_kind = getattr(sys.modules.get("torch"), "OutOfMemoryError", OutOfMemory)
+    if isinstance(error, (torch_kind, OutOfMemory, MemoryError)):
         return Fault.OUT_OF_MEMORY
     if isinstance(error, DeviceLost):
         return Fault.CONTEXT_LOST
+    if not isinstance(error, RuntimeError):  # others may quote what a user has sent
+        return Fault.OTHER
     text = str(error).lower()
-    if any(part in text for part in _LOST_TEXTS):
+    if _LOST.search(text):
         return Fault.CONTEXT_LOST
-    return Fault.OUT_OF_MEMORY if any(part in text for part in _MEMORY_TEXTS) else Fault.OTHER
+    return Fault.OUT_OF_MEMORY if _MEMORY.search(text) else Fault.OTHER
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -104,4 +115,4 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while one is not None and id(one) not in seen:
         seen.add(id(one))
         yield one
-        one = one.__cause__ or one.__context__
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)

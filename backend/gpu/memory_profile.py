@@ -14,8 +14,8 @@ class GPUMemoryProfile:
     ----------
     total_mb, used_mb, free_mb : float or None
         Of the whole device.
-    cached_mb : float or None
-        Held by this process's allocator without use; None while torch is not in use here.
+    cached_mb, allocated_mb : float or None
+        Held by this process's allocator without use, and in use; None while torch is not in use.
     utilization_percent : float or None
         Share of the memory in use.
     gpu_utilization_percent : float or None
@@ -29,6 +29,7 @@ class GPUMemoryProfile:
     utilization_percent: float | None
     gpu_utilization_percent: float | None
     others_mb: float | None = None
+    allocated_mb: float | None = None
     name: str | None = None
     source: str = "psutil"
     reason_unavailable: str | None = None
@@ -55,6 +56,9 @@ def memory_profile(status: dict[str, Any]) -> GPUMemoryProfile:
     ours = device.get("vram_used_by_us_mb") or {}
     reserved, allocated = ours.get("reserved"), ours.get("allocated")
     known = total is not None and used is not None and total > 0
+    reason = status.get("reason_unavailable")
+    if device.get("name") and not known:
+        reason = f"the memory of {device['name']} cannot be read"
     return GPUMemoryProfile(
         total_mb=total,
         used_mb=used,
@@ -65,5 +69,6 @@ def memory_profile(status: dict[str, Any]) -> GPUMemoryProfile:
         others_mb=device.get("vram_used_by_others_mb"),
         name=device.get("name"),
         source=status.get("backend") or "psutil",
-        reason_unavailable=status.get("reason_unavailable"),
+        reason_unavailable=reason,
+        allocated_mb=allocated,
     )

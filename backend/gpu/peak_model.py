@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
 
+LEAST_TIMINGS, MANY_POINTS = 3, 20
+
 
 class BatchOutcome(StrEnum):
     """How a batch ended."""
@@ -27,8 +29,8 @@ class BatchSample:
         there already, do not count; None when it was not measured.
     free_mb : float or None
         Free on the device when the batch began.
-    steps : int
-        Denoising steps; they cost time, not memory.
+    steps : int or None
+        Denoising steps, which cost time, not memory; None when unknown.
     """
 
     batch_size: int
@@ -36,7 +38,7 @@ class BatchSample:
     peak_mb: float | None = None
     free_mb: float | None = None
     outcome: BatchOutcome = BatchOutcome.OK
-    steps: int = 1
+    steps: int | None = None
 
 
 class Basis(StrEnum):
@@ -56,7 +58,7 @@ class PeakModel:
     Parameters
     ----------
     residual_mb : float
-        Largest distance of a measurement from the line.
+        Distance from the line within which 95 % of the measurements lie; all, below twenty.
     points, sizes, largest : int
         Measurements behind it, different sizes among them, the largest size that succeeded.
     """
@@ -102,49 +104,64 @@ def fit(samples: Sequence[BatchSample]) -> PeakModel | None:
         slope = max(0.0, statistics.median(slopes))
         fixed = max(0.0, statistics.median(p - slope * b for b, p in points))
         basis = Basis.MEASURED
-    residual = max(abs(p - fixed - slope * b) for b, p in points)
+    residual = _most(sorted(abs(p - fixed - slope * b) for b, p in points))
     return PeakModel(fixed, slope, basis, residual, len(points), len(sizes), sizes[-1])
 
 
 def out_of_memory_cap(
     samples: Sequence[BatchSample], free_mb: float, expires_after: int = 10
 ) -> int | None:
-    """Return the largest size below one that failed with at least as little memory in use.
+    """Return the largest size below one that failed with at least as much memory free.
 
     Parameters
     ----------
     samples : sequence of BatchSample
         Oldest first.
     expires_after : int
-        So many later successes at the cap make it worth another try.
+        So many later successes at the cap, or above it, make it worth another try.
+
+    Returns
+    -------
+    int or None
+        0 when even one item failed; None when nothing stands against trying.
     """
     failed = [
         (s.batch_size, index)
         for index, s in enumerate(samples)
-        if s.outcome is BatchOutcome.OUT_OF_MEMORY
-        and s.free_mb is not None
-        and s.free_mb >= free_mb
+        if s.outcome is BatchOutcome.OUT_OF_MEMORY and (s.free_mb is None or s.free_mb >= free_mb)
     ]
     standing = []
     for size, index in failed:
         later = [s for s in samples[index + 1 :] if s.outcome is BatchOutcome.OK]
-        if sum(s.batch_size == size - 1 for s in later) < expires_after:
+        if sum(s.batch_size >= max(1, size - 1) for s in later) < expires_after:
             standing.append(size)
-    return max(1, min(standing) - 1) if standing else None
+    return min(standing) - 1 if standing else None
 
 
 def knee(samples: Sequence[BatchSample], tolerance: float = 0.05) -> int | None:
     """Return the smallest size whose throughput is within 5 % of the best.
 
-    None while the largest size measured is still the best: it is not reached yet.
+    None while the largest size measured is still the best: it is not reached yet. A size counts
+    from its third batch on, and its first does not: it may have compiled or tuned something.
     """
     rates: dict[int, list[float]] = {}
     for s in samples:
         if s.outcome is BatchOutcome.OK and s.elapsed_s > 0:
-            rates.setdefault(s.batch_size, []).append(s.batch_size * s.steps / s.elapsed_s)
-    if len(rates) < 2:
+            rates.setdefault(s.batch_size, []).append(s.batch_size * (s.steps or 1) / s.elapsed_s)
+    typical = {
+        size: statistics.median(values[1:])
+        for size, values in rates.items()
+        if len(values) >= LEAST_TIMINGS
+    }
+    if len(typical) < 2:
         return None
-    typical = {size: statistics.median(values) for size, values in rates.items()}
     best = max(typical.values())
     size = min(size for size, rate in typical.items() if rate >= (1 - tolerance) * best)
     return size if size < max(typical) else None
+
+
+def _most(distances: list[float]) -> float:
+    """Return the largest, or from twenty on the 95th percentile: one freak must not rule."""
+    if len(distances) < MANY_POINTS:
+        return distances[-1]
+    return distances[int(0.95 * (len(distances) - 1))]

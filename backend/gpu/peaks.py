@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+VARIANTS = frozenset({"D", "Ti", "SUPER", "Laptop", "NVL", "Max-Q", "MIG"})
 TABLE = Path(__file__).with_name("peaks.json")
 
 
@@ -108,10 +110,13 @@ _FIELDS = {field for field in GpuPeak.__dataclass_fields__ if field != "computed
 
 
 def _names(part: str, name: str) -> bool:
-    """Whether a card's name contains these whole words, so that L4 is not an L40."""
-    start = name.find(part)
-    end = start + len(part)
-    return start >= 0 and not name[end : end + 1].isalnum()
+    """Whether a card's name contains these whole words, and is no variant of the card they name.
+
+    An L4 is no L40, a GH200 no H200, and neither a laptop's RTX 4090 nor a 3090 Ti nor a slice of
+    an A100 has the figures of the card it is called after.
+    """
+    found = re.search(rf"(?<![\w-]){re.escape(part)}(?![\w-])\s*([\w-]*)", name)
+    return found is not None and found[1] not in VARIANTS and " MIG " not in name
 
 
 @cache

@@ -101,7 +101,7 @@ class Difference:
     cosine : float
         1.0 for the same direction.
     finite : bool
-        Whether the candidate holds finite numbers only.
+        Whether both hold finite numbers only.
     """
 
     max_abs: float
@@ -111,17 +111,16 @@ class Difference:
 
 
 def compare(reference: Any, candidate: Any) -> Difference:
-    """Compare two tensors of the same shape in fp64."""
+    """Compare two tensors of the same shape in fp64; raises ValueError when shapes differ."""
     import torch
 
+    if reference.shape != candidate.shape:
+        raise ValueError(f"shapes differ: {tuple(reference.shape)} and {tuple(candidate.shape)}")
     exact, other = reference.detach().double().flatten(), candidate.detach().double().flatten()
-    finite = bool(torch.isfinite(other).all())
-    max_abs = float((exact - other).abs().max()) if finite else float("inf")
+    if not bool(torch.isfinite(other).all() and torch.isfinite(exact).all()):
+        return Difference(float("inf"), float("inf"), float("nan"), finite=False)
+    max_abs = float((exact - other).abs().max())
     largest = float(exact.abs().max())
-    cosine = torch.nn.functional.cosine_similarity(exact, other, dim=0)
-    return Difference(
-        max_abs,
-        max_abs / largest if largest else max_abs,
-        float(cosine) if finite else float("nan"),
-        finite,
-    )
+    same = torch.nn.functional.cosine_similarity(exact, other, dim=0)
+    cosine = 1.0 if max_abs == 0 else float(same)
+    return Difference(max_abs, max_abs / largest if largest else max_abs, cosine, finite=True)

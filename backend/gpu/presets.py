@@ -9,6 +9,7 @@ from backend.errors import InvalidParameter
 HARD_CAP = 0.9
 TARGET = 0.85
 GB = 1024
+USABLE = 0.92  # cards keep a part of their memory for themselves
 
 
 @dataclass(frozen=True)
@@ -21,19 +22,14 @@ class Preset:
         Hard cap of this process, and what batches aim at; the target lies below the cap.
     empty_cache_threshold : float
         Share of the memory above which unused cache is given back, if it is worth it.
-    residency : str
-        Policy of the residency manager.
     """
 
     name: str
-    residency: str
     precision: str
     memory_fraction: float = HARD_CAP
     target_utilization: float = TARGET
     empty_cache_threshold: float = 0.8
     min_reclaim_mb: int = 512
-    attention: str = "auto"
-    compile_models: bool = False
     cudnn_benchmark: bool = True
 
     def __post_init__(self) -> None:
@@ -51,20 +47,20 @@ class Preset:
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("cpu", residency="auto", precision="fp32"),
-        Preset("8gb", residency="one_at_a_time", precision="auto"),
-        Preset("12gb", residency="one_at_a_time", precision="auto"),
-        Preset("16gb", residency="one_at_a_time", precision="auto"),
-        Preset("24gb", residency="one_at_a_time", precision="auto"),
-        Preset("32gb", residency="auto", precision="auto"),
-        Preset("80gb", residency="auto", precision="auto"),
+        Preset("cpu", precision="fp32"),
+        Preset("8gb", precision="auto"),
+        Preset("12gb", precision="auto"),
+        Preset("16gb", precision="auto"),
+        Preset("24gb", precision="auto"),
+        Preset("32gb", precision="auto"),
+        Preset("80gb", precision="auto"),
     )
 }
 ALIASES = {"rtx4090": "24gb", "rtx3090": "24gb", "rtx5090": "32gb"}
 _SIZES_GB = (8, 12, 16, 24, 32, 80)
 
 
-def preset_for(total_mb: float | None, name: str = "auto") -> Preset:
+def preset_for(total_mb: float | None, name: str = "auto", card: str | None = None) -> Preset:
     """Choose the preset of a card.
 
     Parameters
@@ -73,6 +69,8 @@ def preset_for(total_mb: float | None, name: str = "auto") -> Preset:
         Memory of the card; None without one.
     name : str
         ``auto``, or a preset or alias by name.
+    card : str, optional
+        Name of the card; one whose memory cannot be read counts as small.
 
     Raises
     ------
@@ -92,6 +90,6 @@ def preset_for(total_mb: float | None, name: str = "auto") -> Preset:
             )
         return PRESETS[key]
     if total_mb is None:
-        return PRESETS["cpu"]
-    fitting = [size for size in _SIZES_GB if size * GB * 0.95 <= total_mb]
+        return PRESETS["cpu" if card is None else f"{_SIZES_GB[0]}gb"]
+    fitting = [size for size in _SIZES_GB if size * GB * USABLE <= total_mb]
     return PRESETS[f"{max(fitting, default=_SIZES_GB[0])}gb"]

@@ -36,7 +36,9 @@ class Advice:
 def advise(memory: GPUMemoryProfile, trend: MemoryTrend | None, queue_size: int) -> list[Advice]:
     """Say what the figures suggest; nothing where they suggest nothing."""
     if memory.utilization_percent is None or memory.total_mb is None:
-        why = memory.reason_unavailable or "the device does not tell its memory"
+        why = memory.reason_unavailable or "no device was found"
+        if memory.name is not None:
+            return [Advice("memory-unknown", f"No advice on memory: {why}.")]
         return [Advice("cpu-mode", f"No GPU is in use ({why}): jobs run on the processor.")]
     rules = (_underused(memory, queue_size), _full(memory, trend), _cache(memory), _others(memory))
     return [advice for advice in rules if advice is not None]

@@ -161,8 +161,15 @@ class Sampler:
     def _run(self) -> None:
         while not self._stopped:
             self.sample_once()
-            self._wake.wait(self._active_s if self._is_active() else self._idle_s)
+            self._wake.wait(self._pause_s())
             self._wake.clear()
+
+    def _pause_s(self) -> float:
+        try:
+            return self._active_s if self._is_active() else self._idle_s
+        except Exception:  # whoever is asked may fail in any way, the thread must live
+            log.exception("it is not known whether a job runs")
+            return self._active_s
 
 
 def _mean(readings: list[Reading]) -> Reading:

@@ -110,14 +110,20 @@ def visible_devices(devices: list[dict[str, Any]], env: Mapping[str, str]) -> li
     """
     if VISIBLE not in env:
         return devices
-    chosen = []
+    chosen: list[dict[str, Any]] = []
     for name in env[VISIBLE].split(","):
-        for device in devices:
-            uuid = device.get("uuid") or ""
-            short = name.strip().startswith("GPU-") and uuid.startswith(name.strip())
-            if name.strip() == str(device.get("index")) or short:
-                chosen.append(device)
+        if name.strip().startswith("MIG-"):  # the driver does not tell whose slice it is
+            return devices
+        found = [device for device in devices if _is_called(name.strip(), device)]
+        if not found:  # CUDA ignores what follows a name that it does not know
+            break
+        chosen += found
     return chosen
+
+
+def _is_called(name: str, device: dict[str, Any]) -> bool:
+    short = len(name) > len("GPU-") and (device.get("uuid") or "").startswith(name)
+    return name == str(device.get("index")) or short
 
 
 def host_status() -> dict[str, Any]:

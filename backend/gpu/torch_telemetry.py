@@ -8,6 +8,16 @@ from typing import Any
 from backend.units import MB
 
 
+def cuda_in_use() -> Any:
+    """Return ``torch.cuda`` if this process has started CUDA, else None.
+
+    Another thread may be in the middle of importing torch: its parts may not be there yet.
+    """
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    is_initialized = getattr(cuda, "is_initialized", None)
+    return cuda if is_initialized is not None and is_initialized() else None
+
+
 class TorchAllocator:
     """Readings of torch, if it was imported and has started CUDA here.
 
@@ -17,32 +27,28 @@ class TorchAllocator:
     backend = "torch"
 
     def __init__(self) -> None:
-        self._torch = sys.modules.get("torch")
+        self._cuda = cuda_in_use()
 
     @property
     def version(self) -> str | None:
         """Version of torch, None while nobody uses it."""
-        return getattr(self._torch, "__version__", None)
+        return getattr(sys.modules.get("torch"), "__version__", None)
 
     def probe(self) -> str | None:
         """Return None when CUDA has been started here, otherwise why not."""
-        if self._torch is None:
-            return "torch is not in use"
-        if not self._torch.cuda.is_initialized():
-            return "torch has not started CUDA"
-        return None
+        return "torch has not started CUDA in this process" if self._cuda is None else None
 
     def static(self) -> dict[str, Any]:
         """Return the CUDA version that torch was built with."""
-        version = getattr(self._torch, "version", None)
+        version = getattr(sys.modules.get("torch"), "version", None)
         return {"driver": None, "cuda": getattr(version, "cuda", None)}
 
     def sample(self, *, slow: bool = False) -> list[dict[str, Any]]:
         """Read every device that torch sees."""
-        if self._torch is None or self.probe() is not None:
+        if self._cuda is None:
             return []
         try:
-            return [self._device(index) for index in range(self._torch.cuda.device_count())]
+            return [self._device(index) for index in range(self._cuda.device_count())]
         except RuntimeError:  # the context is lost; the worker notices by itself
             return []
 
@@ -58,7 +64,7 @@ class TorchAllocator:
         return added
 
     def _device(self, index: int) -> dict[str, Any]:
-        cuda: Any = self._torch.cuda if self._torch else None
+        cuda = self._cuda
         free, total = cuda.mem_get_info(index)
         held = cuda.memory_stats(index)
         reserved = held.get("reserved_bytes.all.current", 0)

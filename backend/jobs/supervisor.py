@@ -167,7 +167,7 @@ class Supervisor:
 
     def _gpu_workers(self, env: dict[str, str]) -> list[ChildSpec]:
         """One worker for each card, which sees no other; without a card one that uses none."""
-        env = env | allocator_environment(os.environ)
+        env = env | allocator_environment(os.environ) | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
         if not self._gpus:
             cores = self._settings.cpu_workers or max(1, (os.cpu_count() or 2) // 2)
             hidden = {VISIBLE: ""} if self._settings.gpu == CPU else {}

@@ -13,6 +13,7 @@ from typing import Any
 
 from backend.errors import EngineUnavailable, UnknownModel
 from backend.gpu.choice import CPU
+from backend.gpu.presets import preset_for
 from backend.gpu.telemetry import has_cuda_device
 from backend.residency.device import DeviceBackend
 from backend.residency.host_memory import default_pin_budget_bytes, host_limit_bytes, is_wsl
@@ -166,7 +167,7 @@ def select_device(settings: Settings) -> DeviceBackend:
     if settings.gpu != CPU and has_cuda_device() and torch.cuda.is_available():
         from backend.residency.cuda_device import CudaDevice
 
-        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.benchmark = preset_for(None).cudnn_benchmark
         torch.cuda.set_per_process_memory_fraction(settings.vram_fraction)
         return CudaDevice()
     from backend.residency.ledger_device import LedgerDevice

@@ -80,7 +80,7 @@ def test_a_size_that_ran_out_of_memory_is_remembered():
 
 
 def test_no_larger_than_what_still_gains_throughput():
-    samples = [BatchSample(b, float(b), 100.0 * b, 1e6) for b in (1, 2, 4)]
+    samples = [BatchSample(b, float(b), 100.0 * b, 1e6) for b in (1, 2, 4) for _ in range(3)]
     advice = advise(samples, queue=99)
     assert advice.recommended_size == 1
     assert "throughput" in advice.reasoning
@@ -110,6 +110,30 @@ def test_without_a_gpu_it_says_so():
     assert (advice.recommended_size, advice.confidence) == (1, Confidence.NONE)
     assert advice.estimated_vram_per_image is None
     assert "no driver" in advice.reasoning
+
+
+def test_one_more_is_tried_while_only_one_size_is_known():
+    large = [BatchSample(1, 1.0, 10850.0, 2e4)] * 3  # 9000 fixed and 1850 an item, unknown yet
+    free = memory(used=2000)
+    assert advise(large[:2], free, queue=9).recommended_size == 1
+    assert advise(large, free, queue=9).recommended_size == 2
+    failed = BatchSample(2, 1.0, None, 22576.0, BatchOutcome.OUT_OF_MEMORY)
+    assert advise([*large, failed], free, queue=9).recommended_size == 1
+
+
+def test_cache_of_our_own_is_as_good_as_free_and_weights_count_against_the_cap():
+    samples = measured(1000, sizes=(1, 2, 4, 8, 16))
+    cached = GPUMemoryProfile(24576, 20576, 4000, 12000, 83.7, 0.0, allocated_mb=0)
+    assert advise(samples, cached, queue=99).recommended_size == 12
+    weights = GPUMemoryProfile(24576, 6000, 18576, 0, 24.4, 0.0, allocated_mb=6000)
+    capped = advise(samples, weights, queue=99, margins=Margins(0.9, 0, 0, 0))
+    assert capped.max_safe_size == int((0.9 * 24576 - 6000) // 1000)
+
+
+def test_unreadable_memory_is_not_called_a_missing_gpu():
+    unreadable = GPUMemoryProfile(None, None, None, None, None, None, name="GB10")
+    advice = advise([], mem=unreadable, model=PeakModel(0, 100, Basis.BUILT_IN))
+    assert advice.reasoning.startswith("Without knowing its memory")
 
 
 def test_nonsense_is_refused():

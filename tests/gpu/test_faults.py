@@ -6,7 +6,7 @@ import weakref
 import pytest
 import torch
 
-from backend.errors import DeviceLost, OutOfMemory
+from backend.errors import DeviceLost, InvalidParameter, OutOfMemory
 from backend.gpu.faults import Fault, classify, run_halving
 
 
@@ -23,6 +23,14 @@ from backend.gpu.faults import Fault, classify, run_halving
         (RuntimeError("CUDA error: an illegal memory access was encountered"), Fault.CONTEXT_LOST),
         (RuntimeError("CUDA error: device-side assert triggered"), Fault.CONTEXT_LOST),
         (DeviceLost(), Fault.CONTEXT_LOST),
+        (RuntimeError("CUDA driver error: out of memory"), Fault.OUT_OF_MEMORY),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), Fault.OUT_OF_MEMORY),
+        (RuntimeError("HIP out of memory. Tried to allocate"), Fault.OUT_OF_MEMORY),
+        (RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED"), Fault.OUT_OF_MEMORY),
+        (RuntimeError("CUDA error: the launch timed out and was terminated"), Fault.CONTEXT_LOST),
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered"), Fault.CONTEXT_LOST),
+        (ValueError("cannot read 'illegal memory access.glb'"), Fault.OTHER),
+        (RuntimeError("cannot read 'illegal memory access.glb'"), Fault.OTHER),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), Fault.OTHER),
         (ValueError("the memory of an elephant"), Fault.OTHER),
     ],
@@ -35,7 +43,7 @@ def test_the_cause_counts_and_a_lost_context_outranks_memory():
     outer = RuntimeError("the stage failed")
     outer.__cause__ = torch.OutOfMemoryError("CUDA out of memory")
     assert classify(outer) is Fault.OUT_OF_MEMORY
-    outer.__cause__.__cause__ = RuntimeError("an illegal memory access was encountered")
+    outer.__cause__.__cause__ = RuntimeError("CUDA error: an illegal memory access")
     assert classify(outer) is Fault.CONTEXT_LOST
 
 
@@ -74,6 +82,23 @@ def test_a_batch_is_halved_until_it_fits(size, limit, tried):
 def test_not_even_one_is_a_clear_error():
     with pytest.raises(OutOfMemory, match="Not even one"):
         run_halving(Device(0).run, 4, lambda: None)
+
+
+def test_a_cause_that_was_set_aside_does_not_count():
+    def tell_otherwise():
+        try:
+            raise MemoryError
+        except MemoryError:
+            raise ValueError("told otherwise") from None
+
+    with pytest.raises(ValueError, match="told otherwise") as caught:
+        tell_otherwise()
+    assert classify(caught.value) is Fault.OTHER
+
+
+def test_an_empty_batch_is_refused():
+    with pytest.raises(InvalidParameter):
+        run_halving(Device(4).run, 0, lambda: None)
 
 
 def test_other_errors_pass_and_a_lost_context_is_never_tried_again():

@@ -55,14 +55,31 @@ def test_a_size_that_failed_is_not_tried_again_until_the_one_below_has_held_long
     assert out_of_memory_cap([oom(8)], free_mb=900) == 7
     assert out_of_memory_cap([oom(8), oom(5)], free_mb=900) == 4
     assert out_of_memory_cap([oom(8, free=500)], free_mb=900) is None, "less was free then"
-    assert out_of_memory_cap([oom(1)], free_mb=900) == 1
+    assert out_of_memory_cap([oom(1)], free_mb=900) == 0
+    assert out_of_memory_cap([oom(1)] + [ok(1)] * 10, free_mb=900) is None
+    assert out_of_memory_cap([oom(8, free=None)], free_mb=900) == 7
+    assert out_of_memory_cap([oom(8)] + [ok(9)] * 10, free_mb=900) is None
     assert out_of_memory_cap([oom(8)] + [ok(7)] * 9, free_mb=900) == 7
     assert out_of_memory_cap([oom(8)] + [ok(7)] * 10, free_mb=900) is None
 
 
 def test_the_knee_is_where_throughput_stops_to_gain():
-    samples = [ok(1, elapsed=1.0), ok(2, elapsed=1.2), ok(4, elapsed=2.1), ok(8, elapsed=4.2)]
+    timed = [(1, 1.0), (2, 1.2), (4, 2.1), (8, 4.2)]
+    samples = [ok(size, elapsed=elapsed) for size, elapsed in timed for _ in range(3)]
     assert knee(samples) == 4
-    assert knee(samples[:1]) is None
-    assert knee(samples[:3]) is None, "the largest is still the best"
-    assert knee([ok(1, elapsed=1.0, steps=40), ok(2, elapsed=2.0, steps=40)]) == 1
+    assert knee(samples[:3]) is None
+    assert knee(samples[:9]) is None, "the largest is still the best"
+    assert knee(samples[2:]) == 4, "one size with too few batches does not hide the others"
+
+
+def test_one_slow_first_batch_is_no_knee():
+    fast = [ok(size, elapsed=size**0.5) for size in (1, 2, 4) for _ in range(3)]
+    cold = [ok(8, elapsed=60.0), ok(8, elapsed=2.8), ok(8, elapsed=2.8)]
+    assert knee(fast + cold[:1]) is None
+    assert knee(fast + cold) is None
+
+
+def test_one_freak_peak_among_many_does_not_rule_the_margin():
+    good = [ok(b, 1000.0 * b) for b in (1, 2, 3, 4) for _ in range(15)]
+    assert fit([*good, ok(3, 7000.0)]).residual_mb < 100
+    assert fit([*good[:5], ok(3, 7000.0)]).residual_mb > 1000

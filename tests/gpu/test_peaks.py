@@ -44,6 +44,18 @@ def test_an_unknown_card_is_computed_and_says_so():
     assert peak_of("NVIDIA Something", "7.0", 80, 1500) is None
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "NVIDIA GeForce RTX 4090 Laptop GPU", "NVIDIA GeForce RTX 3090 Ti", "NVIDIA GH200 480GB",
+        "NVIDIA H100 NVL", "NVIDIA GeForce RTX 5090 D", "NVIDIA A100-SXM4-40GB",
+        "NVIDIA A100-SXM4-80GB MIG 1g.10gb", "NVIDIA A10G",
+    ],
+)  # fmt: skip
+def test_variants_do_not_get_the_figures_of_the_card_they_are_called_after(name):
+    assert peak_of(name) is None
+
+
 def test_ridge_and_clock():
     peak = peak_of("NVIDIA GeForce RTX 4090")
     assert round(peak.ridge_flop_per_byte) == 164

@@ -46,6 +46,10 @@ def test_differences_are_found():
     broken = compare(exact, torch.full_like(exact, float("nan")))
     assert not broken.finite
     assert broken.max_abs == float("inf")
+    assert not compare(torch.full_like(exact, float("nan")), exact).finite
+    assert compare(torch.zeros(3), torch.zeros(3)).cosine == 1
+    with pytest.raises(ValueError, match="shapes differ"):
+        compare(torch.zeros(1), torch.zeros(3))
 
 
 def test_inference_mode_works_without_a_gpu():

@@ -45,6 +45,13 @@ def test_without_a_device_there_is_one_honest_line():
     assert not should_reduce_batch(nothing, None)
 
 
+def test_a_card_that_does_not_tell_its_memory_is_no_missing_card():
+    profile = memory_profile({"devices": [{"name": "GB10", "vram_total_mb": None}]})
+    (advice,) = advise(profile, None, 3)
+    assert advice.code == "memory-unknown"
+    assert "GB10" in advice.text
+
+
 def test_memory_and_computing_are_two_figures():
     status = {
         "backend": "nvml",

@@ -93,6 +93,20 @@ def test_slow_figures_are_read_seldom_and_shown_in_between():
     assert script.slow == [True, False, False, False, False, True]
 
 
+def test_the_thread_lives_on_though_nobody_knows_whether_a_job_runs():
+    reads = threading.Semaphore(0)
+
+    def reading(_slow):
+        reads.release()
+        return card()
+
+    sampler = Sampler(reading, is_active=lambda: 1 / 0, active_s=0.01)
+    sampler.start()
+    for _ in range(3):
+        assert reads.acquire(timeout=5)
+    sampler.stop()
+
+
 def test_the_thread_reads_by_itself_and_sooner_when_woken():
     read = threading.Event()
 

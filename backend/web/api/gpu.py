@@ -122,8 +122,9 @@ def _advice(device: dict[str, Any], beat: dict[str, Any] | None, queue_size: int
     """Say what the card's figures suggest; nothing while no worker reports."""
     if beat is None:
         return []
-    found = {key: value for key, value in (beat.get("trends") or {}).items() if key != "stable"}
-    trend = MemoryTrend(**found) if found else None
+    trends = beat.get("trends") or {}
+    known = {field: trends.get(field) for field in MemoryTrend.__dataclass_fields__}
+    trend = None if None in known.values() else MemoryTrend(**known)
     return [advice.text for advice in advise(memory_profile(device), trend, queue_size)]
 
 
