@@ -29,6 +29,7 @@ MeshkilnError
 │   ├── UnknownModel              unknown-model           404
 │   ├── ModelLeased               model-leased            409
 │   ├── GpuBusy                   gpu-busy                503
+│   ├── ManagementOff             gpu-management-off      409
 │   └── StorageFull               storage-full            507
 ├── GenerationFailed              the job ran and could not deliver
 │   ├── EngineUnavailable         engine-unavailable      503
@@ -344,6 +345,14 @@ class GpuBusy(Refused):
     title = "The GPU is busy with other models"
     default_advice = "Try again when the running jobs have ended."
     retryable = True
+
+
+class ManagementOff(Refused):
+    """The server was started without GPU management."""
+
+    code = "gpu-management-off"
+    title = "GPU management is switched off"
+    default_advice = "Start the server without --disable-gpu-management to set policy and timers."
 
 
 class StorageFull(Refused):

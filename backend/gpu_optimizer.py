@@ -27,13 +27,13 @@ from backend.gpu.cache_clearing import CacheClearer, ClearingRule, Occasion
 from backend.gpu.inference import inference_mode
 from backend.gpu.memory_profile import GPUMemoryProfile, memory_profile
 from backend.gpu.memory_trend import MemoryTrend, memory_trend
-from backend.gpu.peak_meter import PeakMeter
 from backend.gpu.peak_model import Basis, BatchOutcome, BatchSample, PeakModel, fit
 from backend.gpu.precision import Precision, PrecisionChoice, PrecisionRules
 from backend.gpu.presets import TARGET, preset_for
 from backend.gpu.recommendations import Advice, advise, should_reduce_batch
 from backend.gpu.telemetry import device_status
 from backend.gpu.torch_telemetry import cuda_in_use
+from backend.profiling.peak_growth import PeakGrowth
 from backend.settings import Settings
 from backend.units import MB, Clock, SystemClock
 
@@ -244,11 +244,10 @@ class GPUOptimizer:
     ) -> Iterator[None]:
         """Run a batch, measure time and growth of memory, and remember both.
 
-        Torch keeps one peak for the process: of measurements that overlap only the first knows
-        its memory. Put a loop that halves batches around this, not into it.
+        Put a loop that halves batches around this, not into it.
         """
         before = self._read()
-        peak = PeakMeter()
+        growth = PeakGrowth()
         started_s = self._clock.monotonic_s()
         outcome: BatchOutcome | None = None
         try:
@@ -259,14 +258,13 @@ class GPUOptimizer:
                 outcome = BatchOutcome.OUT_OF_MEMORY
             raise
         finally:
+            growth_mb = growth.stop()
             if outcome is not None:
                 elapsed_s = self._clock.monotonic_s() - started_s
                 free_mb = before.available_for_processing
-                growth_mb = peak.growth_mb()
                 self._remember(
                     key, BatchSample(batch_size, elapsed_s, growth_mb, free_mb, outcome, steps)
                 )
-            peak.close()
 
     def batch_key(
         self, stage: str, image_size: tuple[int, int], memory: GPUMemoryProfile | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -106,6 +107,13 @@ class Settings:
                 f"MESHKILN_RESIDENCY={self.residency!r} is not a policy.",
                 advice=f"Choose one of {', '.join(RESIDENCY_POLICIES)}.",
             )
+        for name in ("idle_offload_s", "idle_release_s"):
+            seconds = getattr(self, name)
+            if not math.isfinite(seconds) or seconds < -1:
+                raise StartFailed(
+                    f"MESHKILN_{name.upper()}={seconds} is no number of seconds.",
+                    advice="Give seconds, or -1 for never.",
+                )
         if not 0 < self.vram_fraction <= 1:
             raise StartFailed(
                 f"MESHKILN_VRAM_FRACTION={self.vram_fraction} is not a share between 0 and 1.",

@@ -97,15 +97,20 @@ class Claims:
             session.flush()
             return [_claimed(row) for row in rows]
 
-    def renew(self, owner: str) -> int:
-        """Extend every lease of ``owner``; returns how many it still holds."""
+    def renew(self, job: ClaimedJob) -> bool:
+        """Extend the lease of one attempt; returns whether it is still held."""
         with self._writer.begin() as connection:
             done = connection.execute(
                 update(JobRow)
-                .where(JobRow.owner == owner, JobRow.status.in_(ACTIVE))
+                .where(
+                    JobRow.id == job.id,
+                    JobRow.owner == job.owner,
+                    JobRow.attempt == job.attempt,
+                    JobRow.status.in_(ACTIVE),
+                )
                 .values(lease_until=self._clock.now() + self._lease)
             )
-            return done.rowcount
+            return done.rowcount > 0
 
     def is_stopped(self, job: ClaimedJob) -> bool:
         """Whether the job was canceled or is no longer this worker's."""

@@ -17,6 +17,7 @@ from backend.jobs.redis_url import CONNECT_TIMEOUT_S, broker_url
 
 DRAIN = "meshkiln.drain"
 SOFT_SHUTDOWN_S = 5.0
+CHILD_START_S = 60.0  # drivers take their time, and so may the child that still holds the card
 PUBLISH_TIMEOUT_S = 2.0
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ def celery_app(redis_url: str) -> Celery:
         worker_pool="prefork",
         worker_pool_start_method="spawn",
         worker_prefetch_multiplier=1,
+        worker_proc_alive_timeout=CHILD_START_S,
         worker_soft_shutdown_timeout=SOFT_SHUTDOWN_S,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -9,16 +10,31 @@ from typing import Any
 
 import redis
 
-from backend.errors import InternalError, InvalidParameter, MeshkilnError
+from backend.errors import (
+    EngineUnavailable,
+    GpuBusy,
+    InternalError,
+    InvalidParameter,
+    MeshkilnError,
+    ModelLeased,
+)
+from backend.gpu.faults import Fault, classify
 from backend.jobs.claims import error_document
-from backend.jobs.gpu_commands import Command, CommandKind, answer, receive
+from backend.jobs.gpu_commands import (
+    Command,
+    CommandKind,
+    answer,
+    command_id,
+    read_command,
+    receive,
+    redis_time_s,
+)
 from backend.residency import controls
 from backend.residency.policies import Policy
 from backend.residency.process import ProcessResidency
 from backend.residency.states import Outcome
-from backend.units import Clock
 
-BLOCK_MS = 1000
+WAIT_S = 1.0
 PAUSE_S = 1.0
 
 log = logging.getLogger(__name__)
@@ -31,6 +47,8 @@ class CommandHandler:
     ----------
     worker : str
         The child's name, as its heartbeat gives it.
+    on_device_loss : callable
+        Called when a preload breaks the card's context.
     connect : callable
         Opens a Redis client whose reads may block for a second.
     """
@@ -40,12 +58,13 @@ class CommandHandler:
         residency: ProcessResidency,
         connect: Callable[[], redis.Redis],
         worker: str,
-        clock: Clock,
+        on_device_loss: Callable[[], None] = lambda: None,
     ) -> None:
         self._residency = residency
         self._client = connect()
         self._worker = worker
-        self._clock = clock
+        self._on_device_loss = on_device_loss
+        self._preloading: set[str] = set()
 
     def start(self) -> None:
         """Start the thread."""
@@ -69,47 +88,68 @@ class CommandHandler:
         self._residency.require(name)
         if kind is CommandKind.PRELOAD:
             return self._preload(str(name))
-        if not self._residency.started:  # nothing was ever loaded
+        drain = bool(arguments.get("drain", kind is CommandKind.OFFLOAD))
+        arriving = self._preloading & set([name] if name else self._residency.names)
+        if arriving and not drain:
+            raise ModelLeased(f"{', '.join(sorted(arriving))} is on its way in.")
+        if not self._residency.started and not arriving:  # nothing was ever loaded
             names = [name] if name else self._residency.names
             return _answer_of(dict.fromkeys(names, Outcome.DONE))
         act = controls.offload if kind is CommandKind.OFFLOAD else controls.release
-        drain = bool(arguments.get("drain", kind is CommandKind.OFFLOAD))
         return _answer_of(act(self._residency.manager(), name, drain=drain))
 
     def _preload(self, name: str) -> dict[str, Any]:
         """Begin to load; a failure shows in the status of the model."""
-
-        def load() -> None:
-            try:
-                controls.preload(self._residency.manager(), name)
-            except MeshkilnError as error:
-                log.warning("%s could not be preloaded: %s", name, error.detail)
-            except Exception:
-                log.exception("%s could not be preloaded", name)
-
-        threading.Thread(target=load, name=f"preload-{name}", daemon=True).start()
+        if importlib.util.find_spec("torch") is None:
+            raise EngineUnavailable(
+                "torch is not installed, so no model can be loaded.",
+                advice="Run: .venv/bin/pip install -r requirements-gpu.txt",
+            )
+        self._preloading.add(name)
+        load = threading.Thread(target=self._load, args=(name,), name=f"preload-{name}")
+        load.daemon = True
+        load.start()
         return _answer_of({name: Outcome.STARTED})
+
+    def _load(self, name: str) -> None:
+        try:
+            controls.preload(self._residency.manager(), name)
+        except Exception as error:  # the status of the model says what is wrong with it
+            log.warning("%s could not be preloaded", name, exc_info=error)
+            if classify(error) is Fault.CONTEXT_LOST:
+                self._on_device_loss()
+        finally:
+            self._preloading.discard(name)
 
     def _change_rules(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         self._residency.change_rules(**rules_of(arguments))
         return {"status": Outcome.DONE.value, "settings": dict(arguments)}
 
     def _run(self) -> None:
-        after, pause = "0-0", threading.Event()
+        pause = threading.Event()
         while True:
             try:
-                after, commands = receive(self._client, self._worker, after, BLOCK_MS)
-                for command in commands:
-                    self._answer(command)
+                text = receive(self._client, self._worker, WAIT_S)
+                if text is not None:
+                    self._answer(text)
             except redis.RedisError as error:
                 log.debug("commands wait for Redis (%s)", error)
                 pause.wait(PAUSE_S)
+            except Exception:  # the thread must live
+                log.exception("a command could not be answered")
 
-    def _answer(self, command: Command) -> None:
-        if self._clock.now().timestamp() > command.deadline:
-            log.info("the command %s came too late and is dropped", command.kind)
-            return
-        answer(self._client, command.id, self.carry_out(command))
+    def _answer(self, text: str) -> None:
+        """Carry a command out, and say what came of it, also when it cannot be read."""
+        try:
+            command = read_command(text)
+            if redis_time_s(self._client) > command.deadline:
+                raise GpuBusy("The command came too late and was not carried out.")
+            document = self.carry_out(command)
+        except MeshkilnError as error:
+            document = {"problem": error_document(error) | {"status": error.http_status}}
+        asked_by = command_id(text)
+        if asked_by is not None:
+            answer(self._client, asked_by, document)
 
 
 def rules_of(arguments: Mapping[str, Any]) -> dict[str, Any]:

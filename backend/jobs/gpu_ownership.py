@@ -61,6 +61,11 @@ class GpuOwnership:
 def _try_lock(lock: TextIO) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError as error:
+        raise StartFailed(
+            f"The lock {lock.name} cannot be taken: {error.strerror}.",
+            advice="Keep the data folder on a local disk.",
+        ) from error
     return True

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
 import redis
 
+from backend.errors import InvalidParameter
 from backend.gpu.allocator import allocator_settings
 from backend.gpu.choice import CPU
 from backend.gpu.memory_trend import MemoryTrend, memory_trend
@@ -63,13 +65,31 @@ class GpuSide:
         self.residency = open_residency(settings)
         self.residency.on_move = on_move
         self.residency.degraded_reason = left_alone or self.residency.degraded_reason
-        self.residency.change_rules(**rules_of(kept_settings(self._client)))
+        self._left_alone = left_alone is not None
+        self.follow_kept_settings()
         CommandHandler(
             self.residency,
             lambda: connect(settings.redis_url, socket_timeout=COMMAND_SOCKET_S),
             worker,
-            clock,
+            self._end_process,
         ).start()
+
+    def follow_kept_settings(self) -> None:
+        """Follow what was set while the server ran; not without GPU management."""
+        if not self.residency.enabled:
+            return
+        try:
+            self.residency.change_rules(**rules_of(kept_settings(self._client)))
+        except (InvalidParameter, TypeError) as error:  # kept by another version
+            log.warning("the settings that were kept are not followed: %s", error)
+
+    def may_try_again(self) -> bool:
+        """Whether a card that was left alone may be used again, by a fresh process."""
+        return self._left_alone and failure_reason(self._client, self._gpu) is None
+
+    def _end_process(self) -> None:
+        self.note_device_loss("a preload")
+        os.kill(os.getpid(), signal.SIGKILL)
 
     @property
     def degraded_reason(self) -> str | None:
@@ -79,15 +99,24 @@ class GpuSide:
     def status(self, sampler: Sampler) -> dict[str, Any]:
         """Describe models, memory and its trend for the heartbeat."""
         trend = _trend(sampler)
-        return self.residency.status() | {
+        return self._residency_status() | {
             "allocator": asdict(allocator_settings(os.environ)),
             "trends": None if trend is None else asdict(trend) | {"stable": trend.is_stable},
         }
 
-    def note_device_loss(self) -> None:
-        """Count the loss of the card's context."""
+    def _residency_status(self) -> dict[str, Any]:
+        """Describe the models; a device that does not answer must not silence the heartbeat."""
         try:
-            note_failure(self._client, self._gpu)
+            return self.residency.status()
+        except Exception as error:  # whatever the driver raises
+            log.exception("the models cannot be described")
+            reason = f"the device does not answer: {error}"
+            return {"models": [], "residency": None, "degraded": True, "degraded_reason": reason}
+
+    def note_device_loss(self, job_id: str) -> None:
+        """Remember the loss of the card's context."""
+        try:
+            note_failure(self._client, self._gpu, job_id)
         except redis.RedisError:
             log.warning("the loss of the GPU could not be counted")
 

@@ -67,16 +67,23 @@ class JobRunner:
         self._run_pipeline = run_pipeline
         self._measured = measured
 
-    def run(self, job: ClaimedJob, sink: JobSink) -> JobState | None:
+    def run(self, job: ClaimedJob, sink: JobSink, warning: str | None = None) -> JobState | None:
         """Run a job to its end; returns the state, or None when the claim was lost.
+
+        Parameters
+        ----------
+        warning : str, optional
+            Told with the job before it starts.
 
         Raises
         ------
         DeviceLost
             This process can do no more work on the GPU; the job is left to a fresh one.
         """
-        sink.started()
         try:
+            sink.started()
+            if warning:
+                sink.warn(warning)
             return self._succeed(job, self._make(job, sink))
         except JobCanceled:
             return self._end(job, JobState.CANCELED, self._claims.mark_canceled(job))

@@ -22,8 +22,10 @@ from backend.gpu.choice import CPU, choose_gpus
 from backend.gpu.telemetry import VISIBLE, device_status
 from backend.jobs.broker import redis_command, redis_url, socket_path
 from backend.jobs.child_process import ChildProcess, ChildSpec
+from backend.jobs.gpu_settings import forget_settings
 from backend.jobs.redis_url import connect
 from backend.jobs.service import JobService
+from backend.residency.process import degraded_reason
 from backend.settings import Settings
 from backend.units import Clock, SystemClock
 
@@ -84,6 +86,9 @@ class Supervisor:
             child.start()
             if child.spec.name == "redis":
                 self._wait_for_redis(child)
+        client = connect(self._settings.redis_url, socket_timeout=5.0)
+        forget_settings(client, self._settings.provenance)
+        client.close()
         self._service = JobService(self._settings)
 
     def _watch(self) -> None:
@@ -132,6 +137,9 @@ class Supervisor:
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         why = "it was asked for" if self._settings.gpu == CPU else "no NVIDIA GPU was found"
         mode = "" if self._gpus else f"  (CPU mode: {why})"
+        unused = degraded_reason(self._settings)
+        if unused:
+            sys.stdout.write(f"meshkiln: {unused}\n")
         sys.stdout.write(f"Meshkiln is ready: http://{host}:{self._settings.port}{mode}\n")
         sys.stdout.flush()
 
@@ -163,13 +171,15 @@ class Supervisor:
             folder = self._settings.data_dir
             specs.append(ChildSpec("redis", lambda: redis_command(folder), env))
         specs.append(ChildSpec("web", _web_command, env))
-        return [*specs, *self._gpu_workers(env), self._worker_spec(Queue.CPU, env, "cpu", 1)]
+        no_card = env | {VISIBLE: ""}
+        return [*specs, *self._gpu_workers(env), self._worker_spec(Queue.CPU, no_card, "cpu", 1)]
 
     def _gpu_workers(self, env: dict[str, str]) -> list[ChildSpec]:
         """One worker for each card, which sees no other; without a card one that uses none."""
         env = env | allocator_environment(os.environ) | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
         if not self._gpus:
             cores = self._settings.cpu_workers or max(1, (os.cpu_count() or 2) // 2)
+            env |= {"MESHKILN_CPU_WORKERS": str(cores)}  # they share the memory of the machine
             hidden = {VISIBLE: ""} if self._settings.gpu == CPU else {}
             return [self._worker_spec(Queue.GPU, env | hidden, "gpu", cores)]
         names = ["gpu", *(f"gpu{number}" for number in range(1, len(self._gpus)))]

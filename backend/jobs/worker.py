@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from celery.signals import setup_logging, worker_process_init
 
 from backend.catalog import Queue
-from backend.errors import StartFailed
 from backend.jobs.doorbell import DRAIN, celery_app
 from backend.settings import Settings
 
@@ -42,8 +41,8 @@ def start_child(**_: Any) -> None:
     configure_logging()
     try:
         _child = WorkerChild(settings, os.environ.get(QUEUE_VARIABLE, Queue.GPU.value))
-    except StartFailed as error:
-        log.critical("this worker child cannot start: %s", error)
+    except Exception:  # Celery would swallow it and keep a child that hears nothing
+        log.critical("this worker child cannot start", exc_info=True)
         os._exit(1)  # the parent starts another, which tries again
 
 

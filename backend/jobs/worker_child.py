@@ -32,6 +32,7 @@ from backend.units import iso
 
 HEARTBEAT_S = 1.0
 SETTLE_S = 0.05
+STALE_S = 15.0
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class WorkerChild:
         self._job_started_s = 0.0
         self._runner: JobRunner | None = None
         self._seq = 0
+        self._has_card = has_cuda_device()
         self._status_client = connect(settings.redis_url, socket_timeout=2.0)
         self._moved = threading.Event()
         self._gpu = self._gpu_side() if queue == Queue.GPU else None
@@ -90,20 +92,20 @@ class WorkerChild:
         self._job = job
         self._sampler.wake()
         self._energy.start(job.id)
+        degraded = self._gpu.degraded_reason if self._gpu else None
         try:
-            if self._gpu and self._gpu.degraded_reason:
-                self._sink.warn(f"Degraded: {self._gpu.degraded_reason}.")
-            self._runner.run(job, self._sink)
+            self._runner.run(job, self._sink, f"Degraded: {degraded}." if degraded else None)
         except DeviceLost as error:
             self._end_after_device_loss(job, error)
         finally:
+            self._energy.stop(job.id)
             self._job = self._sink = None
 
     def _end_after_device_loss(self, job: ClaimedJob, error: DeviceLost) -> None:
         """End this process: its context is gone for good, and a fresh child takes the job up."""
         log.critical("job %s lost the GPU (%s); the worker child ends itself", job.id, error)
         if self._gpu:
-            self._gpu.note_device_loss()
+            self._gpu.note_device_loss(job.id)
         os.kill(os.getpid(), signal.SIGKILL)
 
     def _energy_j(self) -> float | None:
@@ -128,16 +130,26 @@ class WorkerChild:
         """Speak every second, and soon after a model has moved."""
         pause = threading.Event()
         while True:
-            self._moved.wait(HEARTBEAT_S)
-            pause.wait(SETTLE_S if self._moved.is_set() else 0)
-            self._moved.clear()
             self._seq += 1
             try:
                 write_status(self._status_client, self.status())
+                self._after_beat()
             except redis.RedisError as error:
                 log.debug("the heartbeat waits for Redis (%s)", error)
-            except Exception:  # a broken device must not make a living worker look dead
+            except Exception:  # the thread must live
                 log.exception("the heartbeat could not be made")
+            self._moved.wait(HEARTBEAT_S)
+            pause.wait(SETTLE_S if self._moved.is_set() else 0)
+            self._moved.clear()
+
+    def _after_beat(self) -> None:
+        if self._gpu is None:
+            return
+        if self._seq == 1:  # from now on commands arrive; what was set before may be newer
+            self._gpu.follow_kept_settings()
+        if self._job is None and self._gpu.may_try_again():
+            log.warning("the GPU is tried again by a fresh process")
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _renew(self) -> None:
         pause = threading.Event()
@@ -146,7 +158,7 @@ class WorkerChild:
             if job is None:
                 continue
             try:
-                self._service.claims.renew(self._owner)
+                self._service.claims.renew(job)
             except SQLAlchemyError:
                 log.exception("the lease of job %s could not be renewed", job.id)
             if self._clock.monotonic_s() - self._job_started_s > self._settings.job_timeout_s:
@@ -155,7 +167,12 @@ class WorkerChild:
     def _give_up(self, job: ClaimedJob) -> None:
         """End a job that runs too long; the only sure way is to end this process."""
         limit_s = self._settings.job_timeout_s
-        self._service.claims.fail(job, JobTimedOut(f"The job ran longer than {limit_s:.0f} s."))
+        error = JobTimedOut(f"The job ran longer than {limit_s:.0f} s.")
+        try:
+            if not self._service.claims.fail(job, error) and self._job is not job:
+                return  # it has just ended by itself
+        except SQLAlchemyError:
+            log.exception("job %s could not be marked; its lease will run out", job.id)
         log.error("job %s ran longer than %.0f s, the worker child ends itself", job.id, limit_s)
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -174,10 +191,17 @@ class WorkerChild:
             "stage": sink.stage if sink else None,
             "progress": round(sink.progress, 1) if sink else None,
             "mode": "gpu" if self._uses_gpu() else "cpu",
-            "device": self._sampler.latest() or {},
+            "device": self._device(),
             **(self._gpu.status(self._sampler) if self._gpu else {}),
         }
 
     def _uses_gpu(self) -> bool:
         degraded = self._gpu is not None and self._gpu.degraded_reason is not None
-        return has_cuda_device() and not degraded
+        return self._has_card and not degraded
+
+    def _device(self) -> dict[str, object]:
+        """Return the last reading; an old one is not shown as if it were current."""
+        latest, age_s = self._sampler.latest(), self._sampler.age_s()
+        if latest is None or age_s is None or age_s > STALE_S:
+            return {"reason_unavailable": "the device cannot be read at the moment"}
+        return latest

@@ -28,7 +28,7 @@ from backend.meshes.triangle_mesh import TriangleMesh
 from backend.meshes.validate import validate
 from backend.pipelines.cut_out import find_object, mask_facts, write_mask_files
 from backend.pipelines.pipeline import OutputFile, PipelineOutcome, PipelineRequest, stage
-from backend.profiling.recorder import record_pipeline
+from backend.profiling.recorder import join_pipeline
 from backend.progress import ProgressSink, StageProgress
 
 SMOOTH_ROUNDS = 6
@@ -78,7 +78,7 @@ class ImageTo3DPipeline:
         params = ImageTo3DParams.model_validate(request.params.model_dump())
         effort = effort_of(params)
         out_dir = request.out_dir
-        with record_pipeline(self.name) as record:
+        with join_pipeline(self.name) as times:
             with stage(StageName.IMAGE_PREPROCESSING, sink) as progress:
                 picture = Picture.read(request.inputs["image"])
                 working = picture.scaled_to(effort.working_px)
@@ -103,7 +103,7 @@ class ImageTo3DPipeline:
             "shape": {"mode": shape.mode.value, "notice": shape.notice},
             "mesh": body.facts,
             "texture": _texture_facts(textured, params),
-            "timings_s": {s.name: round(s.elapsed_s, 4) for s in record.stages if s.depth == 0},
+            "timings_s": {name: round(elapsed_s, 4) for name, elapsed_s in times.seconds.items()},
         }
         return PipelineOutcome(outputs, facts)
 

@@ -61,7 +61,9 @@ def _refuse_busy(record: ModelRecord, *, drain: bool) -> None:
     if drain:
         return
     if record.leases or record.waiting or record.state in ON_THE_WAY:
-        raise ModelLeased(f"{record.name} is in use by {max(1, len(record.leases))} job(s).")
+        jobs = len(record.leases)
+        why = f"is in use by {jobs} job{'s' * (jobs > 1)}" if jobs else "is on its way in"
+        raise ModelLeased(f"{record.name} {why}.")
 
 
 def _ask_to_leave(manager: ResidencyManager, record: ModelRecord, intent: DrainIntent) -> None:

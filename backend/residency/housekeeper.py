@@ -80,12 +80,12 @@ class Housekeeper:
         while not self._stop.is_set():
             try:
                 self.run_due()
+                with self._manager.table:
+                    self._report_long_turn()
+                    self._manager.table.idle(max(0.001, self.next_due_s()))
             except Exception:  # the thread must live; the fault shows at the next lease
                 log.exception("housekeeping failed")
                 self._stop.wait(LONGEST_SLEEP_S)
-            with self._manager.table:
-                self._report_long_turn()
-                self._manager.table.idle(max(0.001, self.next_due_s()))
 
     def _report_long_turn(self) -> None:
         table = self._manager.table

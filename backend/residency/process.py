@@ -15,7 +15,7 @@ from backend.errors import EngineUnavailable, UnknownModel
 from backend.gpu.choice import CPU
 from backend.gpu.presets import preset_for
 from backend.gpu.telemetry import has_cuda_device
-from backend.residency.device import DeviceBackend
+from backend.residency.device import BackendName, DeviceBackend
 from backend.residency.host_memory import default_pin_budget_bytes, host_limit_bytes, is_wsl
 from backend.residency.housekeeper import Housekeeper
 from backend.residency.manager import ResidencyManager
@@ -78,6 +78,11 @@ class ProcessResidency:
             if self._manager is not None:
                 self._manager.register(spec)
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether a device is being opened."""
+        return self._manager is None and self._lock.locked()
+
     def manager(self) -> ResidencyManager:
         """Return the manager; the first call opens the device.
 
@@ -123,6 +128,11 @@ class ProcessResidency:
 
     def _open(self) -> ResidencyManager:
         device = self._select(self._settings)
+        expected = self._settings.gpu != CPU and has_cuda_device()
+        if expected and device.name is BackendName.CPU and self.degraded_reason is None:
+            self.degraded_reason = (
+                "the GPU is not used: torch finds no CUDA device (is the driver too old for it?)"
+            )
         manager = ResidencyManager(device, self._rules, self._clock)
         manager.table.on_move = lambda: self.on_move()
         for spec in self._specs.values():
@@ -174,7 +184,7 @@ def select_device(settings: Settings) -> DeviceBackend:
 
     if settings.ledger_vram_mb:
         return LedgerDevice(settings.ledger_vram_mb * MB)
-    return LedgerDevice(host_limit_bytes(), in_place=True)
+    return LedgerDevice(host_limit_bytes() // max(1, settings.cpu_workers), in_place=True)
 
 
 def degraded_reason(settings: Settings) -> str | None:
@@ -186,7 +196,10 @@ def degraded_reason(settings: Settings) -> str | None:
     except metadata.PackageNotFoundError:
         return "the GPU is not used: torch is not installed (pip install -r requirements-gpu.txt)"
     if version.endswith("+cpu"):
-        return f"the GPU is not used: torch {version} was built without CUDA"
+        return (
+            f"the GPU is not used: torch {version} was built without CUDA "
+            "(pip install --force-reinstall -r requirements-gpu.txt)"
+        )
     return None
 
 

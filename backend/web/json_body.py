@@ -18,10 +18,14 @@ def body_object(request: Request, known: frozenset[str]) -> dict[str, Any]:
     MalformedRequest, InvalidParameter
     """
     data = request.get_data()
+    sent = data or request.content_length or request.form or request.files
+    if sent and not request.is_json:  # a form that was read already leaves no data behind
+        raise MalformedRequest(
+            "The content type must be application/json.",
+            advice="Send a JSON object with the header Content-Type: application/json.",
+        )
     if not data:
         return {}
-    if not request.is_json:
-        raise MalformedRequest("The content type must be application/json.")
     body = parse_json(data)
     refuse_unknown(body, known)
     return body

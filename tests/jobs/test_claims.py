@@ -108,11 +108,23 @@ def test_same_owner_twice_is_told_apart_by_the_attempt(store, claims, new_job, c
 
 def test_renewed_lease_holds(store, claims, new_job, clock):
     store.submit(new_job())
-    claims.claim("gpu", ELSEWHERE)
+    (held,) = claims.claim("gpu", ELSEWHERE)
     for _ in range(5):
         clock.forward(seconds=50)
-        assert claims.renew(ELSEWHERE) == 1
+        assert claims.renew(held)
     assert claims.release_lost() == []
+
+
+def test_only_the_job_that_runs_is_renewed(store, claims, new_job, clock):
+    store.submit(new_job())
+    (forgotten,) = claims.claim("gpu", ELSEWHERE)
+    store.submit(new_job())
+    (held,) = claims.claim("gpu", ELSEWHERE)
+    clock.forward(seconds=50)
+    assert claims.renew(held)
+    clock.forward(seconds=20)
+    assert [job.job_id for job in claims.release_lost()] == [forgotten.id]
+    assert not claims.renew(forgotten)
 
 
 def test_job_of_a_dead_process_is_free_at_once(store, claims, new_job):

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import statistics
 import time
+from dataclasses import replace
 
 import pytest
 
-from backend.jobs.gpu_commands import Command, CommandKind, receive, send
-from backend.jobs.gpu_settings import kept_settings
+from backend.jobs.gpu_commands import (
+    COMMANDS,
+    CommandKind,
+    await_answer,
+    read_command,
+    receive,
+    send,
+)
+from backend.jobs.gpu_settings import KEY, forget_settings, kept_settings
 from backend.jobs.states import JobState
 from backend.web.app import create_app
 from tests.jobs.conftest import wait_until
@@ -124,7 +133,58 @@ def test_a_lost_device_ends_the_child_and_the_job_runs_on_a_fresh_one(workshop):
 def test_commands_for_a_dead_child_are_never_carried_out(workshop):
     redis, clock = workshop.service.events.client, workshop.service.clock
     send(redis, "dead:1:1", CommandKind.RELEASE, {"model": None}, clock.now())
-    assert redis.ttl("mk:gpu:commands:dead:1:1") <= 30
-    after, (command,) = receive(redis, "dead:1:1", "0-0", 10)
-    assert isinstance(command, Command)
-    assert receive(redis, "dead:1:1", after, 10)[1] == []
+    assert 0 < redis.ttl(COMMANDS + "dead:1:1") <= 30
+    assert read_command(receive(redis, "dead:1:1", 1)).kind is CommandKind.RELEASE
+    assert receive(redis, "dead:1:1", 0.05) is None
+
+
+def test_a_command_that_cannot_be_read_is_answered_and_does_not_deafen_the_worker(workshop, client):
+    until_state(client, "unloaded")
+    redis = workshop.service.events.client
+    worker = workshop.service.worker_status()[0]["epoch"]
+    for text in ('{"id": "x1", "kind": "reload", "deadline": 9e9, "arguments": {}}', "not json"):
+        redis.rpush(COMMANDS + worker, text)
+    problem = await_answer(redis, "x1", 5)["problem"]
+    assert "does not know the command" in problem["detail"]
+    late = {"id": "x2", "kind": "release", "deadline": 1.0, "arguments": {"model": None}}
+    redis.rpush(COMMANDS + worker, json.dumps(late))
+    assert "too late" in await_answer(redis, "x2", 5)["problem"]["detail"]
+    assert client.post("/api/gpu/offload", json={}).status_code == 200
+
+
+def test_a_form_with_a_cookie_releases_nothing(workshop, client):
+    workshop.submit("lease tiny_transformer")
+    wait_until(lambda: (model(client) or {}).get("loads") == 1)
+    client.get("/")  # sets the cookie
+    token = client.get_cookie("mk_csrf").value
+    answer = client.post("/gpu/release", data={"csrf_token": token, "model": "tiny_convolution"})
+    assert (answer.status_code, answer.json["code"]) == (400, "malformed-request")
+    assert "Content-Type" in answer.json["advice"]
+    assert model(client)["state"] != "unloaded"
+
+
+def test_release_while_the_first_model_is_on_its_way_does_not_claim_to_be_done(client):
+    until_state(client, "unloaded", "tiny_slow")
+    client.post("/api/gpu/preload", json={"model": "tiny_slow"})
+    refused = client.post("/api/gpu/release", json={"model": "tiny_slow"})
+    assert (refused.status_code, refused.json["code"]) == (409, "model-leased")
+    until_state(client, "resident", "tiny_slow")
+
+
+def test_unreadable_settings_of_another_version_do_not_stop_the_worker(workshop, client):
+    redis = workshop.service.events.client
+    redis.hset(KEY, mapping={"policy": '"lru"'})
+    os.kill(workshop.child_pid(), signal.SIGKILL)
+    wait_until(lambda: not workshop.service.worker_status())
+    wait_until(workshop.service.worker_status)
+    assert workshop.wait_for(workshop.submit("slow").id, JobState.SUCCEEDED)
+    forget_settings(redis, ["residency", "idle_offload_s", "port"])
+    assert kept_settings(redis) == {}
+
+
+def test_settings_are_refused_without_management(workshop):
+    settings = replace(workshop.settings, gpu_management=False)
+    workshop.service.settings = settings
+    client = create_app(settings, workshop.service).test_client()
+    refused = client.post("/api/gpu/settings", json={"policy": "resident"})
+    assert (refused.status_code, refused.json["code"]) == (409, "gpu-management-off")

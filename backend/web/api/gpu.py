@@ -6,6 +6,7 @@ and its last words are not shown as if they were current.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template, request
@@ -18,6 +19,7 @@ from backend.gpu.recommendations import advise
 from backend.jobs.service import JobService
 from backend.jobs.states import JobState
 from backend.web.api.answers import json_answer, service_of
+from backend.web.api.gpu_workers import busiest, devices_of, in_order, models_of, residency_of
 from backend.web.api.health import age_ms
 
 DEVICE_KEYS = (
@@ -51,12 +53,12 @@ def status() -> Response:
 
 
 def gpu_status(service: JobService) -> dict[str, Any]:
-    """Write the status document from the freshest heartbeat of the GPU queue."""
-    beats = [beat for beat in service.worker_status() if beat.get("queue") == Queue.GPU]
-    beat = max(beats, key=lambda one: one.get("sampled_at") or "", default=None)
-    device = (beat or {}).get("device") or {}
-    devices = [_device(entry) for entry in device.get("devices") or []]
-    sampled_at = beat.get("sampled_at") if beat else None
+    """Write the status document from the heartbeats of the GPU queue."""
+    beats = in_order([b for b in service.worker_status() if b.get("queue") == Queue.GPU])
+    first = beats[0] if beats else {}
+    device = first.get("device") or {}
+    devices = [_device(entry) for entry in devices_of(beats)]
+    sampled_at = max((b.get("sampled_at") or "" for b in beats), default="") or None
     depth = service.store.counts()[JobState.QUEUED]
     return {
         "available": bool(devices),
@@ -64,21 +66,21 @@ def gpu_status(service: JobService) -> dict[str, Any]:
         "reason_unavailable": None if devices else device.get("reason_unavailable", _NO_WORKER),
         "sampled_at": sampled_at,
         "age_ms": age_ms(service, sampled_at),
-        "mode": beat and beat.get("mode"),
+        "mode": first.get("mode"),
         **{key: device.get(key) for key in ("driver", "cuda", "torch")},
         "devices": devices,
-        "models": (beat or {}).get("models") or [],
-        "residency": (beat or {}).get("residency"),
-        "degraded": bool((beat or {}).get("degraded")),
-        "degraded_reason": (beat or {}).get("degraded_reason"),
-        "allocator": (beat or {}).get("allocator"),
-        "worker": _worker(beat),
+        "models": models_of(beats),
+        "residency": residency_of(beats),
+        "degraded": any(beat.get("degraded") for beat in beats),
+        "degraded_reason": next(filter(None, (b.get("degraded_reason") for b in beats)), None),
+        "allocator": first.get("allocator"),
+        "worker": _worker(busiest(beats)),
         "workers": len(beats),
         "queue": {"depth": depth, "wait_p50_s": None},
         "host": {key: (device.get("host") or {}).get(key) for key in HOST_KEYS},
         **_flat(devices),
-        "trends": (beat or {}).get("trends"),
-        "recommendations": _advice(device, beat, depth),
+        "trends": first.get("trends"),
+        "recommendations": _advice(device, first, depth) if beats else [],
         "timestamp": sampled_at,
     }
 
@@ -90,7 +92,7 @@ def _device(entry: dict[str, Any]) -> dict[str, Any]:
     return full
 
 
-def _worker(beat: dict[str, Any] | None) -> dict[str, Any]:
+def _worker(beat: Mapping[str, Any] | None) -> dict[str, Any]:
     if beat is None:
         return {"state": "offline", "current_job": None, "stage": None, "progress": None}
     return {key: beat.get(key) for key in ("state", "current_job", "stage", "progress")}
@@ -118,13 +120,11 @@ def _flat(devices: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _advice(device: dict[str, Any], beat: dict[str, Any] | None, queue_size: int) -> list[str]:
-    """Say what the card's figures suggest; nothing while no worker reports."""
-    if beat is None:
-        return []
+def _advice(device: dict[str, Any], beat: Mapping[str, Any], queue_size: int) -> list[str]:
+    """Say what the card's figures suggest."""
     trends = beat.get("trends") or {}
     known = {field: trends.get(field) for field in MemoryTrend.__dataclass_fields__}
-    trend = None if None in known.values() else MemoryTrend(**known)
+    trend = None if None in known.values() else MemoryTrend(**known)  # type: ignore[arg-type]
     return [advice.text for advice in advise(memory_profile(device), trend, queue_size)]
 
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import redis
 from flask import Blueprint, Response, current_app, request
 
 from backend.catalog import Queue
-from backend.errors import WorkerOffline, error_of
+from backend.errors import ManagementOff, ModelLeased, WorkerOffline, error_of
 from backend.jobs.gpu_commands import CommandKind, await_answer, send
 from backend.jobs.gpu_settings import keep_settings
 from backend.jobs.service import JobService
 from backend.settings import RESIDENCY_POLICIES
 from backend.web.api.answers import json_answer, service_of
 from backend.web.api.gpu import gpu_status
+from backend.web.api.gpu_workers import in_order, models_of
 from backend.web.json_body import body_object, wrong_field
 
 WAIT_S = 3.0
+WORST_FIRST = ("pending", "started", "draining", "done")
 LONGEST_TIMER_S = 7 * 24 * 3600.0
 _MODEL = frozenset({"model", "drain"})
 _TIMERS = ("idle_offload_s", "idle_release_s")
@@ -82,16 +84,21 @@ def command_workers(
     MeshkilnError
         What a worker refused the command with.
     """
-    workers = [b["epoch"] for b in service.worker_status() if b.get("queue") == Queue.GPU]
-    if not workers:
-        raise WorkerOffline("No GPU worker has reported in the last five seconds.")
     client = service.events.client
     try:
         if kind is CommandKind.SETTINGS:
-            keep_settings(client, arguments)
+            _keep(service, arguments)
+        beats = in_order([b for b in service.worker_status() if b.get("queue") == Queue.GPU])
+        if not beats and kind is CommandKind.SETTINGS:
+            return {"status": "pending", "models": {}}  # kept for the next worker
+        if not beats:
+            raise WorkerOffline("No GPU worker has reported in the last five seconds.")
+        _refuse_leased(beats, kind, arguments)
+        workers = [beat["epoch"] for beat in beats]
+        asked = workers[:1] if kind is CommandKind.PRELOAD else workers
         now = service.clock.now()
-        sent = [send(client, worker, kind, arguments, now) for worker in workers]
-        answers = [await_answer(client, command_id, WAIT_S) for command_id in sent]
+        sent = [send(client, worker, kind, arguments, now) for worker in asked]
+        answers = _await_all(service, sent)
     except redis.RedisError as error:
         raise WorkerOffline("The message broker does not answer.") from error
     return _sum_up(answers)
@@ -151,21 +158,44 @@ def _seconds(name: str, value: object) -> float:
     return float(str(value))
 
 
-def _sum_up(answers: list[dict[str, Any] | None]) -> dict[str, Any]:
+def _keep(service: JobService, changes: Mapping[str, Any]) -> None:
+    if not service.settings.gpu_management:
+        raise ManagementOff
+    keep_settings(service.events.client, changes)
+
+
+def _refuse_leased(
+    beats: Sequence[Mapping[str, Any]], kind: CommandKind, arguments: Mapping[str, Any]
+) -> None:
+    """Refuse before any worker acts: half of them having done it would be worse than none."""
+    if kind not in (CommandKind.OFFLOAD, CommandKind.RELEASE) or arguments.get("drain"):
+        return
+    for model in models_of(beats):
+        if arguments.get("model") in (None, model["name"]) and model.get("leases"):
+            raise ModelLeased(f"{model['name']} is in use by {model['leases']} job(s).")
+
+
+def _await_all(service: JobService, sent: Sequence[str]) -> list[dict[str, Any] | None]:
+    deadline_s = service.clock.monotonic_s() + WAIT_S
+    return [
+        await_answer(service.events.client, one, deadline_s - service.clock.monotonic_s())
+        for one in sent
+    ]
+
+
+def _sum_up(answers: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
+    """Sum up what the workers said: a refusal outranks silence, and that what has begun."""
     problems = [a["problem"] for a in answers if a and "problem" in a]
     good = [a for a in answers if a and "problem" not in a]
-    unknown_everywhere = problems and not good
-    if unknown_everywhere or any(p["code"] != "unknown-model" for p in problems):
-        raise error_of(problems[0])
-    if None in answers:
-        status = "pending"
-    else:
-        order = ("started", "draining", "done")
-        status = next((word for word in order if word in {a["status"] for a in good}), "done")
+    refusals = [p for p in problems if p["code"] != "unknown-model"]
+    if refusals or (problems and not good and None not in answers):
+        raise error_of((refusals or problems)[0])
     models: dict[str, str] = {}
     for one in good:
-        models |= one.get("models") or {}
-    return {"status": status, "models": models}
+        for name, outcome in (one.get("models") or {}).items():
+            models[name] = min(outcome, models.get(name, outcome), key=WORST_FIRST.index)
+    words = {str(a["status"]) for a in good} | ({"pending"} if None in answers else set())
+    return {"status": min(words, key=WORST_FIRST.index, default="pending"), "models": models}
 
 
 def _mb(value: float | None) -> str:

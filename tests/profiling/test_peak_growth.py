@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from backend.gpu.peak_meter import PeakMeter
-from backend.gpu.torch_telemetry import cuda_in_use
+from backend.profiling.peak_growth import PeakGrowth
+from backend.profiling.torch_in_use import cuda_in_use
 from backend.units import MB
 
 
@@ -19,6 +19,9 @@ class CachingAllocator:
     def is_initialized(self):
         return True
 
+    def current_device(self):
+        return 0
+
     def run(self, mb):
         self.allocated += mb * MB
         self.reserved = max(self.reserved, self.allocated)
@@ -26,20 +29,20 @@ class CachingAllocator:
         self.peak_reserved = max(self.peak_reserved, self.reserved)
         self.allocated -= mb * MB
 
-    def reset_peak_memory_stats(self):
+    def reset_peak_memory_stats(self, _device):
         self.peak_allocated, self.peak_reserved = self.allocated, self.reserved
 
-    def memory_allocated(self):
-        return self.allocated
+    def memory_stats(self):
+        return {
+            "allocated_bytes.all.current": self.allocated,
+            "reserved_bytes.all.current": self.reserved,
+        }
 
-    def memory_reserved(self):
-        return self.reserved
-
-    def max_memory_allocated(self):
-        return self.peak_allocated
-
-    def max_memory_reserved(self):
-        return self.peak_reserved
+    def memory_stats_as_nested_dict(self, _device):
+        return {
+            "allocated_bytes": {"all": {"peak": self.peak_allocated}},
+            "reserved_bytes": {"all": {"peak": self.peak_reserved}},
+        }
 
 
 @pytest.fixture
@@ -50,11 +53,9 @@ def cuda(monkeypatch):
 
 
 def measured(cuda, mb):
-    meter = PeakMeter()
+    growth = PeakGrowth()
     cuda.run(mb)
-    growth = meter.growth_mb()
-    meter.close()
-    return growth
+    return growth.stop()
 
 
 def test_what_earlier_batches_left_in_the_cache_does_not_hide_the_peak(cuda):
@@ -66,19 +67,14 @@ def test_weights_that_are_there_already_do_not_count(cuda):
     assert measured(cuda, 700) == 700
 
 
-def test_of_two_that_overlap_only_the_first_knows_its_memory(cuda):
-    outer = PeakMeter()
+def test_measurements_that_overlap_do_not_spoil_each_other(cuda):
+    outer = PeakGrowth()
     cuda.run(9000)
-    inner = PeakMeter()
-    cuda.run(1000)
-    assert inner.growth_mb() is None
-    inner.close()
-    assert outer.growth_mb() == 9000
-    outer.close()
-    assert measured(cuda, 10) == 10
+    assert measured(cuda, 1000) == 1000
+    assert outer.stop() == 9000
 
 
 def test_without_a_gpu_it_is_unknown(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())  # in the middle of its import
-    assert cuda_in_use() is None
-    assert PeakMeter().growth_mb() is None
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace()))
+    assert cuda_in_use() is None, "another thread is in the middle of importing torch"
+    assert PeakGrowth().stop() is None
