@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import redis
 
 PREFIX = "mk:gpu:lost:"
@@ -14,7 +12,7 @@ MOST_JOBS = 3
 def note_failure(client: redis.Redis, gpu: str, job_id: str) -> None:
     """Remember that a job lost the card; one poisonous job counts once. Raises RedisError."""
     client.sadd(PREFIX + gpu, job_id)
-    if cast("int", client.ttl(PREFIX + gpu)) < 0:  # the window begins with the first
+    if client.ttl(PREFIX + gpu) < 0:  # the window begins with the first
         client.expire(PREFIX + gpu, WINDOW_S)
 
 
