@@ -34,14 +34,19 @@ from backend.gpu.recommendations import Advice, advise, should_reduce_batch
 from backend.gpu.telemetry import device_status
 from backend.gpu.torch_telemetry import cuda_in_use
 from backend.profiling.peak_growth import PeakGrowth
+from backend.profiling.recorder import profile_stage
+from backend.profiling.spans import SpanKind
 from backend.settings import Settings
 from backend.units import MB, Clock, SystemClock
 
 if TYPE_CHECKING:
     import torch
 
+    from backend.gpu.compilation import CompiledModel
+
 BUILT_IN_MB, BUILT_IN_SIDE_PX = 2000.0, 512
 BUCKET_PX = 64
+WARM_UP = "warm_up"
 KEPT_READINGS, KEPT_TIMINGS = 100, 200
 
 log = logging.getLogger(__name__)
@@ -337,6 +342,22 @@ class GPUOptimizer:
     ) -> AttentionChoice:
         """Choose the attention backend that is fastest at this shape and right; measured once."""
         return choose_attention(shape, dtype, device, self._clock)
+
+    def warm_up(self, model: CompiledModel, *example: Any) -> float:
+        """Compile a model ahead of its first use, as the stage ``warm_up`` of the profile.
+
+        Parameters
+        ----------
+        example : Tensor
+            Inputs of the shapes that will be used.
+
+        Returns
+        -------
+        float
+            Seconds it took.
+        """
+        with profile_stage(WARM_UP, SpanKind.LOAD):
+            return model.warm_up(*example)
 
     def allocator_settings(self) -> AllocatorSettings:
         """Report how torch asks the driver for memory, and who decided that."""

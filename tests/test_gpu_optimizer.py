@@ -13,8 +13,10 @@ from backend.errors import InvalidParameter
 from backend.gpu.attention_choice import AttentionShape
 from backend.gpu.batch_history import BatchHistory
 from backend.gpu.batch_size import NO_MARGINS, Confidence
+from backend.gpu.compilation import CompiledModel
 from backend.gpu.peak_model import Basis, BatchOutcome, PeakModel
 from backend.gpu_optimizer import GPUOptimizer, RTX4090Optimizer, get_gpu_optimizer, report
+from backend.profiling.recorder import record_pipeline
 from backend.units import SystemClock
 from tests.residency.conftest import StandingClock
 
@@ -236,6 +238,16 @@ def test_precision_follows_the_card_and_attention_is_measured(make):
     choice = make(clock=SystemClock()).choose_attention(shape, torch.float32, torch.device("cpu"))
     timed = {trial.backend: trial.median_s for trial in choice.table if trial.median_s}
     assert choice.backend == min(timed, key=timed.get)
+
+
+def test_warm_up_is_a_stage_of_its_own_in_the_profile(make):
+    layer = torch.nn.Linear(2, 2)
+    model = CompiledModel(layer, resident=False, enabled=False, clock=SystemClock())
+    with record_pipeline("p") as record, torch.no_grad():
+        elapsed_s = make().warm_up(model, torch.ones(1, 2))
+    (stage,) = record.profile.stages
+    assert stage.name == "warm_up"
+    assert 0 <= elapsed_s <= stage.elapsed_s
 
 
 def test_the_report_names_the_allocator_settings(make, monkeypatch):
