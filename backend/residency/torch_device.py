@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +41,7 @@ class ArenaCopy:
         return self.arena.host.numel()
 
 
-class TorchDevice:
+class TorchDevice(ABC):
     """Uploads and removals of arenas; subclasses say where blocks come from."""
 
     def run_loader(self, load: Callable[[], Any]) -> Any:
@@ -122,14 +123,17 @@ class TorchDevice:
             log.exception("a model was changed into something that cannot be moved")
             mine.is_broken = True
 
+    @abstractmethod
     def _allocate(self, mine: ArenaCopy) -> Tensor:
-        raise NotImplementedError
+        """Take a block from the device; raises OutOfMemory."""
 
+    @abstractmethod
     def _fill(self, block: Tensor, mine: ArenaCopy) -> None:
-        raise NotImplementedError
+        """Copy the host buffer into a block, and wait until it is there."""
 
+    @abstractmethod
     def _free(self, block: Tensor) -> None:
-        raise NotImplementedError
+        """Give a block back to the device."""
 
     def _finish_queued(self, mine: ArenaCopy) -> None:
         """Wait for work that still reads the block."""
