@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from backend.errors import OutOfMemory
-from backend.residency.device import BackendName, MemoryReading
+from backend.residency.device import BackendName, HostCopy, MemoryReading
 from backend.residency.torch_device import ArenaCopy, TorchDevice
 from backend.units import MB
 
@@ -53,6 +53,9 @@ class LedgerDevice(TorchDevice):
         """Return None, as ``link_bytes_per_s`` does."""
         return None
 
+    def used(self, copy: HostCopy) -> None:
+        """Nothing is queued on a processor."""
+
     def _allocate(self, mine: ArenaCopy) -> Tensor:
         size_bytes = mine.size_bytes
         if self.block_bytes + size_bytes > self.total_bytes:
@@ -71,3 +74,9 @@ class LedgerDevice(TorchDevice):
 
     def _free(self, block: Tensor) -> None:
         self.block_bytes -= block.numel()
+
+    def _finish_queued(self, mine: ArenaCopy) -> None:
+        """Nothing is queued on a processor."""
+
+    def _unpin(self, mine: ArenaCopy) -> None:
+        """Nothing was page-locked."""

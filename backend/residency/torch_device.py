@@ -96,9 +96,6 @@ class TorchDevice(ABC):
         mine.arena.dissolve()
         mine.loaded = None
 
-    def used(self, copy: HostCopy) -> None:
-        """Nothing is queued on a processor."""
-
     def _point_home(self, mine: ArenaCopy, block: Tensor) -> None:
         if mine.arena.is_whole(block):
             saved = 0
@@ -135,9 +132,11 @@ class TorchDevice(ABC):
     def _free(self, block: Tensor) -> None:
         """Give a block back to the device."""
 
+    @abstractmethod
     def _finish_queued(self, mine: ArenaCopy) -> None:
         """Wait for work that still reads the block."""
 
+    @abstractmethod
     def _unpin(self, mine: ArenaCopy) -> None:
         """Give page-locked memory back."""
 
