@@ -101,6 +101,7 @@ class Arrivals:
             record.last_restore = Restore(now_s - started_s, copy.size_bytes)
             record.resident_since_s = record.last_used_s = now_s
             self._table.switches += 1
+            record.restores += 1
             after = Residence.DRAINING if record.drain else Residence.RESIDENT
             self._table.move(record, after, "restored")
 

@@ -83,6 +83,7 @@ class ModelRecord:
     last_owner: object = None
     resident_since_s: float = 0.0
     loads: int = 0
+    restores: int = 0
     evictions: int = 0
     last_restore: Restore | None = None
     requests: deque[float] = field(default_factory=lambda: deque(maxlen=200))

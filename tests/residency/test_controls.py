@@ -22,6 +22,7 @@ def test_offload_and_release_of_an_idle_model_are_done_at_once(make_manager):
     assert state(manager) is Residence.RESIDENT
     assert offload(manager, "a") == {"a": Outcome.DONE}
     assert (state(manager), manager.device.block_bytes) == (Residence.HOST, 0)
+    assert manager.table.records["a"].restores == 1
     assert release(manager) == {"a": Outcome.DONE, "b": Outcome.DONE}
     assert (state(manager), manager.device.copies) == (Residence.UNLOADED, [])
 

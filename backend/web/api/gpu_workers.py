@@ -12,7 +12,7 @@ NEAREST_FIRST = (
     "unloaded",
 )  # fmt: skip
 SHOWN_TRANSITIONS = 20
-_SUMMED = ("vram_mb", "ram_mb", "leases", "loads", "evictions")
+_SUMMED = ("vram_mb", "ram_mb", "leases", "loads", "restores", "evictions")
 
 
 def in_order(beats: Sequence[Beat]) -> list[Beat]:
