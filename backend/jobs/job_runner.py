@@ -6,6 +6,7 @@ import importlib
 import logging
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from backend.catalog import parse_params
@@ -22,6 +23,7 @@ from backend.jobs.artefacts import ArtefactStore
 from backend.jobs.claims import ClaimedJob, Claims, error_document
 from backend.jobs.events import EventLog
 from backend.jobs.job_sink import JobSink
+from backend.jobs.run_recording import RecordedRun, RunRecording
 from backend.jobs.states import EventType, JobState
 from backend.pipelines.pipeline import PipelineOutcome, PipelineRequest
 from backend.progress import ProgressSink
@@ -51,6 +53,8 @@ class JobRunner:
         From ``load_runner``.
     measured : callable
         Called when the work is done; what it returns joins the facts of the job.
+    recording : RunRecording, optional
+        Keeps what each run took.
     """
 
     def __init__(
@@ -60,12 +64,14 @@ class JobRunner:
         events: EventLog,
         run_pipeline: Runner,
         measured: Callable[[ClaimedJob], dict[str, float]] = lambda _: {},
+        recording: RunRecording | None = None,
     ) -> None:
         self._claims = claims
         self._artefacts = artefacts
         self._events = events
         self._run_pipeline = run_pipeline
         self._measured = measured
+        self._recording = recording
 
     def run(self, job: ClaimedJob, sink: JobSink, warning: str | None = None) -> JobState | None:
         """Run a job to its end; returns the state, or None when the claim was lost.
@@ -80,11 +86,12 @@ class JobRunner:
         DeviceLost
             This process can do no more work on the GPU; the job is left to a fresh one.
         """
+        run = self._recording.begin(job) if self._recording else None
         try:
             sink.started()
             if warning:
                 sink.warn(warning)
-            return self._succeed(job, self._make(job, sink))
+            return self._succeed(job, self._make(job, sink, run))
         except JobCanceled:
             return self._end(job, JobState.CANCELED, self._claims.mark_canceled(job))
         except DeviceLost:
@@ -95,8 +102,10 @@ class JobRunner:
             return self._fail(job, _explain(job, error))
         finally:
             self._artefacts.drop_attempt(job.id, job.attempt)
+            if run:  # after the job has ended, so that nobody waits for the record
+                run.keep()
 
-    def _make(self, job: ClaimedJob, sink: JobSink) -> PipelineOutcome:
+    def _make(self, job: ClaimedJob, sink: JobSink, run: RecordedRun | None) -> PipelineOutcome:
         inputs = {}
         for name in job.inputs:
             path = self._artefacts.input_path(job.id, name)
@@ -105,7 +114,8 @@ class JobRunner:
             inputs[name.partition(".")[0]] = path
         out_dir = self._artefacts.work_dir(job.id, job.attempt)
         params = parse_params(job.pipeline, job.params)
-        return self._run_pipeline(job.pipeline, PipelineRequest(inputs, params, out_dir), sink)
+        with run.recorded() if run else nullcontext():
+            return self._run_pipeline(job.pipeline, PipelineRequest(inputs, params, out_dir), sink)
 
     def _succeed(self, job: ClaimedJob, outcome: PipelineOutcome) -> JobState | None:
         outputs = self._artefacts.publish(job.id, job.attempt, outcome.outputs)

@@ -26,6 +26,7 @@ from backend.jobs.records import JobRecord
 from backend.jobs.states import EventType, JobState, Priority
 from backend.jobs.store import JobStore, NewJob
 from backend.jobs.worker_status import read_statuses
+from backend.profiling.history import RunHistory
 from backend.settings import Settings
 from backend.units import Clock, SystemClock, new_id
 
@@ -57,6 +58,7 @@ class JobService:
             max_attempts=settings.max_attempts,
             max_queued_jobs=settings.max_queued_jobs,
         )
+        self.run_history = RunHistory(self.store.engine, self.clock)
         self.claims = Claims(self.store, settings.lease_s)
         self.artefacts = ArtefactStore(settings.artefact_dir, settings.disk_floor_mb)
         self.events = EventLog(redis_url, self.clock)

@@ -20,11 +20,13 @@ from backend.gpu.energy import EnergyMeter, watt_hours
 from backend.gpu.sampler import Sampler
 from backend.gpu.telemetry import device_status, has_cuda_device
 from backend.jobs.claims import ClaimedJob
+from backend.jobs.gpu_settings import kept_settings
 from backend.jobs.gpu_side import GpuSide
 from backend.jobs.job_runner import JobRunner, load_runner
 from backend.jobs.job_sink import JobSink
 from backend.jobs.owners import Owner
 from backend.jobs.redis_url import connect
+from backend.jobs.run_recording import RunRecording, settings_on_record
 from backend.jobs.service import JobService
 from backend.jobs.worker_status import write_status
 from backend.settings import Settings
@@ -85,7 +87,12 @@ class WorkerChild:
         service = self._service
         if self._runner is None:
             self._runner = JobRunner(
-                service.claims, service.artefacts, service.events, load_runner(), self._measured
+                service.claims,
+                service.artefacts,
+                service.events,
+                load_runner(),
+                self._measured,
+                self._recording(),
             )
         self._sink = JobSink(job, service.claims, service.events, self._clock)
         self._job_started_s = self._clock.monotonic_s()
@@ -107,6 +114,16 @@ class WorkerChild:
         if self._gpu:
             self._gpu.note_device_loss(job.id)
         os.kill(os.getpid(), signal.SIGKILL)
+
+    def _recording(self) -> RunRecording:
+        service = self._service
+        return RunRecording(
+            service.run_history, service.store.engine, self._clock, self._settings_in_force
+        )
+
+    def _settings_in_force(self) -> dict[str, object]:
+        changed = kept_settings(self._status_client) if self._gpu else {}
+        return settings_on_record(self._settings, changed)
 
     def _energy_j(self) -> float | None:
         devices = (self._sampler.latest() or {}).get("devices") or [{}]

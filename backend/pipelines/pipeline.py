@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from backend.catalog import CutOutParams, PipelineName, StageName
 from backend.profiling.recorder import profile_stage
+from backend.profiling.spans import SpanKind
 from backend.progress import ProgressSink, StageProgress
 
 
@@ -69,13 +70,19 @@ class Pipeline(Protocol):
 
 
 @contextmanager
-def stage(name: StageName, sink: ProgressSink) -> Iterator[StageProgress]:
-    """Run a stage: cancel check, profile record, reports of start and end."""
+def stage(
+    name: StageName, sink: ProgressSink, kind: SpanKind = SpanKind.CPU
+) -> Iterator[StageProgress]:
+    """Run a stage: cancel check, profile record, reports of start and end.
+
+    ``kind`` says what the stage spends its time on; time and memory on the GPU are measured
+    for ``gpu`` and ``load``.
+    """
     progress = StageProgress(sink, name)
     progress.check_canceled()
     sink.stage_started(name)
     started_s = time.perf_counter()
-    with profile_stage(name):
+    with profile_stage(name, kind):
         yield progress
     progress.check_canceled()
     sink.stage_finished(name, time.perf_counter() - started_s)

@@ -14,7 +14,18 @@ from backend.jobs.service import JobService
 from backend.settings import Settings
 from backend.units import MB
 from backend.web import events_sse, pages, problems, security
-from backend.web.api import files, gpu, gpu_control, health, jobs, openapi, performance
+from backend.web.api import (
+    files,
+    gpu,
+    gpu_control,
+    health,
+    jobs,
+    metrics,
+    openapi,
+    performance,
+    performance_runs,
+    report,
+)
 from backend.web.live_connections import LiveConnections
 from backend.web.request_log import init_request_log
 from backend.web.sockets import init_sockets
@@ -58,7 +69,10 @@ def create_app(settings: Settings | None = None, service: JobService | None = No
     problems.install(app)
     init_request_log(app)
     security.install(app, settings)
-    for module in (jobs, files, events_sse, gpu, gpu_control, performance, health, openapi, pages):
+    for module in (
+        jobs, files, events_sse, gpu, gpu_control, performance, performance_runs, report, metrics,
+        health, openapi, pages,
+    ):  # fmt: skip
         app.register_blueprint(module.blueprint)
     init_sockets(app)
     return app

@@ -39,6 +39,7 @@ class Operation:
 _TEXT: dict[str, Any] = {"type": "string"}
 _JOB = {202: ("The job.", "Job")}
 _RESUME = "Id of the last event seen: what came after it follows."
+_SIDE = "A version, a setting as name=value, or the id of a run. Required."
 
 _CONTROL = {
     200: ("Done.", "GpuControl"),
@@ -152,6 +153,54 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "get", "/api/performance/recommendations", "performance",
         "Advice made from measured runs.", {200: ("The advice.", "Recommendations")},
+    ),
+    Operation(
+        "get", "/api/performance/profiles", "performance", "List recorded runs, newest first.",
+        {200: ("The runs.", "RunList")}, (422,),
+        query={
+            "pipeline": ("Only runs of this pipeline.", _TEXT),
+            "shape_key": ("Only runs of work of this size.", _TEXT),
+            "status": ("Only runs that ended so.",
+                       {"type": "string", "enum": ["ok", "failed", "canceled"]}),
+            "limit": ("At most so many.", {"type": "integer", "minimum": 1, "maximum": 500,
+                                           "default": 50}),
+        },
+    ),
+    Operation(
+        "get", "/api/performance/profiles/{run}", "performance",
+        "Look up a run with its whole profile.", {200: ("The run.", "StoredRun")}, (404,),
+    ),
+    Operation(
+        "get", "/api/performance/compare", "performance",
+        "Compare two versions, two settings or two runs, each kind of work by itself.",
+        {200: ("The comparison; an interval over enough runs decides, never one run.",
+               "RunComparison")},
+        (404, 422),
+        query={"before": (_SIDE, _TEXT), "after": (_SIDE, _TEXT)},
+    ),
+    Operation(
+        "get", "/api/performance/targets", "performance",
+        "Which speed targets recorded runs meet, miss, or have not measured.",
+        {200: ("The targets.", "Targets")},
+    ),
+    Operation(
+        "get", "/api/performance/report", "performance",
+        "Recorded runs as a file: JSON, CSV, a page that opens offline, or a trace for Perfetto.",
+        {200: ("The report, in the media type of its format.", "application/json")}, (404, 422),
+        query={
+            "format": ("How it is written.",
+                       {"type": "string", "enum": ["json", "csv", "html", "perfetto"],
+                        "default": "json"}),
+            "run": ("Only this run.", _TEXT),
+            "pipeline": ("Only runs of this pipeline.", _TEXT),
+            "limit": ("At most so many; a trace shows the newest 50.",
+                      {"type": "integer", "minimum": 1, "maximum": 5000, "default": 200}),
+        },
+    ),
+    Operation(
+        "get", "/metrics", "performance",
+        "Jobs, queue, workers, models, cards and run times for Prometheus, text format 0.0.4.",
+        {200: ("The metrics.", "text/plain")},
     ),
     Operation(
         "get", "/healthz", "health", "Whether the web process answers.",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import statistics
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, Response, current_app
 
 from backend.jobs.history import StageStatistics
 from backend.jobs.service import JobService
+from backend.profiling.statistics import summarise
 from backend.units import iso
 from backend.web.api.answers import json_answer, service_of
+from backend.web.api.run_figures import run_figures
 
 BOTTLENECK_PCT = 20.0
 HIGH_PCT, CRITICAL_PCT = 30.0, 40.0
@@ -35,20 +37,22 @@ def recommendations() -> Response:
 
 
 def performance_summary(service: JobService) -> dict[str, Any]:
-    """Summarise the last runs; null where nothing was measured, never zero."""
-    totals = sorted(service.store.history.run_statistics().totals_s)
+    """Summarise the last runs; null where nothing, or too little, was measured, never zero."""
+    totals = service.store.history.run_statistics().totals_s
+    figures: dict[str, float | None] = asdict(summarise(totals)) if totals else {}
     stages = service.store.history.stage_statistics()
     runs = max((stage.runs for stage in stages), default=0)
     document = {
         "total_pipelines": len(totals),
-        "avg_duration_seconds": _rounded(statistics.fmean(totals) if totals else None),
-        "min_duration_seconds": _rounded(totals[0] if totals else None),
-        "max_duration_seconds": _rounded(totals[-1] if totals else None),
-        "p50_duration_seconds": _rounded(statistics.median(totals) if totals else None),
-        "p95_duration_seconds": _rounded(_p95(totals)),
+        "avg_duration_seconds": _rounded(figures.get("mean")),
+        "min_duration_seconds": _rounded(min(totals, default=None)),
+        "max_duration_seconds": _rounded(figures.get("max")),
+        "p50_duration_seconds": _rounded(figures.get("p50")),
+        "p95_duration_seconds": _rounded(figures.get("p95")),
         "stage_breakdown": {_key(stage, stages): _breakdown(stage) for stage in stages},
         "bottlenecks": [_bottleneck(s) for s in stages if s.share_pct >= BOTTLENECK_PCT],
         "stage_runs": runs,
+        **run_figures(service.run_history),
         "timestamp": iso(service.clock.now()),
     }
     return document if totals else document | {"error": "No pipeline runs recorded yet"}
@@ -122,12 +126,6 @@ def _key(stage: StageStatistics, stages: list[StageStatistics]) -> str:
     """Name a stage; with its pipeline where two pipelines share the name."""
     shared = sum(other.stage == stage.stage for other in stages) > 1
     return f"{stage.pipeline}/{stage.stage}" if shared else stage.stage
-
-
-def _p95(totals: list[float]) -> float | None:
-    if len(totals) < 2:
-        return None
-    return statistics.quantiles(totals, n=20, method="inclusive")[-1]
 
 
 def _rounded(value: float | None) -> float | None:

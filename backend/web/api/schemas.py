@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backend.jobs.states import EventType, JobState, StageState
+from backend.web.api.run_schemas import RUN_SCHEMAS
 
 Schema = dict[str, Any]
 
@@ -133,6 +134,7 @@ _MODEL = _object(
         "idle_s": _or_null("number"),
         "conduct": _or_null("string", description="what is done with the model now"),
         "loads": _COUNT,
+        "restores": _COUNT,
         "evictions": _COUNT,
         "last_restore": _ANY,
         "error": _or_null("string"),
@@ -185,6 +187,8 @@ _SUMMARY = _object(
         "stage_breakdown": {"type": "object", "additionalProperties": _ANY},
         "bottlenecks": _list(_ANY),
         "stage_runs": _COUNT,
+        "trends": _list(_ANY),
+        "stages": _list(_ANY),
         "timestamp": _TIME,
         "error": _TEXT,
     }
@@ -226,6 +230,7 @@ SCHEMAS: dict[str, Schema] = {
     "GpuStatus": _GPU_STATUS,
     "GpuControl": _object({"status": _TEXT, "models": _ANY}),
     "PerformanceSummary": _SUMMARY,
+    **RUN_SCHEMAS,
     "Recommendations": _RECOMMENDATIONS,
     "Health": _object({"status": _TEXT}),
     "Readiness": _READINESS,

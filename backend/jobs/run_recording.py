@@ -1,0 +1,186 @@
+"""Puts every run of a pipeline on record; that it could not be recorded never fails a job."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from backend.errors import JobCanceled
+from backend.jobs.claims import ClaimedJob
+from backend.jobs.gpu_settings import RULE_NAMES
+from backend.jobs.schema import JobRow
+from backend.profiling.history import RunHistory
+from backend.profiling.recorder import record_pipeline
+from backend.profiling.run_summary import RunStatus
+from backend.profiling.spans import NS, PipelineProfile, SpanKind
+from backend.profiling.trace import Trace
+from backend.settings import Settings
+from backend.units import Clock
+
+QUEUE_SPAN = "queue"
+SETTINGS_ON_RECORD = (
+    "gpu_management", "residency", "idle_offload_s", "idle_release_s", "vram_fraction",
+    "vram_reserve_mb", "pin_budget_mb", "precision", "attention", "compile_models",
+)  # fmt: skip
+# Parameters that change the work but are not part of the cost key.
+WORK_PARAMS = ("grid_resolution", "target_faces", "texture_size_px")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where a run came from, as its row tells."""
+
+    cost_key: str
+    created_at: datetime
+    started_at: datetime | None
+
+
+class RecordedRun:
+    """The run of one job: ``recorded`` around the work, ``keep`` when the job has ended."""
+
+    def __init__(self, recording: RunRecording, job: ClaimedJob) -> None:
+        self._recording = recording
+        self._job = job
+        self._profile: PipelineProfile | None = None
+        self._status = RunStatus.FAILED
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Record the stages inside the block."""
+        trace: Trace | None = None
+        try:
+            with self._recording.open(self._job) as trace:
+                yield
+            self._status = RunStatus.OK
+        except JobCanceled:
+            self._status = RunStatus.CANCELED
+            raise
+        finally:
+            self._profile = trace.profile if trace else None
+
+    def keep(self) -> None:
+        """Store what was recorded, once; nothing if the work never began."""
+        profile, self._profile = self._profile, None
+        if profile is not None:
+            self._recording.store(self._job, profile, self._status)
+
+
+class RunRecording:
+    """Records the runs of this process into the history.
+
+    Parameters
+    ----------
+    history : RunHistory
+        Where they are kept.
+    jobs : Engine
+        The job database: who asked when, and which engines did the work.
+    clock : Clock
+        Tells when a run began.
+    settings_in_force : callable
+        Returns the settings that bear on speed, JSON-ready.
+    """
+
+    def __init__(
+        self,
+        history: RunHistory,
+        jobs: Engine,
+        clock: Clock,
+        settings_in_force: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
+        self._history = history
+        self._jobs = jobs
+        self._clock = clock
+        self._settings_in_force = settings_in_force
+        self._has_complained = False
+
+    def begin(self, job: ClaimedJob) -> RecordedRun:
+        """Prepare to record a job."""
+        return RecordedRun(self, job)
+
+    @contextmanager
+    def open(self, job: ClaimedJob) -> Iterator[Trace]:
+        """Put a pipeline in force that begins with the job's wait in the queue."""
+        facts = {"job_id": job.id, "attempt": job.attempt}
+        with record_pipeline(job.pipeline, facts, clock=self._clock) as trace:
+            try:
+                self._add_wait(trace, job)
+            except Exception as error:  # noqa: BLE001  the job matters more than its record
+                self._complain(job, error)
+            yield trace
+
+    def store(self, job: ClaimedJob, profile: PipelineProfile, status: RunStatus) -> None:
+        """Write one run; logs the first failure and keeps quiet about the next ones."""
+        try:
+            self._history.record(
+                profile,
+                job_id=job.id,
+                pipeline=job.pipeline,
+                engine=self._engines(job),
+                settings=self._settings_in_force(),
+                shape_key=shape_key(self._origin(job), job),
+                batch_size=1,  # a worker claims one job at a time
+                status=status,
+            )
+            self._has_complained = False
+        except Exception as error:  # noqa: BLE001  the job matters more than its record
+            self._complain(job, error)
+
+    def _add_wait(self, trace: Trace, job: ClaimedJob) -> None:
+        """Add the wait of a first attempt; when a later one began to wait is not known."""
+        origin = self._origin(job)
+        if origin is None or origin.started_at is None or job.attempt != 1:
+            return
+        waited_s = (origin.started_at - origin.created_at).total_seconds()
+        if waited_s < 0:  # the clocks of two machines differ
+            return
+        start_ns = trace.start_ns - round(waited_s * NS)
+        trace.add_span(QUEUE_SPAN, SpanKind.QUEUE, start_ns, trace.start_ns)
+
+    def _origin(self, job: ClaimedJob) -> _Origin | None:
+        query = select(JobRow.cost_key, JobRow.created_at, JobRow.started_at)
+        with self._jobs.connect() as connection:
+            row = connection.execute(query.where(JobRow.id == job.id)).first()
+        return None if row is None else _Origin(*row)
+
+    def _engines(self, job: ClaimedJob) -> dict[str, str]:
+        with self._jobs.connect() as connection:
+            found = connection.scalar(select(JobRow.engine).where(JobRow.id == job.id))
+        return dict(found or {})
+
+    def _complain(self, job: ClaimedJob, error: Exception) -> None:
+        if not self._has_complained:
+            log.warning("the run of job %s was not recorded", job.id, exc_info=error)
+        self._has_complained = True
+
+
+def shape_key(origin: _Origin | None, job: ClaimedJob) -> str:
+    """Name the size class of a job's work: its cost key and the sizes that were asked for."""
+    base = origin.cost_key if origin else job.pipeline
+    sizes = [f"{name}={job.params[name]}" for name in WORK_PARAMS if job.params.get(name)]
+    return ":".join([base, *sizes])
+
+
+def settings_on_record(
+    settings: Settings, changed: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the settings that bear on speed.
+
+    Parameters
+    ----------
+    changed : mapping, optional
+        What was changed while the server runs, see ``backend.jobs.gpu_settings``.
+
+    >>> settings_on_record(Settings(precision="fp16"), {"policy": "resident"})["residency"]
+    'resident'
+    """
+    found = {name: getattr(settings, name) for name in SETTINGS_ON_RECORD}
+    names = {rule: setting for setting, rule in RULE_NAMES.items()}
+    return found | {names.get(name, name): value for name, value in (changed or {}).items()}

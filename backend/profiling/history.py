@@ -1,0 +1,236 @@
+"""Every finished run in SQL: what it took, under which settings, and its whole profile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, create_engine, delete, insert, select
+
+from backend import __version__
+from backend.profiling.comparison import RunTimes
+from backend.profiling.run_summary import (
+    RunStatus,
+    RunSummary,
+    StoredRun,
+    load_seconds,
+    queue_seconds,
+    read_stages,
+    run_stages,
+)
+from backend.profiling.run_table import (
+    RUNS,
+    SUMMARY_COLUMNS,
+    aware_utc,
+    create_missing,
+    naive_utc,
+    pack,
+    unpack,
+)
+from backend.profiling.spans import PipelineProfile
+from backend.units import Clock, SystemClock, new_id
+
+KEPT_RUNS = 5000
+KEPT = timedelta(days=90)
+DROPPED_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class RunFilter:
+    """Which runs to list; what is None does not restrict.
+
+    Parameters
+    ----------
+    since : datetime or None
+        Runs that began then or later; with a time zone.
+    limit : int
+        At most so many, the newest.
+    """
+
+    pipeline: str | None = None
+    shape_key: str | None = None
+    status: RunStatus | None = None
+    version: str | None = None
+    since: datetime | None = None
+    limit: int = 200
+
+
+class RunHistory:
+    """The runs that were recorded on this machine, the newest 5000 of the last 90 days.
+
+    Parameters
+    ----------
+    engine : Engine or str
+        The database or its SQLAlchemy address; the table is created at the first use.
+    clock : Clock, optional
+        Source of time.
+    kept_runs : int
+        How many runs are kept.
+    kept : timedelta
+        For how long they are kept.
+    version : str
+        Version of this program, stored with each run.
+    """
+
+    def __init__(
+        self,
+        engine: Engine | str,
+        clock: Clock | None = None,
+        *,
+        kept_runs: int = KEPT_RUNS,
+        kept: timedelta = KEPT,
+        version: str = __version__,
+    ) -> None:
+        self._engine = create_engine(engine) if isinstance(engine, str) else engine
+        # The job database takes SQLite's write lock when such a transaction begins.
+        self._writer = self._engine.execution_options(writes=True)
+        self._clock = clock or SystemClock()
+        self._kept_runs = kept_runs
+        self._kept = kept
+        self._version = version
+        self._ready = False
+        self._lock = threading.Lock()
+
+    def record(
+        self,
+        profile: PipelineProfile,
+        *,
+        job_id: str | None,
+        pipeline: str,
+        engine: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        shape_key: str,
+        batch_size: int | None,
+        status: RunStatus | None = None,
+    ) -> str:
+        """Keep a run, and drop those that were kept long enough, in one transaction.
+
+        Parameters
+        ----------
+        engine : mapping
+            Which engine did each role.
+        settings : mapping
+            Settings in force, JSON-ready.
+        shape_key : str
+            Equal for runs that do like work.
+        status : RunStatus, optional
+            That of the profile unless given.
+
+        Returns
+        -------
+        str
+            Identifier of the run.
+
+        Raises
+        ------
+        SQLAlchemyError
+            The database did not take it.
+        """
+        self._prepare()
+        now = self._clock.now()
+        row = {
+            "id": new_id(now),
+            "job_id": job_id,
+            "pipeline": pipeline,
+            "shape_key": shape_key,
+            "status": (status or RunStatus.of(profile)).value,
+            "started_at": naive_utc(profile.started_at),
+            "total_s": profile.total_duration,
+            "queue_s": queue_seconds(profile),
+            "load_s": load_seconds(profile),
+            "device": profile.device,
+            "engine": dict(engine),
+            "settings": dict(settings),
+            "batch_size": batch_size,
+            "version": self._version,
+            "stages": [asdict(stage) for stage in run_stages(profile)],
+            "profile": pack(profile.to_document()),
+        }
+        with self._writer.begin() as connection:
+            connection.execute(insert(RUNS).values(row))
+            self._drop_old(connection, now)
+        return str(row["id"])
+
+    def runs(self, wanted: RunFilter | None = None) -> list[RunSummary]:
+        """List runs, newest first."""
+        self._prepare()
+        with self._engine.connect() as connection:
+            rows = connection.execute(_query(wanted or RunFilter())).all()
+        return [_summary(row) for row in rows]
+
+    def run(self, run_id: str) -> StoredRun | None:
+        """Return one run with its profile document; None if it is not, or no longer, kept."""
+        self._prepare()
+        with self._engine.connect() as connection:
+            row = connection.execute(select(RUNS).where(RUNS.c.id == run_id)).first()
+        return None if row is None else StoredRun(_summary(row), unpack(row.profile))
+
+    def newest(self) -> str | None:
+        """Return the identifier of the run that was recorded last."""
+        self._prepare()
+        with self._engine.connect() as connection:
+            query = select(RUNS.c.id).order_by(RUNS.c.id.desc()).limit(1)
+            return connection.scalar(query)
+
+    def stage_times(
+        self, pipeline: str, shape_key: str | None = None, limit: int = 200
+    ) -> list[RunTimes]:
+        """Seconds per stage of the last runs that succeeded, newest first.
+
+        Runs without any stage are left out.
+        """
+        wanted = RunFilter(pipeline, shape_key, RunStatus.OK, limit=limit)
+        return [run.stage_seconds for run in self.runs(wanted) if run.stages]
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def _prepare(self) -> None:
+        with self._lock:
+            if not self._ready:
+                create_missing(self._writer)
+                self._ready = True
+
+    def _drop_old(self, connection: Connection, now: datetime) -> None:
+        """Drop what is too old, and some of what is too much: a large surplus goes by and by."""
+        newest_first = select(RUNS.c.id).order_by(RUNS.c.started_at.desc(), RUNS.c.id.desc())
+        beyond = newest_first.offset(self._kept_runs).limit(DROPPED_AT_ONCE)
+        surplus = connection.scalars(beyond).all()
+        if surplus:
+            connection.execute(delete(RUNS).where(RUNS.c.id.in_(surplus)))
+        connection.execute(delete(RUNS).where(RUNS.c.started_at < naive_utc(now - self._kept)))
+
+
+def _query(wanted: RunFilter) -> Select[Any]:
+    query = select(*SUMMARY_COLUMNS).order_by(RUNS.c.started_at.desc(), RUNS.c.id.desc())
+    for name in ("pipeline", "shape_key", "status", "version"):
+        value = getattr(wanted, name)
+        if value is not None:
+            query = query.where(RUNS.c[name] == value)
+    if wanted.since is not None:
+        query = query.where(RUNS.c.started_at >= naive_utc(wanted.since))
+    return query.limit(wanted.limit)
+
+
+def _summary(row: Row[Any]) -> RunSummary:
+    return RunSummary(
+        run=row.id,
+        job_id=row.job_id,
+        pipeline=row.pipeline,
+        started_at=aware_utc(row.started_at),
+        total_s=row.total_s,
+        queue_s=row.queue_s,
+        load_s=row.load_s,
+        status=RunStatus(row.status),
+        device=row.device,
+        engine=row.engine,
+        settings=row.settings,
+        shape_key=row.shape_key,
+        batch_size=row.batch_size,
+        version=row.version,
+        stages=read_stages(row.stages),
+    )

@@ -1,0 +1,86 @@
+"""``/api/performance/profiles|compare|targets``: what the history of runs holds."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, current_app, request
+
+from backend.errors import NotFound
+from backend.profiling.history import RunFilter, RunHistory
+from backend.profiling.run_comparison import comparison_document, select_side
+from backend.profiling.run_summary import RunStatus
+from backend.profiling.targets import judge_targets
+from backend.web.api.answers import json_answer, service_of
+from backend.web.json_body import wrong_field
+
+DEFAULT_RUNS, MAX_RUNS = 50, 500
+RUNS_FOR_TARGETS = 500
+MAX_TEXT = 400
+
+blueprint = Blueprint("performance_runs", __name__, url_prefix="/api/performance")
+
+
+@blueprint.get("/profiles")
+def profiles() -> Response:
+    """List runs, newest first."""
+    wanted = RunFilter(
+        pipeline=_text("pipeline"),
+        shape_key=_text("shape_key"),
+        status=_status(),
+        limit=_limit(),
+    )
+    return json_answer({"items": [run.to_document() for run in _history().runs(wanted)]})
+
+
+@blueprint.get("/profiles/<run>")
+def profile(run: str) -> Response:
+    """Look up a run with its whole profile."""
+    stored = _history().run(run)
+    if stored is None:
+        raise NotFound("There is no such run.")
+    return json_answer(stored.to_document())
+
+
+@blueprint.get("/compare")
+def compare() -> Response:
+    """Compare two versions, two settings or two runs."""
+    before, after = (select_side(_history(), _needed(name)) for name in ("before", "after"))
+    return json_answer(comparison_document(before, after))
+
+
+@blueprint.get("/targets")
+def targets() -> Response:
+    """Tell which targets recorded runs meet."""
+    runs = _history().runs(RunFilter(limit=RUNS_FOR_TARGETS))
+    return json_answer({"items": [result.to_document() for result in judge_targets(runs)]})
+
+
+def _history() -> RunHistory:
+    return service_of(current_app.extensions).run_history
+
+
+def _text(name: str) -> str | None:
+    return (request.args.get(name) or "")[:MAX_TEXT] or None
+
+
+def _needed(name: str) -> str:
+    text = _text(name)
+    if text is None:
+        raise wrong_field(name, "must be a version, a setting=value or the id of a run")
+    return text
+
+
+def _status() -> RunStatus | None:
+    text = _text("status")
+    if text is None:
+        return None
+    try:
+        return RunStatus(text)
+    except ValueError as error:
+        raise wrong_field("status", f"must be one of: {', '.join(RunStatus)}") from error
+
+
+def _limit() -> int:
+    text = request.args.get("limit") or str(DEFAULT_RUNS)
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= MAX_RUNS:
+        raise wrong_field("limit", f"must be a number from 1 to {MAX_RUNS}")
+    return int(text)
