@@ -1,0 +1,147 @@
+"""Which advice is worth a person's time, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+
+from backend.profiling.advice import (
+    rules_compile,
+    rules_compute,
+    rules_device,
+    rules_flow,
+    rules_memory,
+    rules_quality,
+)
+from backend.profiling.advice.advice import Advice, AdviceKind, Confidence, ExpectedGain, Method
+from backend.profiling.advice.evidence import Evidence, JobTimes
+from backend.profiling.advice.rule import MIN_RUNS, Rule
+from backend.profiling.advice.texts import critical_line
+from backend.profiling.bottlenecks import Severity, severity_of
+from backend.profiling.experiment import Experiment, ExperimentState
+from backend.profiling.gains import saving_s
+
+MOST_SHOWN = 5
+LEAST_PCT, LEAST_S = 3.0, 1.0
+WEIGHTS = {Confidence.HIGH: 1.0, Confidence.MEDIUM: 0.7, Confidence.LOW: 0.3}
+# What stops jobs comes before what takes seconds, and what only informs comes last.
+PLACES = {AdviceKind.WARNING: 0, AdviceKind.ADVICE: 1, AdviceKind.EXPERIMENT: 1, AdviceKind.NOTE: 2}
+SETTLED = frozenset({ExperimentState.NO_EFFECT, ExperimentState.AUTO_REVERTED})
+
+Tests = Mapping[str, Experiment]
+
+RULES: Sequence[Rule] = tuple(
+    chain(
+        rules_compute.RULES,
+        rules_compile.RULES,
+        rules_quality.RULES,
+        rules_memory.RULES,
+        rules_device.RULES,
+        rules_flow.RULES,
+    )
+)
+
+
+def recommend(
+    evidence: Evidence, tests: Tests | None = None, rules: Sequence[Rule] = RULES
+) -> list[Advice]:
+    """Say what to change first.
+
+    Parameters
+    ----------
+    tests : mapping, optional
+        The tests of earlier advice by its identifier, dismissed ones among them.
+
+    Returns
+    -------
+    list of Advice
+        At most five: warnings, then by expected seconds times confidence, then notes.
+    """
+    found = (_best_open(rule, evidence, tests or {}) for rule in rules)
+    shown = [advice for advice in found if advice is not None]
+    return sorted(shown, key=_order)[:MOST_SHOWN]
+
+
+def is_worth_showing(advice: Advice) -> bool:
+    """Whether it is more than noise: enough runs, enough to save, and a change at all."""
+    if advice.kind is AdviceKind.WARNING:
+        return True
+    n = advice.evidence["n"]
+    if not isinstance(n, int) or n < MIN_RUNS or _is_in_force(advice):
+        return False
+    if advice.kind is AdviceKind.NOTE:
+        return True
+    gain = advice.gain
+    return gain is not None and (gain.pct >= LEAST_PCT or gain.s_per_job >= LEAST_S)
+
+
+def with_test(advice: Advice, test: Experiment | None, job: JobTimes | None) -> Advice | None:
+    """Set the advice beside its test on the user's own jobs.
+
+    Returns
+    -------
+    Advice or None
+        With the measured gain where the test confirmed it; None where it is put away: dismissed,
+        unless the evidence has changed by 20 % since, or tried for this change without success.
+    """
+    if test is None:
+        return advice
+    if test.with_evidence(advice.strength).state is ExperimentState.DISMISSED:
+        return None
+    if test.state is ExperimentState.DISMISSED or not _tests_this(advice, test):
+        return advice
+    return None if test.state in SETTLED else _measured(replace(advice, test=test), test, job)
+
+
+def seed_lines(evidence: Evidence, shown: Sequence[Advice]) -> list[str]:
+    """Write the lines of earlier versions: the largest stages, then what is advised."""
+    stages = sorted(evidence.stages, key=lambda stage: -stage.share)
+    lines = [
+        critical_line(stage.name, 100 * stage.share)
+        for stage in stages
+        if severity_of(100 * stage.share) is Severity.CRITICAL
+    ]
+    return lines + [advice.seed_text for advice in shown if advice.seed_text is not None]
+
+
+def _best_open(rule: Rule, evidence: Evidence, tests: Tests) -> Advice | None:
+    """Ask a rule, and again without the stage whose advice is noise or put away."""
+    advice = rule(evidence)
+    if advice is None:
+        return None
+    if is_worth_showing(advice):
+        shown = with_test(advice, tests.get(advice.advice_id), evidence.job)
+        if shown is not None:
+            return shown
+    others = tuple(stage for stage in evidence.stages if stage.name != advice.stage)
+    if len(others) == len(evidence.stages):
+        return None
+    return _best_open(rule, replace(evidence, stages=others), tests)
+
+
+def _measured(advice: Advice, test: Experiment, job: JobTimes | None) -> Advice:
+    """Replace what was worked out by what was measured, once all pairs have confirmed it."""
+    ratio = test.speed_up()
+    if test.state is not ExperimentState.CONFIRMED or ratio is None or job is None:
+        return advice
+    if ratio.low is None or ratio.high is None:
+        return advice
+    saved = saving_s(job.total_s, 1.0, ratio.low, ratio.high)
+    gain = ExpectedGain.of(saved, job.total_s)
+    return replace(advice, gain=gain, method=Method.AB_MEASURED, confidence=Confidence.HIGH)
+
+
+def _tests_this(advice: Advice, test: Experiment) -> bool:
+    action = advice.action
+    return action is not None and (action.setting, action.new) == (test.setting, test.new)
+
+
+def _is_in_force(advice: Advice) -> bool:
+    action = advice.action
+    return action is not None and action.available and action.old == action.new
+
+
+def _order(advice: Advice) -> tuple[int, float, str]:
+    seconds = advice.gain.s_per_job if advice.gain else 0.0
+    return PLACES[advice.kind], -seconds * WEIGHTS[advice.confidence], advice.advice_id

@@ -1,0 +1,79 @@
+"""Rules that save work at a price in the result; they are never applied unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backend.profiling.advice.advice import Advice, Confidence, Facts, QualityRisk
+from backend.profiling.advice.evidence import Evidence
+from backend.profiling.advice.rule import Rule, Terms, advise, change, per_stage, speed_up
+from backend.profiling.advice.rule_id import RuleId
+from backend.profiling.advice.stage_evidence import StageEvidence
+
+DECODE_SHARE = 0.2
+# A dense grid grows with the cube; that a coarse-to-fine one grows with the surface is assumed.
+DENSE_EXPONENT, SURFACE_EXPONENT = 3.0, 2.0
+LOSSY = Terms(risk=QualityRisk.LOSSY)
+
+
+def _steps(evidence: Evidence, stage: StageEvidence) -> Advice | None:
+    """R3: fewer steps of a loop."""
+    found = stage.steps
+    if found is None or not 0 < found.fewer_steps < found.steps:
+        return None
+    factor = found.steps / found.fewer_steps
+    facts: Facts = {"steps": found.steps, "fewer_steps": found.fewer_steps}
+    action = change(evidence, "steps", found.fewer_steps, needs_restart=False)
+    gain = speed_up(evidence, stage, factor, factor)
+    return advise(evidence, RuleId.STEPS, stage, gain, facts, action, LOSSY)
+
+
+def _dense_decode(evidence: Evidence, stage: StageEvidence) -> Advice | None:
+    """R5: every corner of a grid is decoded, though few lie near the surface."""
+    found = stage.decode
+    if found is None or stage.share < DECODE_SHARE or not found.is_dense:
+        return None
+    fewer = found.hierarchical_queries
+    if fewer is None or not 0 < fewer < found.queries:
+        return None
+    factor = found.queries / fewer
+    facts: Facts = {
+        "queries": found.queries,
+        "hierarchical_queries": fewer,
+        "resolution": found.resolution,
+    }
+    action = change(evidence, "decode", "hierarchical", needs_restart=False)
+    gain = speed_up(evidence, stage, factor, factor)
+    return advise(evidence, RuleId.DENSE_DECODE, stage, gain, facts, action, LOSSY)
+
+
+def _decode_resolution(evidence: Evidence, stage: StageEvidence) -> Advice | None:
+    """R6: a coarser grid."""
+    found = stage.decode
+    if found is None or stage.share < DECODE_SHARE or found.lower_resolution is None:
+        return None
+    if not 0 < found.lower_resolution < found.resolution:
+        return None
+    assumed = DENSE_EXPONENT if found.is_dense else SURFACE_EXPONENT
+    exponent = assumed if found.exponent is None else found.exponent
+    known = found.is_dense or found.exponent is not None
+    factor = (found.resolution / found.lower_resolution) ** exponent
+    facts: Facts = {
+        "resolution": found.resolution,
+        "lower_resolution": found.lower_resolution,
+        "exponent": exponent,
+    }
+    return advise(
+        evidence,
+        RuleId.DECODE_RESOLUTION,
+        stage,
+        speed_up(evidence, stage, factor, factor),
+        facts,
+        change(evidence, "octree_resolution", found.lower_resolution, needs_restart=False),
+        LOSSY if known else Terms(confidence=Confidence.LOW, risk=QualityRisk.LOSSY),
+    )
+
+
+RULES: Sequence[Rule] = tuple(
+    per_stage(look) for look in (_steps, _dense_decode, _decode_resolution)
+)

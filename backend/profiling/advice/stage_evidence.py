@@ -1,0 +1,187 @@
+"""What is known of one stage; what was not measured is None, and then its rules are silent.
+
+Times are medians per job unless they say otherwise; shares lie between 0 and 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend.profiling.experiment import Value
+from backend.profiling.spans import SpanKind
+
+
+@dataclass(frozen=True)
+class MatmulFigures:
+    """Matrix products of a stage.
+
+    Parameters
+    ----------
+    dtype : str
+        What the largest of them compute in: ``fp32``, ``tf32``, ``fp16``, ``bf16``.
+    share : float
+        Their share of the stage's time.
+    bf16_factor : float or None
+        How much faster they were in bf16 at the same shapes on this device, if that was timed.
+    """
+
+    dtype: str
+    share: float
+    bf16_factor: float | None = None
+
+
+@dataclass(frozen=True)
+class WorkFigures:
+    """What a stage has to compute and to move, and how long the device took for it."""
+
+    gpu_s: float
+    flop: float
+    moved_bytes: float
+
+
+@dataclass(frozen=True)
+class LaunchFigures:
+    """How long the device waited inside a stage: for the host, and between kernels."""
+
+    host_wait_s: float
+    kernel_wait_s: float
+    median_kernel_us: float | None = None
+
+
+@dataclass(frozen=True)
+class SyncFigures:
+    """How often a step waits for the device, and how long the device idles after it."""
+
+    syncs_per_step: float
+    wait_s: float
+    location: str | None = None
+
+
+@dataclass(frozen=True)
+class AttentionFigures:
+    """The backend in use beside the fastest right one, timed at the stage's shapes."""
+
+    backend: str
+    best_backend: str
+    share: float
+    now_s: float
+    best_s: float
+
+
+@dataclass(frozen=True)
+class StepFigures:
+    """Steps of a loop, and the next lower count worth a try."""
+
+    steps: int
+    fewer_steps: int
+
+
+@dataclass(frozen=True)
+class GuidanceFigures:
+    """Guidance of a diffusion loop: one forward at batch 1 and one at batch 2, in seconds."""
+
+    forwards_per_step: int
+    single_s: float
+    double_s: float
+    mfu: float
+    fits: bool | None
+
+
+@dataclass(frozen=True)
+class DecodeFigures:
+    """How a volume is decoded.
+
+    Parameters
+    ----------
+    resolution : int
+        Cells along a side.
+    queries : int
+        Points asked for.
+    hierarchical_queries : int or None
+        Points that a coarse-to-fine decode of the same shapes asked for.
+    lower_resolution : int or None
+        The next lower one worth a try.
+    exponent : float or None
+        Fitted: the time grows with the resolution to this power.
+    """
+
+    resolution: int
+    queries: int
+    hierarchical_queries: int | None = None
+    lower_resolution: int | None = None
+    exponent: float | None = None
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether every corner of the grid is asked for."""
+        return self.queries == (self.resolution + 1) ** 3
+
+
+@dataclass(frozen=True)
+class EncodeFigures:
+    """The settings of a writer beside faster ones, timed on the same data."""
+
+    setting: str
+    level: Value
+    faster_level: Value
+    now_s: float
+    faster_s: float
+
+
+@dataclass(frozen=True)
+class CompileFigures:
+    """A compiled stage beside an eager one.
+
+    Parameters
+    ----------
+    is_on : bool
+        Whether it runs compiled.
+    eager_s, compiled_s : float or None
+        Seconds per job either way.
+    compile_s : float or None
+        Seconds to compile, once per start.
+    jobs_per_day : float or None
+        Jobs between two starts, about.
+    graph_breaks : int or None
+        In the compiled stage.
+    recompiles_per_job, recompile_s : float or None
+        After the warm-up.
+    skipped_s : float
+        What the frames that fell back to eager lose per job.
+    """
+
+    is_on: bool
+    eager_s: float | None = None
+    compiled_s: float | None = None
+    compile_s: float | None = None
+    jobs_per_day: float | None = None
+    graph_breaks: int | None = None
+    recompiles_per_job: float | None = None
+    recompile_s: float | None = None
+    skipped_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class StageEvidence:
+    """One stage of the pipeline, over ``n`` runs that had it.
+
+    Parameters
+    ----------
+    share : float
+        Of the critical path: the part of the job's time that this stage alone holds up.
+    """
+
+    name: str
+    kind: SpanKind
+    share: float
+    n: int
+    matmul: MatmulFigures | None = None
+    work: WorkFigures | None = None
+    launch: LaunchFigures | None = None
+    sync: SyncFigures | None = None
+    attention: AttentionFigures | None = None
+    steps: StepFigures | None = None
+    guidance: GuidanceFigures | None = None
+    decode: DecodeFigures | None = None
+    encode: EncodeFigures | None = None
+    compiled: CompileFigures | None = None
