@@ -73,6 +73,8 @@ class Settings:
     precision: str = "auto"
     attention: str = "auto"
     compile_models: bool = False
+    export_compression: int = 1
+    export_threads: int = 1
     log_level: str = "INFO"
     provenance: Mapping[str, str] = field(default_factory=dict, compare=False)
 
@@ -113,6 +115,12 @@ class Settings:
                 raise StartFailed(
                     f"MESHKILN_{name.upper()}={seconds} is no number of seconds.",
                     advice="Give seconds, or -1 for never.",
+                )
+        for name, low, high in (("export_compression", 0, 9), ("export_threads", 1, 16)):
+            if not low <= getattr(self, name) <= high:
+                raise StartFailed(
+                    f"MESHKILN_{name.upper()}={getattr(self, name)} is not from {low} to {high}.",
+                    advice="Give a number in that range, or unset it.",
                 )
         if not 0 < self.vram_fraction <= 1:
             raise StartFailed(

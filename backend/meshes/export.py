@@ -18,6 +18,7 @@ from backend.meshes.triangle_mesh import TriangleMesh, vertex_normals
 ROUGHNESS, METALLIC = 0.8, 0.0
 PLAIN_COLOUR = [190, 194, 204, 255]
 JPEG_QUALITY = 92
+FAST_COMPRESSION = 1
 NAME = "model"
 
 _MTL = """\
@@ -59,15 +60,17 @@ def write_glb(mesh: TriangleMesh | TexturedMesh, path: Path) -> None:
     path.write_bytes(data)
 
 
-def write_obj_zip(mesh: TriangleMesh | TexturedMesh, path: Path) -> None:
-    """Write model.obj, model.mtl and texture.png into a zip."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+def write_obj_zip(
+    mesh: TriangleMesh | TexturedMesh, path: Path, compression: int = FAST_COMPRESSION
+) -> None:
+    """Write model.obj, model.mtl and texture.png into a zip, deflated at a level from 0 to 9."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         if isinstance(mesh, TexturedMesh):
-            _add(archive, "model.obj", _obj_text(mesh).encode())
-            _add(archive, "model.mtl", _MTL.encode())
-            _add(archive, "texture.png", _png(mesh.texture))
+            _add(archive, "model.obj", _obj_text(mesh).encode(), compression)
+            _add(archive, "model.mtl", _MTL.encode(), compression)
+            _add(archive, "texture.png", _png(mesh.texture, compression), compression)
         else:
-            _add(archive, "model.obj", _plain_obj_text(mesh).encode())
+            _add(archive, "model.obj", _plain_obj_text(mesh).encode(), compression)
 
 
 def write_stl(mesh: TriangleMesh, path: Path) -> None:
@@ -97,16 +100,17 @@ def _as_jpeg(texture: Rgb) -> Image.Image:
     return Image.open(buffer)  # its format tells the exporter to write JPEG
 
 
-def _png(texture: Rgb) -> bytes:
+def _png(texture: Rgb, compression: int) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(texture).save(buffer, "PNG", compress_level=1)
+    Image.fromarray(texture).save(buffer, "PNG", compress_level=compression)
     return buffer.getvalue()
 
 
-def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+def _add(archive: zipfile.ZipFile, name: str, data: bytes, compression: int) -> None:
     entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))  # same input, same bytes
     entry.compress_type = zipfile.ZIP_DEFLATED
-    archive.writestr(entry, data)
+    # Such an entry does not follow the level of its archive.
+    archive.writestr(entry, data, compresslevel=compression)
 
 
 def _obj_text(mesh: TexturedMesh) -> str:

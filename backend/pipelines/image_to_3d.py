@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from backend.catalog import ImageTo3DParams, PipelineName, Preset, ShapeMode, StageName
 from backend.engines.background_task import CutOut
@@ -17,23 +16,22 @@ from backend.engines.projection_texture import TextureTask
 from backend.engines.registry import EngineRegistry
 from backend.errors import MeshInvalid
 from backend.meshes.atlas import TexturedMesh
-from backend.meshes.export import reload_welded, write_glb, write_obj_zip, write_ply, write_stl
+from backend.meshes.export import write_glb
 from backend.meshes.frame import PictureFrame, to_metres
 from backend.meshes.masks import agreement, iou
 from backend.meshes.picture import Picture
-from backend.meshes.render import View, covered_pixels, render
+from backend.meshes.render import covered_pixels
 from backend.meshes.simplify import simplify
 from backend.meshes.smoothing import taubin
 from backend.meshes.triangle_mesh import TriangleMesh
 from backend.meshes.validate import validate
 from backend.pipelines.cut_out import find_object, mask_facts, write_mask_files
+from backend.pipelines.model_files import write_model_files
 from backend.pipelines.pipeline import OutputFile, PipelineOutcome, PipelineRequest, stage
 from backend.profiling.recorder import join_pipeline
 from backend.progress import ProgressSink, StageProgress
 
 SMOOTH_ROUNDS = 6
-THUMBNAIL_PX = 512
-THUMBNAIL_VIEW = View(azimuth=28.0, elevation=14.0)
 LEAST_AGREEMENT, REACH_SHARE = 0.5, 0.02
 WIDENED_BELOW = 0.8
 MANY_MORE = 1.2
@@ -96,7 +94,7 @@ class ImageTo3DPipeline:
                 textured = self._texture(picture, found, body, params, effort, progress)
 
             with stage(StageName.MESH_EXPORT, sink) as progress:
-                outputs += export(body.mesh, textured, out_dir, progress)
+                outputs += write_model_files(body.mesh, textured, out_dir, progress)
 
         facts = {
             "mask": mask_facts(found),
@@ -202,38 +200,6 @@ def write_preview(mesh: TriangleMesh, out_dir: Path, sink: ProgressSink) -> Outp
     write_glb(mesh, preview.path)
     sink.artifact(preview.name, preview.role, preview.path)
     return preview
-
-
-def export(
-    mesh: TriangleMesh, textured: TexturedMesh | None, out_dir: Path, progress: StageProgress
-) -> list[OutputFile]:
-    """Write every format and the thumbnail, and read the GLB back; raises MeshInvalid."""
-    shown = textured or mesh
-    files = [
-        OutputFile("model.glb", "glb", "model", out_dir / "model.glb"),
-        OutputFile("model_obj.zip", "obj", "model_obj", out_dir / "model_obj.zip"),
-        OutputFile("model.stl", "stl", "model_stl", out_dir / "model.stl"),
-        OutputFile("model.ply", "ply", "model_ply", out_dir / "model.ply"),
-        OutputFile("thumbnail.png", "png", "thumbnail", out_dir / "thumbnail.png"),
-    ]
-    glb, obj, stl, ply, thumbnail = (file.path for file in files)
-    write_glb(shown, glb)
-    if not reload_welded(glb).is_watertight:
-        raise MeshInvalid("The GLB is not closed when read back.")
-    progress.step(1, 4)
-    write_obj_zip(shown, obj)
-    progress.step(2, 4)
-    write_stl(mesh, stl)
-    write_ply(mesh, ply)
-    progress.step(3, 4)
-    write_thumbnail(shown, thumbnail)
-    progress.step(4, 4)
-    return files
-
-
-def write_thumbnail(mesh: TriangleMesh | TexturedMesh, path: Path) -> None:
-    """Render the model on a transparent ground."""
-    Image.fromarray(render(mesh, THUMBNAIL_VIEW, THUMBNAIL_PX)).save(path, compress_level=6)
 
 
 def _texture_facts(textured: TexturedMesh | None, params: ImageTo3DParams) -> dict[str, Any]:

@@ -107,3 +107,14 @@ def test_the_same_model_gives_the_same_bytes(textured, ball, tmp_path):
         first = (tmp_path / name).read_bytes()
         write(mesh, tmp_path / name)
         assert (tmp_path / name).read_bytes() == first
+
+
+def test_the_archive_is_deflated_at_the_level_asked_for(textured, tmp_path):
+    sizes, texts = [], []
+    for level in (0, 1, 9):
+        write_obj_zip(textured, tmp_path / f"{level}.zip", level)
+        with zipfile.ZipFile(tmp_path / f"{level}.zip") as archive:
+            sizes.append(archive.getinfo("model.obj").compress_size)
+            texts.append(archive.read("model.obj"))
+    assert sizes[0] > sizes[1] > sizes[2]
+    assert texts[0] == texts[1] == texts[2]

@@ -1,0 +1,147 @@
+"""Settings that may change from job to job while the server runs, and what they may become.
+
+None of them changes a result: advice may put them to the test and auto-tune may climb over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
+
+from backend.errors import InvalidParameter
+from backend.settings import RESIDENCY_POLICIES, Settings
+
+Value = str | int | float | bool | None
+
+
+class SettingName(StrEnum):
+    """Their names, the same as the fields of ``Settings``."""
+
+    EXPORT_COMPRESSION = "export_compression"
+    EXPORT_THREADS = "export_threads"
+    RESIDENCY = "residency"
+    IDLE_OFFLOAD_S = "idle_offload_s"
+    IDLE_RELEASE_S = "idle_release_s"
+
+
+@dataclass(frozen=True)
+class RuntimeSetting:
+    """One of them.
+
+    Parameters
+    ----------
+    title : str
+        What it is, for people.
+    choices : tuple
+        The values that are worth a try; for a name they are the only ones.
+    low, high : float or None
+        Bounds of a number.
+    needs_gpu : bool
+        Whether it means nothing to jobs that use no GPU.
+    """
+
+    name: SettingName
+    title: str
+    choices: tuple[Value, ...]
+    low: float | None = None
+    high: float | None = None
+    needs_gpu: bool = False
+
+    def check(self, value: Value) -> Value:
+        """Return the value; raises InvalidParameter if it cannot be set."""
+        if self.low is None or self.high is None:
+            if value not in self.choices:
+                known = ", ".join(map(str, self.choices))
+                raise InvalidParameter(f"{self.name}: {value!r} is none of {known}.")
+            return value
+        whole = all(isinstance(choice, int) for choice in self.choices)
+        kinds = (int,) if whole else (int, float)
+        is_number = isinstance(value, kinds) and not isinstance(value, bool)
+        if not is_number or not self.low <= float(value or 0) <= self.high:
+            raise InvalidParameter(f"{self.name}: {value!r} is not from {self.low} to {self.high}.")
+        return value
+
+
+RUNTIME_SETTINGS: Mapping[str, RuntimeSetting] = {
+    setting.name.value: setting
+    for setting in (
+        RuntimeSetting(
+            SettingName.EXPORT_COMPRESSION,
+            "Compression of OBJ archives and PNG files",
+            (1, 3, 6, 9),
+            0,
+            9,
+        ),
+        RuntimeSetting(
+            SettingName.EXPORT_THREADS, "Threads that write a job's files", (1, 2, 4), 1, 16
+        ),
+        RuntimeSetting(
+            SettingName.RESIDENCY,
+            "Which models stay on the GPU",
+            RESIDENCY_POLICIES,
+            needs_gpu=True,
+        ),
+        RuntimeSetting(
+            SettingName.IDLE_OFFLOAD_S,
+            "Seconds after which an idle model leaves the GPU",
+            (-1.0, 60.0, 300.0, 900.0),
+            -1,
+            86_400,
+            needs_gpu=True,
+        ),
+        RuntimeSetting(
+            SettingName.IDLE_RELEASE_S,
+            "Seconds after which an idle model leaves host memory",
+            (-1.0, 600.0, 3600.0),
+            -1,
+            86_400,
+            needs_gpu=True,
+        ),
+    )
+}
+
+_in_force: ContextVar[Mapping[str, Value] | None] = ContextVar("runtime_settings", default=None)
+_DEFAULTS = Settings()
+
+
+def started_with(settings: Settings) -> dict[str, Value]:
+    """Return the values that the server was started with."""
+    return {name: getattr(settings, name) for name in RUNTIME_SETTINGS}
+
+
+def value_of(name: SettingName) -> Value:
+    """Return the value in force for the job at hand, or the default outside of any."""
+    return (_in_force.get() or {}).get(name, getattr(_DEFAULTS, name))
+
+
+def number_of(name: SettingName) -> int:
+    """Return the value of a setting that counts something."""
+    return int(value_of(name) or 0)
+
+
+@contextmanager
+def in_force(values: Mapping[str, Value]) -> Iterator[None]:
+    """Put values in force inside the block; what it does not name stays as it is.
+
+    Raises
+    ------
+    InvalidParameter
+        There is no such setting, or it cannot have that value.
+    """
+    checked = {name: known(name).check(value) for name, value in values.items()}
+    token = _in_force.set({**(_in_force.get() or {}), **checked})
+    try:
+        yield
+    finally:
+        _in_force.reset(token)
+
+
+def known(name: str) -> RuntimeSetting:
+    """Find a setting by name; raises InvalidParameter if there is none."""
+    found = RUNTIME_SETTINGS.get(name)
+    if found is None:
+        raise InvalidParameter(f"{name}: there is no such setting to change while the server runs.")
+    return found

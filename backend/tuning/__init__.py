@@ -1,0 +1,1 @@
+"""Finds the settings under which this machine is fastest, by measurement."""
