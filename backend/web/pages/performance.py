@@ -13,6 +13,7 @@ from backend.jobs.states import JobState
 from backend.profiling.history import RunFilter
 from backend.profiling.targets import judge_targets
 from backend.units import iso
+from backend.web.pages.live_run import live_runs
 from backend.web.pages.performance_view import (
     Work,
     chosen_work,
@@ -33,7 +34,8 @@ def install(blueprint: Blueprint) -> None:
 
 def show() -> str:
     """Show the page; the address may carry a kind of work and what is to be compared."""
-    return render_template("pages/performance.html", **_current_view())
+    live = live_runs(job_service())
+    return render_template("pages/performance.html", **_current_view(), live=live)
 
 
 def live() -> str:

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from backend.jobs.events import Event
+from backend.jobs.records import JobRecord
+from backend.jobs.states import EventType, JobState
+from backend.profiling.spans import NS
+from backend.units import iso
+from backend.web.pages.live_run import live_document
+
+BEGAN = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+JOB = JobRecord(
+    id="j",
+    pipeline="image_to_3d",
+    name="Chair",
+    status=JobState.RUNNING,
+    params={},
+    created_at=BEGAN - timedelta(seconds=2),
+    started_at=BEGAN,
+)
+
+
+def at(seconds):
+    return BEGAN + timedelta(seconds=seconds)
+
+
+def event(seconds, kind, **data):
+    return Event(f"{seconds}-0", "j", 1, iso(at(seconds)), kind, data)
+
+
+def stage(seconds, name, status, elapsed_s=None):
+    return event(seconds, EventType.STAGE, name=name, status=status, elapsed_s=elapsed_s)
+
+
+def drawn(document):
+    return {
+        span["name"]: (span["start_ns"] / NS, span["end_ns"] and span["end_ns"] / NS)
+        for span in document["spans"]
+    }
+
+
+EVENTS = [
+    event(0, EventType.STATE, status="running"),
+    stage(0.5, "image_preprocessing", "running"),
+    stage(1.6, "image_preprocessing", "succeeded", 1.1),
+    stage(2, "shape_generation", "running"),
+    event(2.5, EventType.PROGRESS, stage="shape_generation"),
+]
+
+
+def test_stages_lie_where_the_event_log_says():
+    document = live_document(JOB, EVENTS, at(5))
+    assert document["end_ns"] == 5 * NS
+    assert drawn(document) == {
+        "queue": (-2.0, 0),
+        "image_preprocessing": (0.5, pytest.approx(1.6)),
+        "shape_generation": (2.0, None),
+    }
+
+
+def test_a_second_attempt_begins_anew():
+    again = [*EVENTS, event(6, EventType.STATE, status="running"), stage(7, "a", "running")]
+    assert list(drawn(live_document(JOB, again, at(9)))) == ["queue", "a"]
+
+
+def test_without_events_only_the_wait_is_known():
+    assert list(drawn(live_document(JOB, [], at(5)))) == ["queue"]
+
+
+def test_the_page_follows_a_job_that_runs(client, service, make_job, claim, monkeypatch):
+    assert b"Nothing runs at the moment" in client.get("/performance/now").data
+    job = make_job(name="Chair <b>")
+    assert b"Nothing runs at the moment" in client.get("/performance/now").data
+    assert claim().id == job.id
+    told = [stage(1, "shape_generation", "running")]
+    monkeypatch.setattr(service.events, "read_after", lambda *_: told)
+    page = client.get("/performance/now").text
+    assert "Chair &lt;b&gt;" in page
+    assert "Shape generation: running" in page
+    assert 'hx-trigger="every 1s"' in page
+
+
+def test_without_redis_the_job_is_still_shown(client, make_job, claim):
+    make_job(name="Chair")
+    claim()
+    page = client.get("/performance/now").text
+    assert "Chair" in page
+    assert "Wait in the queue" in page
