@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, create_engine, delete, insert, select
 
-from backend import __version__
+from backend.build import build_name
 from backend.profiling.comparison import RunTimes
 from backend.profiling.run_summary import (
     RunStatus,
@@ -71,8 +71,8 @@ class RunHistory:
         How many runs are kept.
     kept : timedelta
         For how long they are kept.
-    version : str
-        Version of this program, stored with each run.
+    version : str, optional
+        Build of this program, stored with each run; by default this one.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class RunHistory:
         *,
         kept_runs: int = KEPT_RUNS,
         kept: timedelta = KEPT,
-        version: str = __version__,
+        version: str | None = None,
     ) -> None:
         self._engine = create_engine(engine) if isinstance(engine, str) else engine
         # The job database takes SQLite's write lock when such a transaction begins.
@@ -90,7 +90,7 @@ class RunHistory:
         self._clock = clock or SystemClock()
         self._kept_runs = kept_runs
         self._kept = kept
-        self._version = version
+        self._version = version or build_name()
         self._ready = False
         self._lock = threading.Lock()
 
