@@ -23,6 +23,7 @@ class PipelineName(StrEnum):
 
     IMAGE_TO_3D = "image_to_3d"
     CUT_OUT = "cut_out"
+    TUNE = "tune"
 
 
 class StageName(StrEnum):
@@ -33,6 +34,14 @@ class StageName(StrEnum):
     MESH_REFINEMENT = "mesh_refinement"
     TEXTURE_SYNTHESIS = "texture_synthesis"
     MESH_EXPORT = "mesh_export"
+
+
+class TuneStageName(StrEnum):
+    """Stages of `tune`, which runs another pipeline many times."""
+
+    REFERENCE_RUNS = "reference_runs"
+    SETTING_TRIALS = "setting_trials"
+    FINAL_CHECK = "final_check"
 
 
 class Queue(StrEnum):
@@ -124,6 +133,33 @@ class ImageTo3DParams(CutOutParams):
     size_m: float = Field(default=1.0, ge=0.001, le=100.0, description="Longest side in metres.")
 
 
+class TunedPipeline(StrEnum):
+    """Pipelines whose settings can be tuned."""
+
+    IMAGE_TO_3D = PipelineName.IMAGE_TO_3D.value
+
+
+class TuneParams(CutOutParams):
+    """Parameters of `tune`: measure which settings are fastest on this machine."""
+
+    target: TunedPipeline = Field(
+        default=TunedPipeline.IMAGE_TO_3D, description="Pipeline whose settings are tuned."
+    )
+    preset: Preset = Field(default=Preset.STANDARD, description="draft, standard or high.")
+    budget_s: float = Field(
+        default=300.0, ge=5, le=1500, description="Seconds that may be spent on it."
+    )
+    vram_limit_mb: float | None = Field(
+        default=None, gt=0, le=1e7, description="Refuse settings that take more GPU memory."
+    )
+    latency_limit_s: float | None = Field(
+        default=None, gt=0, le=1e5, description="Refuse settings with which a run takes longer."
+    )
+    dry_run: bool = Field(
+        default=False, description="Only report; leave the settings in force as they are."
+    )
+
+
 class JobOptions(BaseModel):
     """What a submit may say besides the pipeline's own parameters."""
 
@@ -141,7 +177,7 @@ class PipelineSpec:
 
     name: PipelineName
     title: str
-    stages: tuple[StageName, ...]
+    stages: tuple[StageName | TuneStageName, ...]
     params: type[CutOutParams]
     queue: Queue
     listed: bool
@@ -165,6 +201,14 @@ PIPELINES: dict[PipelineName, PipelineSpec] = {
             (StageName.IMAGE_PREPROCESSING,),
             CutOutParams,
             Queue.CPU,
+            listed=False,
+        ),
+        PipelineSpec(
+            PipelineName.TUNE,
+            "Find the fastest settings by measurement",
+            tuple(TuneStageName),
+            TuneParams,
+            Queue.GPU,  # one job at a time runs there, so that nothing disturbs the measurement
             listed=False,
         ),
     )
@@ -207,6 +251,8 @@ def batch_key(pipeline: str, params: CutOutParams) -> str:
 
 def cost_key(pipeline: str, params: CutOutParams) -> str:
     """Key of jobs that take about the same time: pipeline, preset, engine, texture."""
+    if isinstance(params, TuneParams):
+        return f"{pipeline}:{params.preset}:{params.budget_s:g}"
     if not isinstance(params, ImageTo3DParams):
         return pipeline
     textured = "textured" if params.texture else "plain"

@@ -30,6 +30,8 @@ MeshkilnError
 │   ├── ModelLeased               model-leased            409
 │   ├── GpuBusy                   gpu-busy                503
 │   ├── ManagementOff             gpu-management-off      409
+│   ├── ExperimentRunning         experiment-running      409
+│   ├── AdviceOutdated            advice-outdated         409
 │   └── StorageFull               storage-full            507
 ├── GenerationFailed              the job ran and could not deliver
 │   ├── EngineUnavailable         engine-unavailable      503
@@ -353,6 +355,22 @@ class ManagementOff(Refused):
     code = "gpu-management-off"
     title = "GPU management is switched off"
     default_advice = "Start the server without --disable-gpu-management to set policy and timers."
+
+
+class ExperimentRunning(Refused):
+    """The setting is on trial already."""
+
+    code = "experiment-running"
+    title = "This setting is on trial already"
+    default_advice = "Wait until the trial has decided, or revert it first."
+
+
+class AdviceOutdated(Refused):
+    """What the advice rested on is no longer so."""
+
+    code = "advice-outdated"
+    title = "This advice is out of date"
+    default_advice = "Reload the performance page; it shows what the last runs advise."
 
 
 class StorageFull(Refused):

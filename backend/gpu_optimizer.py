@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 BUILT_IN_MB, BUILT_IN_SIDE_PX = 2000.0, 512
 BUCKET_PX = 64
 WARM_UP = "warm_up"
+CLEAR_CACHE = "clear_cache"
 KEPT_READINGS, KEPT_TIMINGS = 100, 200
 
 log = logging.getLogger(__name__)
@@ -145,11 +146,13 @@ class GPUOptimizer:
 
         None without a GPU in use; 0.0 when there was nothing to give back.
         """
-        return self._cache.clear()
+        with profile_stage(CLEAR_CACHE, SpanKind.GPU):
+            return self._cache.clear()
 
     def clear_cache_if_worth_it(self, occasion: Occasion = Occasion.ROUTINE) -> float | None:
         """Give unused cache back where that gains something; see ``ClearingRule``."""
-        return self._cache.clear(occasion)
+        with profile_stage(CLEAR_CACHE, SpanKind.GPU):
+            return self._cache.clear(occasion)
 
     def get_gpu_info(self) -> dict[str, Any]:
         """Return the whole reading of the first device; {} without one."""

@@ -41,6 +41,8 @@ class RuntimeSetting:
         Bounds of a number.
     needs_gpu : bool
         Whether it means nothing to jobs that use no GPU.
+    acts_between_jobs : bool
+        Whether what one job runs with shows in the next one, so that no pair of jobs judges it.
     """
 
     name: SettingName
@@ -49,6 +51,7 @@ class RuntimeSetting:
     low: float | None = None
     high: float | None = None
     needs_gpu: bool = False
+    acts_between_jobs: bool = False
 
     def check(self, value: Value) -> Value:
         """Return the value; raises InvalidParameter if it cannot be set."""
@@ -83,6 +86,7 @@ RUNTIME_SETTINGS: Mapping[str, RuntimeSetting] = {
             "Which models stay on the GPU",
             RESIDENCY_POLICIES,
             needs_gpu=True,
+            acts_between_jobs=True,
         ),
         RuntimeSetting(
             SettingName.IDLE_OFFLOAD_S,
@@ -91,6 +95,7 @@ RUNTIME_SETTINGS: Mapping[str, RuntimeSetting] = {
             -1,
             86_400,
             needs_gpu=True,
+            acts_between_jobs=True,
         ),
         RuntimeSetting(
             SettingName.IDLE_RELEASE_S,
@@ -99,6 +104,7 @@ RUNTIME_SETTINGS: Mapping[str, RuntimeSetting] = {
             -1,
             86_400,
             needs_gpu=True,
+            acts_between_jobs=True,
         ),
     )
 }

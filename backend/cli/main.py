@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_serve(commands)
     _add_generate(commands)
+    _add_tune(commands)
     status = commands.add_parser("status", help="jobs, workers and device of a running server")
     status.add_argument("--server", default="http://127.0.0.1:7860", metavar="URL")
     status.set_defaults(command=_status)
@@ -138,6 +139,38 @@ def _add_generate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     generate.set_defaults(command=_generate)
 
 
+def _add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    tune = commands.add_parser("tune", help="measure which settings are fastest on this machine")
+    tune.add_argument(
+        "--pipeline",
+        choices=[*catalog.TunedPipeline],
+        help="what to tune, default image_to_3d",
+    )
+    tune.add_argument("--preset", choices=[*catalog.Preset], help="default standard")
+    tune.add_argument(
+        "--image", type=Path, metavar="FILE", help="picture to work on; one is drawn if absent"
+    )
+    tune.add_argument(
+        "--budget-s", type=float, metavar="SECONDS", help="time to spend, default 300"
+    )
+    tune.add_argument(
+        "--vram-limit-mb",
+        type=float,
+        metavar="MB",
+        help="refuse settings that take more GPU memory",
+    )
+    tune.add_argument(
+        "--latency-limit-s",
+        type=float,
+        metavar="SECONDS",
+        help="refuse settings with which a run takes longer",
+    )
+    tune.add_argument("--server", metavar="URL", help="measure in the worker of a running server")
+    tune.add_argument("--json", type=Path, metavar="FILE", help="write the report there as well")
+    tune.add_argument("--dry-run", action="store_true", help="report only, change no setting")
+    tune.set_defaults(command=_tune)
+
+
 def _serve(args: argparse.Namespace) -> int:
     from backend.jobs.supervisor import serve
 
@@ -169,6 +202,12 @@ def _generate(args: argparse.Namespace) -> int:
     from backend.cli.generate import generate
 
     return generate(args)
+
+
+def _tune(args: argparse.Namespace) -> int:
+    from backend.cli.tune import tune
+
+    return tune(args)
 
 
 def _status(args: argparse.Namespace) -> int:

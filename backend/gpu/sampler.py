@@ -41,6 +41,8 @@ class Sampler:
         Whether a job runs: then readings are dense.
     active_s, idle_s : float
         Time between two readings.
+    on_reading : callable
+        Given each status that was read, by the reading thread; it must not wait.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class Sampler:
         *,
         active_s: float = 1.0,
         idle_s: float = 5.0,
+        on_reading: Callable[[dict[str, Any]], None] = lambda status: None,
     ) -> None:
         self._read = read
         self._clock = clock or SystemClock()
         self._is_active = is_active
         self._active_s, self._idle_s = active_s, idle_s
+        self._on_reading = on_reading
         self._fine: deque[Reading] = deque(maxlen=FINE_READINGS)
         self._coarse: deque[Reading] = deque(maxlen=COARSE_READINGS)
         self._latest: dict[str, Any] | None = None
@@ -126,7 +130,14 @@ class Sampler:
                 "pct_last_60s": self.throttle_pct()
             }
         self._latest, self._latest_at_s = status, now_s
+        self._tell(status)
         return status
+
+    def _tell(self, status: dict[str, Any]) -> None:
+        try:
+            self._on_reading(status)
+        except Exception:  # whoever listens may fail in any way, the thread must live
+            log.exception("a reading could not be handed on")
 
     def _keep_traffic(self, status: dict[str, Any], *, slow: bool) -> None:
         """Carry the slow figures over to the readings between two slow ones."""

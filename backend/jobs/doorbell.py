@@ -1,12 +1,13 @@
 """Celery rings; the row tells what there is to do.
 
-A message carries nothing but the name of a queue. A lost one is rung again by the reconciler,
-a surplus one ends in an empty claim.
+A message carries nothing but the name of a queue and, in its headers, a trace. A lost one is rung
+again by the reconciler, a surplus one ends in an empty claim.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from celery import Celery
@@ -75,17 +76,23 @@ class Doorbell:
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def ring(self, queue: str) -> bool:
+    def ring(self, queue: str, trace: Mapping[str, str] | None = None) -> bool:
         """Wake the workers of a queue; False when Redis does not answer.
 
-        Never blocks for more than the socket timeouts: the reconciler rings again.
+        Never blocks for more than the socket timeouts: the reconciler rings again. ``trace`` goes
+        with the message as its headers, for tools that follow messages.
         """
         try:
             with self._app.connection_for_write(
                 connect_timeout=CONNECT_TIMEOUT_S, transport_options=self._options()
             ) as connection:
                 self._app.send_task(
-                    DRAIN, args=(queue,), queue=queue, retry=False, connection=connection
+                    DRAIN,
+                    args=(queue,),
+                    queue=queue,
+                    retry=False,
+                    connection=connection,
+                    headers=dict(trace or {}),
                 )
         except (OperationalError, OSError) as error:
             log.warning("queue %s could not be rung, the reconciler will (%s)", queue, error)

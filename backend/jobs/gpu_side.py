@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from backend.gpu.telemetry import VISIBLE, has_cuda_device
 from backend.jobs.gpu_command_handler import CommandHandler, rules_of
 from backend.jobs.gpu_failures import failure_reason, note_failure
 from backend.jobs.gpu_ownership import GpuOwnership
-from backend.jobs.gpu_settings import kept_settings
+from backend.jobs.gpu_settings import RULE_NAMES, kept_settings
 from backend.jobs.redis_url import connect
 from backend.residency.process import open_residency
 from backend.settings import Settings
@@ -82,6 +82,16 @@ class GpuSide:
             self.residency.change_rules(**rules_of(kept_settings(self._client)))
         except (InvalidParameter, TypeError) as error:  # kept by another version
             log.warning("the settings that were kept are not followed: %s", error)
+
+    def follow_settings(self, values: Mapping[str, Any]) -> None:
+        """Follow values of residency settings, by the names of settings."""
+        if not self.residency.enabled:
+            return
+        rules = {RULE_NAMES.get(name, name): value for name, value in values.items()}
+        try:
+            self.residency.change_rules(**rules_of(rules))
+        except (InvalidParameter, TypeError) as error:  # kept by another version
+            log.warning("the residency settings are not followed: %s", error)
 
     def may_try_again(self) -> bool:
         """Whether a card that was left alone may be used again, by a fresh process."""

@@ -6,7 +6,8 @@ import importlib
 import logging
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 from backend.catalog import parse_params
@@ -23,6 +24,7 @@ from backend.jobs.artefacts import ArtefactStore
 from backend.jobs.claims import ClaimedJob, Claims, error_document
 from backend.jobs.events import EventLog
 from backend.jobs.job_sink import JobSink
+from backend.jobs.live_tuning import LiveTuning
 from backend.jobs.run_recording import RecordedRun, RunRecording
 from backend.jobs.states import EventType, JobState
 from backend.pipelines.pipeline import PipelineOutcome, PipelineRequest
@@ -42,6 +44,14 @@ def load_runner() -> Runner:
     return runner
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """How a job ended: None as state when the claim was lost."""
+
+    state: JobState | None
+    error: MeshkilnError | None = None
+
+
 class JobRunner:
     """Runs claimed jobs one after the other.
 
@@ -55,6 +65,8 @@ class JobRunner:
         Called when the work is done; what it returns joins the facts of the job.
     recording : RunRecording, optional
         Keeps what each run took.
+    tuning : LiveTuning, optional
+        Says which settings each job runs with.
     """
 
     def __init__(
@@ -65,6 +77,7 @@ class JobRunner:
         run_pipeline: Runner,
         measured: Callable[[ClaimedJob], dict[str, float]] = lambda _: {},
         recording: RunRecording | None = None,
+        tuning: LiveTuning | None = None,
     ) -> None:
         self._claims = claims
         self._artefacts = artefacts
@@ -72,6 +85,7 @@ class JobRunner:
         self._run_pipeline = run_pipeline
         self._measured = measured
         self._recording = recording
+        self._tuning = tuning
 
     def run(self, job: ClaimedJob, sink: JobSink, warning: str | None = None) -> JobState | None:
         """Run a job to its end; returns the state, or None when the claim was lost.
@@ -87,23 +101,39 @@ class JobRunner:
             This process can do no more work on the GPU; the job is left to a fresh one.
         """
         run = self._recording.begin(job) if self._recording else None
+        ended = _Ended(None)
+        try:
+            ended = self._to_its_end(job, sink, warning, run)
+        finally:
+            self._artefacts.drop_attempt(job.id, job.attempt)
+            self._report(job, ended, run)
+        return ended.state
+
+    def _to_its_end(
+        self, job: ClaimedJob, sink: JobSink, warning: str | None, run: RecordedRun | None
+    ) -> _Ended:
         try:
             sink.started()
             if warning:
                 sink.warn(warning)
-            return self._succeed(job, self._make(job, sink, run))
+            return _Ended(self._succeed(job, self._make(job, sink, run)))
         except JobCanceled:
-            return self._end(job, JobState.CANCELED, self._claims.mark_canceled(job))
+            return _Ended(self._end(job, JobState.CANCELED, self._claims.mark_canceled(job)))
         except DeviceLost:
             raise
         except MeshkilnError as error:
-            return self._fail(job, error)
+            return _Ended(self._fail(job, error), error)
         except Exception as error:  # noqa: BLE001  the job failed, the worker must live
-            return self._fail(job, _explain(job, error))
-        finally:
-            self._artefacts.drop_attempt(job.id, job.attempt)
-            if run:  # after the job has ended, so that nobody waits for the record
-                run.keep()
+            told = _explain(job, error)
+            return _Ended(self._fail(job, told), told)
+
+    def _report(self, job: ClaimedJob, ended: _Ended, run: RecordedRun | None) -> None:
+        """Keep what was measured, after the job has ended, so that nobody waits for it."""
+        work_s = run.work_s if run else None
+        if run:
+            run.keep()
+        if self._tuning:
+            self._tuning.ended(job, ended.state, ended.error, work_s)
 
     def _make(self, job: ClaimedJob, sink: JobSink, run: RecordedRun | None) -> PipelineOutcome:
         inputs = {}
@@ -114,7 +144,11 @@ class JobRunner:
             inputs[name.partition(".")[0]] = path
         out_dir = self._artefacts.work_dir(job.id, job.attempt)
         params = parse_params(job.pipeline, job.params)
-        with run.recorded() if run else nullcontext():
+        with ExitStack() as around:
+            if self._tuning:
+                around.enter_context(self._tuning.in_force(job))
+            if run:
+                around.enter_context(run.recorded())
             return self._run_pipeline(job.pipeline, PipelineRequest(inputs, params, out_dir), sink)
 
     def _succeed(self, job: ClaimedJob, outcome: PipelineOutcome) -> JobState | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,13 +13,17 @@ from sqlalchemy import Engine, select
 
 from backend.errors import JobCanceled
 from backend.jobs.claims import ClaimedJob
+from backend.jobs.deep_profiles import DeepProfiles, DeepRun
 from backend.jobs.gpu_settings import RULE_NAMES
 from backend.jobs.schema import JobRow
-from backend.profiling.history import RunHistory
-from backend.profiling.recorder import record_pipeline
-from backend.profiling.run_summary import RunStatus
+from backend.jobs.trace_links import trace_of
+from backend.profiling.exports.open_telemetry import FinishedRun, RunExporter
+from backend.profiling.history import DEEP, RunHistory
+from backend.profiling.recorder import continue_from, record_pipeline
+from backend.profiling.run_summary import RunStatus, load_seconds
 from backend.profiling.spans import NS, PipelineProfile, SpanKind
 from backend.profiling.trace import Trace
+from backend.profiling.trace_headers import RemoteParent
 from backend.settings import Settings
 from backend.units import Clock
 
@@ -49,6 +53,7 @@ class RecordedRun:
     def __init__(self, recording: RunRecording, job: ClaimedJob) -> None:
         self._recording = recording
         self._job = job
+        self._deep = recording.deep_run(job)
         self._profile: PipelineProfile | None = None
         self._status = RunStatus.FAILED
 
@@ -56,8 +61,9 @@ class RecordedRun:
     def recorded(self) -> Iterator[None]:
         """Record the stages inside the block."""
         trace: Trace | None = None
+        profiled = self._deep.running() if self._deep else nullcontext()
         try:
-            with self._recording.open(self._job) as trace:
+            with profiled, self._recording.open(self._job) as trace:
                 yield
             self._status = RunStatus.OK
         except JobCanceled:
@@ -66,11 +72,24 @@ class RecordedRun:
         finally:
             self._profile = trace.profile if trace else None
 
+    @property
+    def work_s(self) -> float | None:
+        """Seconds of work without the loading of models; None before it began or once kept.
+
+        None for a deep profile too: its profilers slow the job, which says nothing of a setting.
+        """
+        profile = None if self._deep else self._profile
+        return profile.total_duration - load_seconds(profile) if profile else None
+
     def keep(self) -> None:
         """Store what was recorded, once; nothing if the work never began."""
         profile, self._profile = self._profile, None
+        deep, self._deep = self._deep, None
+        run = None
         if profile is not None:
-            self._recording.store(self._job, profile, self._status)
+            run = self._recording.store(self._job, profile, self._status, deep=deep is not None)
+        if deep:
+            deep.finish(run, profile.total_duration if profile else None)
 
 
 class RunRecording:
@@ -86,6 +105,10 @@ class RunRecording:
         Tells when a run began.
     settings_in_force : callable
         Returns the settings that bear on speed, JSON-ready.
+    deep_profiles : DeepProfiles, optional
+        Tells which job is to be profiled in depth.
+    exporter : RunExporter, optional
+        Sends each run to OpenTelemetry as well.
     """
 
     def __init__(
@@ -94,7 +117,12 @@ class RunRecording:
         jobs: Engine,
         clock: Clock,
         settings_in_force: Callable[[], Mapping[str, Any]] = dict,
+        *,
+        deep_profiles: DeepProfiles | None = None,
+        exporter: RunExporter | None = None,
     ) -> None:
+        self._deep_profiles = deep_profiles
+        self._exporter = exporter
         self._history = history
         self._jobs = jobs
         self._clock = clock
@@ -105,33 +133,65 @@ class RunRecording:
         """Prepare to record a job."""
         return RecordedRun(self, job)
 
+    def deep_run(self, job: ClaimedJob) -> DeepRun | None:
+        """Take the order to profile this job in depth, if there is one."""
+        return self._deep_profiles.claim(job) if self._deep_profiles else None
+
     @contextmanager
     def open(self, job: ClaimedJob) -> Iterator[Trace]:
         """Put a pipeline in force that begins with the job's wait in the queue."""
         facts = {"job_id": job.id, "attempt": job.attempt}
-        with record_pipeline(job.pipeline, facts, clock=self._clock) as trace:
+        sender = continue_from(self._sender(job))
+        with sender, record_pipeline(job.pipeline, facts, clock=self._clock) as trace:
             try:
                 self._add_wait(trace, job)
             except Exception as error:  # noqa: BLE001  the job matters more than its record
                 self._complain(job, error)
             yield trace
 
-    def store(self, job: ClaimedJob, profile: PipelineProfile, status: RunStatus) -> None:
-        """Write one run; logs the first failure and keeps quiet about the next ones."""
+    def store(
+        self, job: ClaimedJob, profile: PipelineProfile, status: RunStatus, *, deep: bool = False
+    ) -> str | None:
+        """Write one run; logs the first failure and keeps quiet about the next ones.
+
+        Parameters
+        ----------
+        deep : bool
+            Whether profilers slowed it, so that statistics leave it out.
+
+        Returns
+        -------
+        str or None
+            Identifier of the run; None if it was not stored.
+        """
         try:
-            self._history.record(
-                profile,
-                job_id=job.id,
-                pipeline=job.pipeline,
-                engine=self._engines(job),
-                settings=self._settings_in_force(),
-                shape_key=shape_key(self._origin(job), job),
-                batch_size=1,  # a worker claims one job at a time
-                status=status,
+            facts: dict[str, Any] = {
+                "engine": self._engines(job),
+                "settings": dict(self._settings_in_force()) | ({DEEP: True} if deep else {}),
+                "shape_key": self.shape_key_of(job),
+                "batch_size": 1,  # a worker claims one job at a time
+            }
+            run = self._history.record(
+                profile, job_id=job.id, pipeline=job.pipeline, status=status, **facts
             )
             self._has_complained = False
         except Exception as error:  # noqa: BLE001  the job matters more than its record
             self._complain(job, error)
+            return None
+        if self._exporter:
+            self._exporter.send(FinishedRun(profile, facts | {"run": run, "status": status.value}))
+        return run
+
+    def _sender(self, job: ClaimedJob) -> RemoteParent | Mapping[str, Any]:
+        try:
+            return trace_of(self._jobs, job.id) or {}
+        except Exception as error:  # noqa: BLE001  the job matters more than its record
+            self._complain(job, error)
+            return {}
+
+    def shape_key_of(self, job: ClaimedJob) -> str:
+        """Name the size class of a job's work."""
+        return shape_key(self._origin(job), job)
 
     def _add_wait(self, trace: Trace, job: ClaimedJob) -> None:
         """Add the wait of a first attempt; when a later one began to wait is not known."""

@@ -146,6 +146,16 @@ class IdempotencyRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
+class TraceRow(Base):
+    """The trace that a job belongs to; gone with the job."""
+
+    __tablename__ = "job_traces"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    trace_id: Mapped[str] = mapped_column(String(32))
+    parent_key: Mapped[str | None] = mapped_column(String(16))
+
+
 def open_database(url: str) -> Engine:
     """Connect, and create what is missing.
 

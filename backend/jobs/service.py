@@ -18,6 +18,7 @@ from backend.catalog import (
 from backend.errors import FilesExpired, JobNotFinished
 from backend.jobs.artefacts import ArtefactStore
 from backend.jobs.claims import Claims
+from backend.jobs.deep_profiles import DeepProfiles
 from backend.jobs.doorbell import Doorbell, celery_app
 from backend.jobs.event_hub import EventHub
 from backend.jobs.events import EventLog
@@ -25,8 +26,12 @@ from backend.jobs.reconciler import Reconciler
 from backend.jobs.records import JobRecord
 from backend.jobs.states import EventType, JobState, Priority
 from backend.jobs.store import JobStore, NewJob
+from backend.jobs.trace_links import trace_here
+from backend.jobs.tuning_store import TuningStore
 from backend.jobs.worker_status import read_statuses
 from backend.profiling.history import RunHistory
+from backend.profiling.trace_headers import write_headers
+from backend.runtime_settings import started_with
 from backend.settings import Settings
 from backend.units import Clock, SystemClock, new_id
 
@@ -59,6 +64,8 @@ class JobService:
             max_queued_jobs=settings.max_queued_jobs,
         )
         self.run_history = RunHistory(self.store.engine, self.clock)
+        self.tuning = TuningStore(self.store.engine, self.clock, started_with(settings))
+        self.deep_profiles = DeepProfiles(settings.data_dir / "deep", self.store)
         self.claims = Claims(self.store, settings.lease_s)
         self.artefacts = ArtefactStore(settings.artefact_dir, settings.disk_floor_mb)
         self.events = EventLog(redis_url, self.clock)
@@ -168,6 +175,8 @@ class JobService:
         return read_statuses(self.events.client)
 
     def _insert(self, new: NewJob) -> tuple[JobRecord, bool, list[str]]:
+        trace = trace_here()
+        new = replace(new, trace=trace)
         try:
             job, is_new = self.store.submit(new)
         except Exception:
@@ -178,7 +187,8 @@ class JobService:
             return self.store.get(job.id), False, []
         data = {"status": job.status.value, "queue_position": None, "attempt": 0}
         self.events.publish(job.id, EventType.STATE, data)
-        warnings = [] if self.doorbell.ring(new.queue) else [BROKER_UNAVAILABLE]
+        rang = self.doorbell.ring(new.queue, write_headers(trace))
+        warnings = [] if rang else [BROKER_UNAVAILABLE]
         return self.store.get(job.id), True, warnings
 
     def _announce_stop(self, job: JobRecord) -> None:

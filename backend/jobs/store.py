@@ -24,6 +24,8 @@ from backend.jobs.schema import (
     open_database,
 )
 from backend.jobs.states import JobState, Priority, StageState
+from backend.jobs.trace_links import trace_row
+from backend.profiling.trace_headers import RemoteParent
 from backend.units import Clock, SystemClock
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
@@ -49,6 +51,7 @@ class NewJob:
     batch_id: str | None = None
     idempotency_key: str | None = None
     body_sha256: str | None = None
+    trace: RemoteParent | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,8 @@ class JobStore:
                     )
                 )
             session.flush()
+            if new.trace:
+                session.add(trace_row(new.id, new.trace))
             return to_record(row), True
 
     def get(self, job_id: str) -> JobRecord:

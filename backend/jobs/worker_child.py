@@ -18,17 +18,24 @@ from backend.catalog import Queue
 from backend.errors import DeviceLost, JobTimedOut
 from backend.gpu.energy import EnergyMeter, watt_hours
 from backend.gpu.sampler import Sampler
-from backend.gpu.telemetry import device_status, has_cuda_device
+from backend.gpu.telemetry import VISIBLE, device_status, has_cuda_device
 from backend.jobs.claims import ClaimedJob
-from backend.jobs.gpu_settings import kept_settings
+from backend.jobs.encode_probe import EncodeProbe
 from backend.jobs.gpu_side import GpuSide
 from backend.jobs.job_runner import JobRunner, load_runner
 from backend.jobs.job_sink import JobSink
+from backend.jobs.live_tuning import LiveTuning, forget_by_hand, values_by_hand
+from backend.jobs.marking_sink import MarkingSink
 from backend.jobs.owners import Owner
 from backend.jobs.redis_url import connect
+from backend.jobs.residency_moves import MoveWriter
 from backend.jobs.run_recording import RunRecording, settings_on_record
+from backend.jobs.sample_writer import SampleWriter
 from backend.jobs.service import JobService
+from backend.jobs.tuned_settings import keep_if_tuned
 from backend.jobs.worker_status import write_status
+from backend.profiling.exports.open_telemetry import start_export
+from backend.runtime_settings import started_with
 from backend.settings import Settings
 from backend.units import iso
 
@@ -55,6 +62,7 @@ class WorkerChild:
         self._queue = queue
         self._owner = str(Owner.this_process())
         self._service = JobService(settings)
+        self._probe = EncodeProbe(self._service, queue)
         self._clock = self._service.clock
         self._job: ClaimedJob | None = None
         self._sink: JobSink | None = None
@@ -65,12 +73,20 @@ class WorkerChild:
         self._status_client = connect(settings.redis_url, socket_timeout=2.0)
         self._moved = threading.Event()
         self._gpu = self._gpu_side() if queue == Queue.GPU else None
+        self._samples = self._sample_writer() if self._gpu else None
+        self._moves = MoveWriter(self._status_client, self._owner, self._card())
         self._sampler = Sampler(
-            lambda slow: device_status(slow=slow), self._clock, lambda: self._job is not None
+            lambda slow: device_status(slow=slow),
+            self._clock,
+            lambda: self._job is not None,
+            on_reading=self._samples.offer if self._samples else lambda status: None,
         )
         self._sampler.sample_once()
         self._sampler.start()
         self._energy = EnergyMeter(self._energy_j)
+        self._recording = self._run_recording()
+        self._tuning = self._live_tuning()
+        self._tuning.start()
         self._release_dead()
         for target in (self._beat, self._renew):
             threading.Thread(target=target, name=target.__name__, daemon=True).start()
@@ -78,9 +94,13 @@ class WorkerChild:
     def drain(self) -> int:
         """Claim and run jobs until none waits; returns how many ran."""
         done = 0
+        last: ClaimedJob | None = None
         while claimed := self._service.claims.claim(self._queue, self._owner, max_n=1):
-            self._run(claimed[0])
+            last = claimed[0]
+            self._run(last)
             done += 1
+        if last is not None:  # nothing waits: there is time to measure
+            self._probe.after(last)
         return done
 
     def _run(self, job: ClaimedJob) -> None:
@@ -92,21 +112,27 @@ class WorkerChild:
                 service.events,
                 load_runner(),
                 self._measured,
-                self._recording(),
+                self._recording,
+                self._tuning,
             )
-        self._sink = JobSink(job, service.claims, service.events, self._clock)
+        self._sink = MarkingSink(
+            job, service.claims, service.events, self._clock, lambda stage: self._mark(job, stage)
+        )
         self._job_started_s = self._clock.monotonic_s()
         self._job = job
         self._sampler.wake()
         self._energy.start(job.id)
         degraded = self._gpu.degraded_reason if self._gpu else None
         try:
-            self._runner.run(job, self._sink, f"Degraded: {degraded}." if degraded else None)
+            warning = f"Degraded: {degraded}." if degraded else None
+            state = self._runner.run(job, self._sink, warning)
+            keep_if_tuned(service, job, state)
         except DeviceLost as error:
             self._end_after_device_loss(job, error)
         finally:
             self._energy.stop(job.id)
             self._job = self._sink = None
+            self._mark(job, None)
 
     def _end_after_device_loss(self, job: ClaimedJob, error: DeviceLost) -> None:
         """End this process: its context is gone for good, and a fresh child takes the job up."""
@@ -115,15 +141,33 @@ class WorkerChild:
             self._gpu.note_device_loss(job.id)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def _recording(self) -> RunRecording:
+    def _run_recording(self) -> RunRecording:
         service = self._service
         return RunRecording(
-            service.run_history, service.store.engine, self._clock, self._settings_in_force
+            service.run_history,
+            service.store.engine,
+            self._clock,
+            self._settings_in_force,
+            deep_profiles=service.deep_profiles,
+            exporter=start_export(),
         )
 
     def _settings_in_force(self) -> dict[str, object]:
-        changed = kept_settings(self._status_client) if self._gpu else {}
-        return settings_on_record(self._settings, changed)
+        return settings_on_record(self._settings) | self._tuning.values
+
+    def _live_tuning(self) -> LiveTuning:
+        tuning, started = self._service.tuning, started_with(self._settings)
+        if self._gpu is None:
+            return LiveTuning(tuning, started, self._recording.shape_key_of)
+        client = self._status_client
+        return LiveTuning(
+            tuning,
+            started,
+            self._recording.shape_key_of,
+            by_hand=lambda: values_by_hand(client),
+            follow=self._gpu.follow_settings,
+            forget=lambda setting: forget_by_hand(client, setting),
+        )
 
     def _energy_j(self) -> float | None:
         devices = (self._sampler.latest() or {}).get("devices") or [{}]
@@ -143,13 +187,34 @@ class WorkerChild:
     def _gpu_side(self) -> GpuSide:
         return GpuSide(self._settings, self._owner, self._clock, self._moved.set)
 
+    def _sample_writer(self) -> SampleWriter:
+        client = connect(self._settings.redis_url, socket_timeout=2.0)
+        writer = SampleWriter(client, self._owner, self._clock, self._doing)
+        writer.start()
+        return writer
+
+    def _doing(self) -> tuple[str | None, str | None]:
+        """Name the current job and stage."""
+        job, sink = self._job, self._sink
+        return (job.id, sink.stage if sink else None) if job else (None, None)
+
+    def _mark(self, job: ClaimedJob, stage: str | None) -> None:
+        if self._samples:
+            self._samples.mark(job.id, stage)
+
+    def _card(self) -> str | None:
+        visible = os.environ.get(VISIBLE) or "0"
+        return f"{platform.node()}:{visible}" if self._uses_gpu() else None
+
     def _beat(self) -> None:
         """Speak every second, and soon after a model has moved."""
         pause = threading.Event()
         while True:
             self._seq += 1
             try:
-                write_status(self._status_client, self.status())
+                status = self.status()
+                write_status(self._status_client, status)
+                self._moves.publish(status)
                 self._after_beat()
             except redis.RedisError as error:
                 log.debug("the heartbeat waits for Redis (%s)", error)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from backend.catalog import CutOutParams, PipelineName, StageName
+from backend.catalog import CutOutParams, PipelineName, StageName, TuneStageName
 from backend.profiling.recorder import profile_stage
 from backend.profiling.spans import SpanKind
 from backend.progress import ProgressSink, StageProgress
@@ -71,7 +71,7 @@ class Pipeline(Protocol):
 
 @contextmanager
 def stage(
-    name: StageName, sink: ProgressSink, kind: SpanKind = SpanKind.CPU
+    name: StageName | TuneStageName, sink: ProgressSink, kind: SpanKind = SpanKind.CPU
 ) -> Iterator[StageProgress]:
     """Run a stage: cancel check, profile record, reports of start and end.
 

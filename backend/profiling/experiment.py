@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-import numpy as np
-
 from backend.errors import InvalidParameter
 from backend.profiling.regression import INTERVAL_MIN_RUNS, RatioInterval, paired_interval
 
@@ -304,8 +302,10 @@ def arm_of_slot(seed: int, index: int) -> Arm:
     >>> [arm_of_slot(0, index).value for index in range(4)]
     ['new', 'old', 'old', 'new']
     """
+    from backend.profiling.bootstrap import coin
+
     block, place = divmod(index, 4)
-    starts_new = bool(np.random.default_rng([seed, block]).integers(2))
+    starts_new = coin(seed, block)
     outer = place in (0, 3)
     return Arm.NEW if outer == starts_new else Arm.OLD
 

@@ -36,6 +36,7 @@ from backend.units import Clock, SystemClock, new_id
 KEPT_RUNS = 5000
 KEPT = timedelta(days=90)
 DROPPED_AT_ONCE = 500
+DEEP = "deep"  # the setting that marks such a run
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class RunFilter:
         Runs that began then or later; with a time zone.
     limit : int
         At most so many, the newest.
+    with_deep : bool
+        Also runs that were profiled in depth, which the profilers slowed.
     """
 
     pipeline: str | None = None
@@ -56,6 +59,7 @@ class RunFilter:
     version: str | None = None
     since: datetime | None = None
     limit: int = 200
+    with_deep: bool = False
 
 
 class RunHistory:
@@ -213,6 +217,8 @@ def _query(wanted: RunFilter) -> Select[Any]:
             query = query.where(RUNS.c[name] == value)
     if wanted.since is not None:
         query = query.where(RUNS.c.started_at >= naive_utc(wanted.since))
+    if not wanted.with_deep:
+        query = query.where(RUNS.c.settings[DEEP].as_boolean().is_not(True))
     return query.limit(wanted.limit)
 
 

@@ -14,9 +14,11 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from backend.profiling.device_watch import WatchedStage
-from backend.profiling.spans import PipelineProfile, ProfileStatus, SpanKind
+from backend.profiling.nvtx_ranges import CloseRange, OpenRange, nvtx_ranges
+from backend.profiling.spans import PipelineProfile, ProfileStatus, Span, SpanKind
 from backend.profiling.trace import Place, Trace
 from backend.profiling.trace_headers import (
+    Headers,
     RemoteParent,
     read_headers,
     span_key,
@@ -36,12 +38,16 @@ log = logging.getLogger(__name__)
 _place: ContextVar[Place | None] = ContextVar("profiled_place", default=None)
 _remote: ContextVar[RemoteParent | None] = ContextVar("remote_parent", default=None)
 _listeners: list[Listener] = []
+_open_range: OpenRange | None = nvtx_ranges()
 
 
 class Stage:
     """A stage that runs; made by ``profile_stage``."""
 
-    __slots__ = ("_attributes", "_kind", "_name", "_outer", "_span", "_watched", "span_id", "trace")
+    __slots__ = (
+        "_attributes", "_close_range", "_kind", "_name", "_outer", "_span", "_watched",
+        "span_id", "trace",
+    )  # fmt: skip
 
     def __init__(
         self, outer: Place, name: str, kind: SpanKind, attributes: dict[str, Any] | None
@@ -51,6 +57,7 @@ class Stage:
         self._kind = kind
         self._attributes = attributes
         self._watched: WatchedStage | None = None
+        self._close_range: CloseRange | None = None
         self.trace: Trace = outer.trace
 
     def __enter__(self) -> None:
@@ -62,6 +69,8 @@ class Stage:
         if span is not None:
             if self._kind in ON_DEVICE:
                 self._watched = trace.watch.start(span)
+            if _open_range is not None:
+                self._close_range = _open_range(self._name)
             span.start_ns = trace.clock_ns()
 
     def __exit__(
@@ -77,6 +86,8 @@ class Stage:
                 span.error = kind.__name__
             if self._watched is not None:
                 self.trace.watch.stop(self._watched)
+            if self._close_range is not None:
+                self._close_range()
         # A generator may be closed in a context that never was inside this stage.
         if _place.get() is self:
             _place.set(self._outer)
@@ -144,6 +155,18 @@ def current_trace() -> Trace | None:
     """Return the pipeline in force here."""
     place = _place.get()
     return None if place is None else place.trace
+
+
+def innermost_span() -> Span | None:
+    """Return the innermost stage open here that is kept; None when there is none."""
+    place = _place.get()
+    if place is None or place.trace.profile is not None:
+        return None
+    while isinstance(place, Stage):
+        if place._span is not None:
+            return place._span
+        place = place._outer
+    return None
 
 
 @contextmanager
@@ -219,13 +242,25 @@ def current_headers() -> dict[str, str]:
 
 
 @contextmanager
-def continue_from(headers: Mapping[str, Any]) -> Iterator[None]:
-    """Let pipelines inside the block belong to the sender's trace, if the headers name one."""
-    token = _remote.set(read_headers(headers))
+def continue_from(sender: RemoteParent | Headers) -> Iterator[None]:
+    """Let pipelines inside the block belong to the sender's trace, if its headers name one."""
+    parent = sender if isinstance(sender, RemoteParent) else read_headers(sender)
+    token = _remote.set(parent)
     try:
         yield
     finally:
         _remote.reset(token)
+
+
+def mark_stages(open_range: OpenRange | None) -> OpenRange | None:
+    """Let stages open a range of another tool too, None for no tool; returns what did before.
+
+    ``open_range`` takes the name of a stage and returns what closes its range, or None. It must
+    not raise.
+    """
+    global _open_range
+    before, _open_range = _open_range, open_range
+    return before
 
 
 def add_listener(listener: Listener) -> None:

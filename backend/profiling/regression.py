@@ -9,20 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-
-import numpy as np
-from numpy.typing import NDArray
+from statistics import median
 
 from backend.errors import InvalidParameter
 from backend.profiling.statistics import sorted_values
 
-RESAMPLES = 2000
 # The range of five values holds their median with 1 - 2 / 2**5 = 94 %; of fewer, with less.
 INTERVAL_MIN_RUNS = 5
 VERDICT_MIN_RUNS = 10
 MARGIN = 1.03
-
-FloatArray = NDArray[np.float64]
 
 
 class Verdict(StrEnum):
@@ -75,12 +70,12 @@ def ratio_interval(
     """
     old, new = _times(before), _times(after)
     tail = _tail(confidence)
-    ratio = float(np.median(new) / np.median(old))
+    ratio = median(new) / median(old)
     low, high = None, None
     if min(len(old), len(new)) >= INTERVAL_MIN_RUNS:
-        rng = np.random.default_rng(seed)
-        ratios = _resampled_medians(new, rng) / _resampled_medians(old, rng)
-        low, high = _bounds(ratios, tail)
+        from backend.profiling.bootstrap import bounds_of_ratio
+
+        low, high = bounds_of_ratio(old, new, tail, seed)
     return RatioInterval(ratio, low, high, len(old), len(new))
 
 
@@ -112,11 +107,13 @@ def paired_interval(
         raise InvalidParameter(f"{len(before)} and {len(after)} runs make no pairs.")
     _times(before), _times(after)
     tail = _tail(confidence)
-    ratios = np.sort(np.asarray(after, dtype=np.float64) / np.asarray(before, dtype=np.float64))
+    ratios = sorted(new / old for old, new in zip(before, after, strict=True))
     low, high = None, None
     if len(ratios) >= INTERVAL_MIN_RUNS:
-        low, high = _bounds(_resampled_medians(ratios, np.random.default_rng(seed)), tail)
-    return RatioInterval(float(np.median(ratios)), low, high, len(before), len(after))
+        from backend.profiling.bootstrap import bounds_of_median
+
+        low, high = bounds_of_median(ratios, tail, seed)
+    return RatioInterval(median(ratios), low, high, len(before), len(after))
 
 
 def verdict_of(interval: RatioInterval) -> Verdict:
@@ -139,53 +136,14 @@ def verdict_of(interval: RatioInterval) -> Verdict:
     return Verdict.FASTER if interval.high < 1 / MARGIN else Verdict.NO_DIFFERENCE
 
 
-def _times(values: Sequence[float]) -> FloatArray:
+def _times(values: Sequence[float]) -> Sequence[float]:
     ordered = sorted_values(values)
     if ordered[0] <= 0:
         raise InvalidParameter(f"A time of {ordered[0]} s has no ratio to another.")
-    return np.array(ordered, dtype=np.float64)
+    return ordered
 
 
 def _tail(confidence: float) -> float:
     if not 0 < confidence < 1:
         raise InvalidParameter(f"A confidence lies between 0 and 1, not at {confidence}.")
     return (1 - confidence) / 2
-
-
-def _bounds(ratios: FloatArray, tail: float) -> tuple[float, float]:
-    low, high = np.quantile(ratios, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def _resampled_medians(ordered: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Draw medians of bootstrap samples without drawing the samples.
-
-    Parameters
-    ----------
-    ordered : ndarray, shape (n,), float64
-        Values, ascending.
-    rng : Generator
-        Source of chance.
-
-    Returns
-    -------
-    ndarray, shape (RESAMPLES,), float64
-        Medians, distributed as those of n values drawn with replacement.
-
-    Source
-    ------
-    The k-th of n uniform draws follows Beta(k, n + 1 - k); above it lie n - k uniform draws,
-    the least of which follows Beta(1, n - k) (H. A. David, Order Statistics, 1970).
-    """
-    n = len(ordered)
-    rank = (n + 1) // 2
-    lower = rng.beta(rank, n + 1 - rank, RESAMPLES)
-    upper = lower if n % 2 else lower + (1 - lower) * rng.beta(1, n - rank, RESAMPLES)
-    medians: FloatArray = (_picked(ordered, lower) + _picked(ordered, upper)) / 2
-    return medians
-
-
-def _picked(ordered: FloatArray, position: FloatArray) -> FloatArray:
-    n = len(ordered)
-    picked: FloatArray = ordered[np.minimum((n * position).astype(np.intp), n - 1)]
-    return picked

@@ -9,6 +9,7 @@ from typing import Any
 
 from backend.profiling.self_time import covered_ns
 from backend.profiling.spans import NS, PipelineProfile, ProfileStatus, SpanKind
+from backend.profiling.work import NO_WORK, stage_work
 from backend.units import MB, iso
 
 
@@ -37,6 +38,10 @@ class RunStage:
         Of the run's wall time; None for a run that took no time.
     gpu_s, peak_mb : float or None
         Time and most memory on the GPU, where they were measured.
+    flop, moved_bytes : float or None
+        What it computed, and moved at least; None if not known.
+    dtype : str or None
+        What it computed in; None if not known or in several types.
     """
 
     name: str
@@ -45,6 +50,9 @@ class RunStage:
     share_pct: float | None
     gpu_s: float | None
     peak_mb: float | None
+    flop: float | None = None
+    moved_bytes: float | None = None
+    dtype: str | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,7 @@ class StoredRun:
 
 def run_stages(profile: PipelineProfile) -> tuple[RunStage, ...]:
     """Summarise the top-level stages of a profile."""
+    work = stage_work(profile)
     return tuple(
         RunStage(
             name=stage.name,
@@ -125,6 +134,7 @@ def run_stages(profile: PipelineProfile) -> tuple[RunStage, ...]:
             share_pct=_share_pct(stage.duration_seconds, profile.total_duration),
             gpu_s=stage.gpu_seconds,
             peak_mb=None if stage.peak_bytes is None else stage.peak_bytes / MB,
+            **asdict(work.get(stage.name, NO_WORK)),
         )
         for stage in profile.stages
     )
@@ -144,10 +154,10 @@ def load_seconds(profile: PipelineProfile) -> float:
 
 
 def read_stages(rows: list[dict[str, Any]]) -> tuple[RunStage, ...]:
-    """Read the stages of a stored summary; fields it does not know are left out."""
+    """Read the stages of a stored summary, also of earlier and later versions."""
     known = RunStage.__dataclass_fields__.keys()
-    if rows and rows[0].keys() != known:  # written by a later version
-        rows = [{name: row[name] for name in known} for row in rows]
+    if rows and rows[0].keys() != known:
+        rows = [{name: row[name] for name in known & row.keys()} for row in rows]
     return tuple(RunStage(**row) for row in rows)
 
 

@@ -8,27 +8,31 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from flask import Flask
+from flask import Flask, Response
 
 from backend.jobs.service import JobService
 from backend.settings import Settings
 from backend.units import MB
-from backend.web import events_sse, pages, problems, security
+from backend.web import events_sse, gpu_socket, pages, problems, security, sockets
 from backend.web.api import (
+    deep_profiles,
     files,
     gpu,
     gpu_control,
+    gpu_history,
     health,
     jobs,
     metrics,
     openapi,
     performance,
     performance_runs,
+    recommendation_actions,
     report,
 )
 from backend.web.live_connections import LiveConnections
 from backend.web.request_log import init_request_log
-from backend.web.sockets import init_sockets
+from backend.web.socket_conduct import SOCKET_OPTIONS
+from backend.web.static_compression import StaticCompression
 
 FRONTEND = Path(__file__).resolve().parents[2] / "frontend"
 MAX_FORM_PARTS = 100
@@ -37,7 +41,12 @@ _VERSIONED = re.compile(r"vendor/(?:.*[/@-])?v?\d+\.\d+(?:\.\d+)?[/.-].*")
 
 
 class Meshkiln(Flask):
-    """Flask, with long caching for vendored files that carry their version in the path."""
+    """Flask, with compressed static files, those with a version in the path cached for long."""
+
+    def send_static_file(self, filename: str) -> Response:
+        """Send a static file, compressed if the client takes it so."""
+        compression: StaticCompression = self.extensions["meshkiln.static"]
+        return compression.apply(super().send_static_file(filename))
 
     def get_send_file_max_age(self, filename: str | None) -> int | None:
         """Return seconds a static file may be kept; None means ask with its ETag."""
@@ -64,15 +73,17 @@ def create_app(settings: Settings | None = None, service: JobService | None = No
     )
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_mb * MB
     app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
+    app.config["SOCK_SERVER_OPTIONS"] = SOCKET_OPTIONS
     app.extensions["meshkiln"] = service or JobService(settings)
     app.extensions["meshkiln.live"] = LiveConnections(settings)
+    app.extensions["meshkiln.static"] = StaticCompression()
     problems.install(app)
     init_request_log(app)
     security.install(app, settings)
     for module in (
-        jobs, files, events_sse, gpu, gpu_control, performance, performance_runs, report, metrics,
-        health, openapi, pages,
+        jobs, files, events_sse, gpu, gpu_control, gpu_history, performance, performance_runs,
+        recommendation_actions, deep_profiles, report, metrics, health, openapi, pages, sockets,
+        gpu_socket,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)
-    init_sockets(app)
     return app

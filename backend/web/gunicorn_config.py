@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.settings import Settings
+from backend.web.api.metrics import count_stored_runs
 from backend.web.request_log import logging_config
 
 _settings = Settings.from_env()
@@ -48,6 +49,9 @@ def post_worker_init(worker: Any) -> None:
     _limit_io(worker)
     extensions = worker.wsgi.extensions
     extensions["meshkiln"].start_background()
+    threading.Thread(
+        target=count_stored_runs, args=(worker.wsgi,), name="count-runs", daemon=True
+    ).start()
     threading.Thread(
         target=_watch, args=(worker, extensions), name="stop-watch", daemon=True
     ).start()

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from backend.gpu.peaks import computed_tflops, peak_of
+from backend.gpu.peaks import TABLE, computed_tflops, peak_of
 
 DOCUMENTED = [
     ("NVIDIA GeForce RTX 3090", "8.6", 82, 1695, 71.2),
@@ -60,3 +62,44 @@ def test_ridge_and_clock():
     peak = peak_of("NVIDIA GeForce RTX 4090")
     assert round(peak.ridge_flop_per_byte) == 164
     assert peak.at_clock(1260).tflops_fp16 == pytest.approx(peak.tflops_fp16 / 2)
+
+
+def test_every_card_tells_the_rates_of_every_type():
+    peak = peak_of("NVIDIA GeForce RTX 4090")
+    assert {dtype: round(rate / 1e12, 1) for dtype, rate in peak.flop_per_s.items()} == {
+        "fp32": 82.6, "tf32": 82.6, "fp16": 165.2, "bf16": 165.2, "fp8": 330.3,
+    }  # fmt: skip
+    assert peak.bytes_per_s == 1.008e12
+    assert peak.tflops_fp16_acc16 == 330.3
+    assert "fp8" not in peak_of("NVIDIA GeForce RTX 3090").flop_per_s
+
+
+def test_all_rates_follow_the_clock():
+    peak = peak_of("NVIDIA H200")
+    slow = peak.at_clock(peak.boost_mhz / 2)
+    assert slow.flop_per_s == pytest.approx(
+        {d: r / 2 for d, r in peak.flop_per_s.items()} | {"fp32": 132 * 256 * 915e6}, rel=0.001
+    )
+    assert slow.at_clock(1830).flop_per_s["bf16"] == pytest.approx(989.5e12)
+    assert slow.bytes_per_s == peak.bytes_per_s
+
+
+@pytest.mark.parametrize(
+    ("name", "capability", "sms", "mhz"),
+    [row[:4] for row in DOCUMENTED if "H100" not in row[0]]
+    + [("NVIDIA L4", "8.9", 58, 2040), ("NVIDIA H100 PCIe", "9.0", 114, 1755)],
+)
+def test_the_formula_gives_the_documented_rate_without_tensor_cores(name, capability, sms, mhz):
+    computed = computed_tflops(name, capability, sms, mhz, "fp32")
+    assert computed == pytest.approx(peak_of(name).tflops_fp32, rel=0.005)
+
+
+def test_the_table_holds_every_field_of_every_card():
+    cards = json.loads(TABLE.read_text())["cards"]
+    asked = {
+        "match", "compute_capability", "sms", "boost_mhz", "vram_gb", "bandwidth_gb_s",
+        "tflops_fp16", "tflops_fp16_acc16", "tflops_fp32", "tflops_fp8", "tdp_w", "source",
+        "verified",
+    }  # fmt: skip
+    assert all(asked <= card.keys() for card in cards)
+    assert len(cards) == 10

@@ -21,6 +21,7 @@ from backend.profiling.advice.stage_evidence import (
     WorkFigures,
 )
 from backend.profiling.spans import SpanKind
+from backend.runtime_settings import RUNTIME_SETTINGS
 
 RULES = (*rules_compute.RULES, *rules_compile.RULES, *rules_quality.RULES)
 PEAKS = DevicePeaks({"fp32": 50e12, "bf16": 200e12}, 1e12)
@@ -212,8 +213,10 @@ def test_a_bound_is_an_experiment_and_a_timing_is_advice():
         (RuleId.DECODE_RESOLUTION, {"decode": DecodeFigures(256, 257**3, lower_resolution=128)}),
     ],
 )
-def test_what_may_change_the_result_is_never_applied_unasked(rule, figures):
+def test_what_may_change_the_result_is_never_applied_unasked(monkeypatch, rule, figures):
     settings = {"steps": 50, "decode": "dense", "octree_resolution": 256}
+    changeable = dict.fromkeys(settings, RUNTIME_SETTINGS["export_threads"])
+    monkeypatch.setattr("backend.profiling.advice.rule.RUNTIME_SETTINGS", changeable)
     advice = advice_of(evidence(settings=settings, **figures), rule)
     assert advice.action.available
     assert advice.quality_risk is QualityRisk.LOSSY

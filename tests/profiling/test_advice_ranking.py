@@ -98,7 +98,27 @@ def test_advice_carries_all_that_backs_it():
     assert (document["method"], document["confidence"]) == ("amdahl", "medium")
     assert document["action"]["from"] == "math"
     assert document["verify"] is None
-    assert document["may_auto_apply"] is True
+    assert document["action"]["available"] is False
+    assert document["may_auto_apply"] is False
+
+
+def test_only_a_setting_that_jobs_read_can_be_applied():
+    """Attention is in force and on record, but nothing reads it between two jobs."""
+    encode = EncodeFigures("export_compression", 9, 1, 6.0, 1.0)
+    export = StageEvidence("mesh_export", SpanKind.CPU, 0.4, 10, encode=encode)
+    settings = SETTINGS | {"export_compression": 9}
+    slow_export, attention = recommend(Evidence(JOB, (export, SHAPE), settings))[::-1]
+    assert slow_export.action.to_document() == {
+        "setting": "export_compression",
+        "from": 9,
+        "to": 1,
+        "needs_restart": False,
+        "available": True,
+    }
+    assert slow_export.may_auto_apply
+    assert (attention.action.available, attention.action.needs_restart) == (False, True)
+    [unknown] = recommend(Evidence(JOB, (export,), {}))
+    assert not unknown.action.available
 
 
 def test_few_runs_are_no_evidence():
@@ -138,7 +158,7 @@ def many():
         StageEvidence("c", SpanKind.GPU, 0.2, 10, steps=StepFigures(20, 10)),  # 10 s, medium
         StageEvidence("d", SpanKind.GPU, 0.1, 10, sync=SyncFigures(3.0, 4.0)),  # 2 s, low
         StageEvidence(
-            "e", SpanKind.IO, 0.1, 10, encode=EncodeFigures("png_level", 6, 1, 2.0, 1.0)
+            "e", SpanKind.IO, 0.1, 10, encode=EncodeFigures("png_level", 6, 1, 6.0, 1.0)
         ),  # 5 s, medium
         StageEvidence(
             "f", SpanKind.GPU, 0.1, 10, compiled=CompileFigures(False, 9.0, 6.0, 1.0, 100.0)

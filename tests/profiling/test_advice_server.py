@@ -69,7 +69,14 @@ FIRES = [
     (RuleId.SMALL_BATCH, {"batch": BATCH, "queue": WAITING}, (4.0, 4.0)),
     # 12 s of CPU hide behind 24 s of GPU
     (RuleId.CPU_IN_THE_WAY, {"stages": (CPU, GPU), "queue": WAITING}, (12.0, 12.0)),
-    (RuleId.SLOW_ENCODING, {"stages": (EXPORT,)}, (3.0, 3.0)),
+    # 2.0 s less 0.5 s, whatever else the stage does
+    (RuleId.SLOW_ENCODING, {"stages": (EXPORT,)}, (1.5, 1.5)),
+    (RuleId.SLOW_ENCODING, {"stages": (replace(EXPORT, kind=SpanKind.CPU),)}, (1.5, 1.5)),
+    (
+        RuleId.SLOW_ENCODING,
+        {"stages": (replace(EXPORT, encode=replace(EXPORT.encode, is_alone=False)),)},
+        (0.0, 1.5),
+    ),
     (RuleId.QUEUE_WAIT, {"queue": WAITING}, (0.0, 60.0)),
 ]
 
@@ -111,7 +118,10 @@ SILENT = [
     (RuleId.CPU_IN_THE_WAY, {"stages": (CPU,), "queue": WAITING}),
     (RuleId.CPU_IN_THE_WAY, {"stages": (CPU, GPU), "queue": replace(WAITING, waiting=0.9)}),
     (RuleId.SLOW_ENCODING, {"stages": (replace(EXPORT, share=0.09),)}),
-    (RuleId.SLOW_ENCODING, {"stages": (replace(EXPORT, kind=SpanKind.CPU),)}),
+    (
+        RuleId.SLOW_ENCODING,
+        {"stages": (replace(EXPORT, encode=replace(EXPORT.encode, faster_s=2.0)),)},
+    ),
     (RuleId.QUEUE_WAIT, {"queue": replace(WAITING, wait_s=40.0)}),
     (RuleId.QUEUE_WAIT, {"queue": replace(WAITING, gpu_busy=None)}),
 ]
@@ -174,14 +184,14 @@ def test_no_more_is_saved_than_the_job_takes():
     assert advice_of(Evidence(job=JOB, residency=slow), RuleId.COLD_START).gain.high_s == 40.0
 
 
-def test_the_timeout_goes_to_never():
+def test_the_timeout_goes_to_never_and_no_pair_of_jobs_may_judge_it():
     settings = {"idle_offload_s": 60.0}
     advice = advice_of(Evidence(job=JOB, residency=IDLE, settings=settings), RuleId.IDLE_TIMEOUT)
     assert advice.action.to_document() == {
         "setting": "idle_offload_s",
         "from": 60.0,
         "to": -1.0,
-        "needs_restart": True,
-        "available": True,
+        "needs_restart": False,
+        "available": False,
     }
     assert advice.evidence["n"] == 4

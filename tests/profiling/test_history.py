@@ -27,6 +27,8 @@ COMMON = {
     "batch_size": 1,
 }
 
+UNKNOWN_WORK = {"flop": None, "moved_bytes": None, "dtype": None}
+
 
 @pytest.fixture
 def clock():
@@ -71,9 +73,9 @@ def test_a_run_comes_back_as_it_was(history):
         "version": "1.2.3",
         "stages": [
             {"name": "shape_generation", "kind": "gpu", "elapsed_s": 3.0, "share_pct": 75.0,
-             "gpu_s": None, "peak_mb": None},
+             "gpu_s": None, "peak_mb": None, **UNKNOWN_WORK},
             {"name": "mesh_export", "kind": "cpu", "elapsed_s": 1.0, "share_pct": 25.0,
-             "gpu_s": None, "peak_mb": None},
+             "gpu_s": None, "peak_mb": None, **UNKNOWN_WORK},
         ],
     }  # fmt: skip
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backend.errors import InvalidParameter
-from backend.profiling import regression
+from backend.profiling import bootstrap, regression
 from backend.profiling.regression import (
     RatioInterval,
     Verdict,
@@ -89,7 +89,7 @@ def test_more_confidence_makes_a_wider_interval():
 def test_medians_are_drawn_as_if_samples_were(n):
     ordered = np.sort(np.random.default_rng(8).lognormal(0, 0.5, n))
     drawn = np.concatenate(
-        [regression._resampled_medians(ordered, np.random.default_rng(s)) for s in range(10)]
+        [bootstrap.resampled_medians(ordered, np.random.default_rng(s)) for s in range(10)]
     )
     rng = np.random.default_rng(99)
     plain = np.median(rng.choice(ordered, (20_000, n)), axis=1)

@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.profiling.comparison import compare_runs
 from backend.web.charts.bars import bars
+from backend.web.charts.before_after import MAX_ROWS as MAX_PAIRS
+from backend.web.charts.before_after import WIDEST_PCT, before_after
+from backend.web.charts.histogram import MOST_SINGLE, histogram
 from backend.web.charts.scale import Scale
 from backend.web.charts.waterfall import AXIS_PX, MAX_ROWS, ROW_PX, waterfall
 
@@ -153,3 +157,54 @@ def test_bars_stand_side_by_side_and_share_a_scale():
 def test_bars_of_nothing():
     assert bars([]) == []
     assert [bar.height_pct for bar in bars([0.0, 0.0])] == [0.0, 0.0]
+
+
+def test_every_size_has_a_bin_so_that_the_axis_stays_true():
+    found = histogram([4, 1, 1, 4, 4, 4])
+    assert [(b.label, b.count) for b in found] == [("1", 2), ("2", 0), ("3", 0), ("4", 4)]
+    assert [b.bar.height_pct for b in found] == [50.0, 0.0, 0.0, 100.0]
+
+
+def test_large_sizes_are_counted_in_ranges_that_double():
+    found = histogram([1, 3, 13, 16])
+    assert [b.label for b in found] == ["1", "2 to 3", "4 to 7", "8 to 15", "16 to 31"]
+    assert [b.count for b in found] == [1, 1, 0, 1, 1]
+
+
+def test_histogram_of_nothing():
+    assert histogram([]) == []
+
+
+@given(st.lists(st.integers(1, 500), max_size=40))
+def test_every_size_is_counted_once(sizes):
+    found = histogram(sizes)
+    assert sum(b.count for b in found) == len(sizes)
+    assert len(found) <= MOST_SINGLE
+    assert [b.low for b in found[1:]] == [b.high + 1 for b in found[:-1]]
+
+
+def test_before_and_after_share_one_scale():
+    chart = before_after(compare_runs([{"a": 4.0, "b": 1.0}] * 5, [{"a": 2.0, "b": 1.0}] * 5))
+    first, second = chart.rows
+    assert (first.name, second.name) == ("a", "b")
+    assert first.before.width_pct == WIDEST_PCT
+    assert first.after.width_pct == WIDEST_PCT / 2
+    assert second.before.width_pct == second.after.width_pct == WIDEST_PCT / 4
+    assert first.ratio.ratio == 0.5
+    assert second.y_px > first.y_px
+
+
+def test_stage_of_one_side_has_one_bar_and_no_ratio():
+    chart = before_after(compare_runs([{"a": 1.0}], [{"a": 1.0, "b": 2.0}]))
+    added = chart.rows[0]
+    assert (added.name, added.before.elapsed_s, added.before.width_pct) == ("b", None, 0.0)
+    assert (added.after.elapsed_s, added.after.width_pct) == (2.0, WIDEST_PCT)
+    assert added.ratio is None
+
+
+def test_stages_that_moved_least_are_left_out_of_the_picture():
+    times = {f"s{n}": 1.0 for n in range(20)}
+    chart = before_after(compare_runs([times], [{n: t + int(n[1:]) for n, t in times.items()}]))
+    assert [row.name for row in chart.rows[:2]] == ["s19", "s18"]
+    assert len(chart.rows) == MAX_PAIRS
+    assert chart.left_out == 20 - MAX_PAIRS

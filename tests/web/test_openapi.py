@@ -39,7 +39,7 @@ def test_parameters_of_each_pipeline_are_there():
     schemas = document()["components"]["schemas"]
     assert schemas["ImageTo3DParams"]["additionalProperties"] is False
     assert "grid_resolution" in schemas["ImageTo3DParams"]["properties"]
-    assert schemas["PipelineName"]["enum"] == ["image_to_3d", "cut_out"]
+    assert schemas["PipelineName"]["enum"] == ["image_to_3d", "cut_out", "tune"]
 
 
 def test_a_real_job_has_the_documented_members(server, small_png):

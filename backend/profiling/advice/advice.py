@@ -53,7 +53,7 @@ class AdviceKind(StrEnum):
 
 @dataclass(frozen=True)
 class Action:
-    """One setting to change; ``available`` says whether the program has it in force today."""
+    """One setting to change; ``available`` says whether the running program can change it."""
 
     setting: str
     old: Value
@@ -164,6 +164,7 @@ class Advice:
             "kind": self.kind.value,
             "evidence": dict(self.evidence),
             "gain": self.gain.to_document() if self.gain else None,
+            "strength": self.strength,
             "method": self.method.value,
             "confidence": self.confidence.value,
             "quality_risk": self.quality_risk.value,

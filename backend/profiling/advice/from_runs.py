@@ -7,8 +7,9 @@ from statistics import median
 from typing import Any
 
 from backend.profiling.advice.evidence import Evidence, JobTimes, QueueFigures
-from backend.profiling.advice.stage_evidence import StageEvidence
+from backend.profiling.advice.stage_evidence import StageEvidence, WorkFigures
 from backend.profiling.spans import ProfileStatus, SpanKind
+from backend.profiling.stage_standing import usual_stage
 
 NOT_THE_RUN = (SpanKind.QUEUE.value,)
 
@@ -36,13 +37,15 @@ def evidence_of_runs(runs: Sequence[Mapping[str, Any]]) -> Evidence:
     waits_s = [run["queue_s"] for run in done if run.get("queue_s") is not None]
     return Evidence(
         job=JobTimes(median(run["total_s"] for run in done), len(done), window),
-        stages=_stages(done),
+        stages=_stages(done, _work(done)),
         settings=dict(done[0].get("settings") or {}),
         queue=QueueFigures(len(waits_s), median(waits_s)) if waits_s else None,
     )
 
 
-def _stages(runs: Sequence[Mapping[str, Any]]) -> tuple[StageEvidence, ...]:
+def _stages(
+    runs: Sequence[Mapping[str, Any]], work: Mapping[tuple[str, SpanKind], WorkFigures]
+) -> tuple[StageEvidence, ...]:
     shares: dict[tuple[str, SpanKind], list[float]] = {}
     for run in runs:
         for stage in run["stages"]:
@@ -53,6 +56,21 @@ def _stages(runs: Sequence[Mapping[str, Any]]) -> tuple[StageEvidence, ...]:
     middle = {key: median(found) for key, found in shares.items()}
     scale = max(1.0, sum(middle.values()))
     return tuple(
-        StageEvidence(name, kind, middle[name, kind] / scale, len(found))
-        for (name, kind), found in shares.items()
+        StageEvidence(*key, middle[key] / scale, len(found), work=work.get(key))
+        for key, found in shares.items()
     )
+
+
+def _work(runs: Sequence[Mapping[str, Any]]) -> dict[tuple[str, SpanKind], WorkFigures]:
+    """Work and GPU time of the stages on the device of the newest run, where both are known."""
+    entries: dict[tuple[str, SpanKind], list[Mapping[str, Any]]] = {}
+    for run in runs:
+        if run.get("device") == runs[0].get("device"):
+            for stage in run["stages"]:
+                entries.setdefault((stage["name"], SpanKind(stage["kind"])), []).append(stage)
+    usual = {key: usual_stage(found) for key, found in entries.items()}
+    return {
+        key: WorkFigures(stage.gpu_s, stage.flop, stage.moved_bytes, stage.dtype)
+        for key, stage in usual.items()
+        if stage.gpu_s and stage.flop is not None and stage.moved_bytes
+    }

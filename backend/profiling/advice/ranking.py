@@ -139,7 +139,7 @@ def _tests_this(advice: Advice, test: Experiment) -> bool:
 
 def _is_in_force(advice: Advice) -> bool:
     action = advice.action
-    return action is not None and action.available and action.old == action.new
+    return action is not None and action.old is not None and action.old == action.new
 
 
 def _order(advice: Advice) -> tuple[int, float, str]:

@@ -40,13 +40,16 @@ def standing(evidence: Evidence, stage: StageEvidence) -> Standing | None:
         None where work, peaks or the type are unknown, or where they contradict the time.
     """
     work, peaks, matmul = stage.work, evidence.peaks, stage.matmul
-    if work is None or peaks is None or matmul is None:
+    if work is None or peaks is None:
         return None
-    roof = roof_in(evidence, stage, matmul.dtype, 1.0)
+    dtype = work.dtype or (matmul.dtype if matmul else None)
+    if dtype is None:
+        return None
+    roof = roof_in(evidence, stage, dtype, 1.0)
     # Below 1 the stage would be faster than the device can be: a count or a peak is wrong.
     if roof is None or roof.factor_max < 1:
         return None
-    mfu = work.flop / (work.gpu_s * peaks.flop_per_s[matmul.dtype])
+    mfu = work.flop / (work.gpu_s * peaks.flop_per_s[dtype])
     return Standing(roof, mfu, work.moved_bytes / (work.gpu_s * peaks.bytes_per_s))
 
 

@@ -23,6 +23,7 @@ from backend.profiling.advice.stage_evidence import StageEvidence
 from backend.profiling.advice.texts import wording
 from backend.profiling.experiment import Value
 from backend.profiling.gains import saving_s
+from backend.runtime_settings import RUNTIME_SETTINGS
 
 MIN_RUNS = 5
 WHOLE_JOB = "job"
@@ -93,9 +94,21 @@ def advise(
 
 
 def change(evidence: Evidence, setting: str, new: Value, *, needs_restart: bool = True) -> Action:
-    """Propose a value for a setting, next to the one in force."""
-    has = setting in evidence.settings
-    return Action(setting, evidence.settings.get(setting), new, needs_restart, has)
+    """Propose a value for a setting, next to the one in force.
+
+    It is available where the program reads the setting for every job and pairs of jobs can
+    judge it; what the program reads for every job needs no restart.
+    """
+    found = RUNTIME_SETTINGS.get(setting)
+    can_be_tried = found is not None and not found.acts_between_jobs
+    old = evidence.settings.get(setting)
+    return Action(
+        setting,
+        old,
+        new,
+        needs_restart and found is None,
+        can_be_tried and setting in evidence.settings,
+    )
 
 
 def speed_up(

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from backend.profiling.advice.advice import Advice, AdviceKind, Confidence, Facts, Method
+from backend.profiling.advice.advice import (
+    Advice,
+    AdviceKind,
+    Confidence,
+    ExpectedGain,
+    Facts,
+    Method,
+)
 from backend.profiling.advice.evidence import BatchFigures, Evidence, JobTimes, QueueFigures
-from backend.profiling.advice.rule import Rule, Terms, advise, change, per_stage, removal, speed_up
+from backend.profiling.advice.rule import Rule, Terms, advise, change, per_stage, removal
 from backend.profiling.advice.rule_id import RuleId
-from backend.profiling.advice.stage_evidence import StageEvidence
+from backend.profiling.advice.stage_evidence import EncodeFigures, StageEvidence
+from backend.profiling.gains import saving_s
 from backend.profiling.spans import SpanKind
 
 CPU_SHARE = 0.15
@@ -64,22 +73,25 @@ def cpu_in_the_way(evidence: Evidence) -> Advice | None:
 
 
 def _slow_encoding(evidence: Evidence, stage: StageEvidence) -> Advice | None:
-    """R16: a writer takes longer than it has to."""
+    """R16: a writer takes longer than it has to.
+
+    What is saved is the difference that was timed, wherever in the stage the writer works.
+    """
     found = stage.encode
-    if found is None or stage.kind is not SpanKind.IO or stage.share < IO_SHARE:
+    if found is None or stage.share < IO_SHARE or not 0 < found.faster_s < found.now_s:
         return None
-    if not 0 < found.faster_s < found.now_s:
-        return None
-    factor = found.now_s / found.faster_s
     facts: Facts = {
         "setting": found.setting,
         "level": found.level,
         "faster_level": found.faster_level,
         "now_s": found.now_s,
         "faster_s": found.faster_s,
+        "now_bytes": found.now_bytes,
+        "faster_bytes": found.faster_bytes,
+        "growth": _growth(found),
     }
-    gain = speed_up(evidence, stage, factor, factor)
-    action = change(evidence, found.setting, found.faster_level, needs_restart=False)
+    gain = _encoding_saved(evidence.job, found)
+    action = change(evidence, found.setting, found.faster_level)
     return advise(evidence, RuleId.SLOW_ENCODING, stage, gain, facts, action)
 
 
@@ -107,6 +119,33 @@ def queue_wait(evidence: Evidence) -> Advice | None:
     terms = Terms(Method.QUEUEING, Confidence.LOW)
     action = change(evidence, "prefetch", 2)
     return advise(evidence, RuleId.QUEUE_WAIT, None, gain, facts, action, terms)
+
+
+def _encoding_saved(job: JobTimes | None, found: EncodeFigures) -> ExpectedGain | None:
+    """Relate the seconds between two levels to the job."""
+    if job is None or job.total_s <= 0:
+        return None
+    saved_s = found.now_s - found.faster_s
+    low_s = saved_s if found.saved_low_s is None else found.saved_low_s
+    high_s = saved_s if found.saved_high_s is None else found.saved_high_s
+    if not found.is_alone:  # it may end no sooner than the writers beside it
+        low_s = 0.0
+    share = min(1.0, found.now_s / job.total_s)
+    factors = (_factor(found.now_s, part_s) for part_s in (low_s, high_s))
+    return ExpectedGain.of(saving_s(job.total_s, share, *factors), job.total_s)
+
+
+def _factor(now_s: float, saved_s: float) -> float:
+    """Return how much faster a part gets that saves so much of itself."""
+    left_s = now_s - max(0.0, saved_s)
+    return now_s / left_s if left_s > 0 else math.inf
+
+
+def _growth(found: EncodeFigures) -> float | None:
+    """Return by which share the files grow; negative where they shrink."""
+    if not found.now_bytes or found.faster_bytes is None:
+        return None
+    return found.faster_bytes / found.now_bytes - 1
 
 
 def _seconds_per_item_saved(found: BatchFigures) -> float:

@@ -32,11 +32,18 @@ class MatmulFigures:
 
 @dataclass(frozen=True)
 class WorkFigures:
-    """What a stage has to compute and to move, and how long the device took for it."""
+    """What a stage has to compute and to move, and how long the device took for it.
+
+    Parameters
+    ----------
+    dtype : str or None
+        What it computes in; None if that is only known of its products.
+    """
 
     gpu_s: float
     flop: float
     moved_bytes: float
+    dtype: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,13 +126,30 @@ class DecodeFigures:
 
 @dataclass(frozen=True)
 class EncodeFigures:
-    """The settings of a writer beside faster ones, timed on the same data."""
+    """The level in force of a writer beside the fastest, timed on the same data.
+
+    Parameters
+    ----------
+    now_s, faster_s : float
+        Seconds per job spent to encode at either level.
+    saved_low_s, saved_high_s : float or None
+        The least and the most that a round of the measurement found between them.
+    now_bytes, faster_bytes : int or None
+        Size of what came out.
+    is_alone : bool
+        Whether nothing else is written meanwhile, so that every second counts.
+    """
 
     setting: str
     level: Value
     faster_level: Value
     now_s: float
     faster_s: float
+    saved_low_s: float | None = None
+    saved_high_s: float | None = None
+    now_bytes: int | None = None
+    faster_bytes: int | None = None
+    is_alone: bool = True
 
 
 @dataclass(frozen=True)

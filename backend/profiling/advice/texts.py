@@ -105,9 +105,9 @@ TEMPLATES: Mapping[RuleId, Wording] = {
         "The GPU idles through {cpu_s:.1f} s of CPU stages per job while {waiting:.1f} jobs wait.",
     ),
     RuleId.SLOW_ENCODING: Wording(
-        "Write '{stage}' with {setting} {faster_level}",
-        "At {level} the same data took {now_s:.2f} s, at {faster_level} {faster_s:.2f} s. "
-        "Files get larger, nothing is lost.",
+        "Compress less in '{stage}': {setting} {faster_level} instead of {level}",
+        "To compress the files of a job takes {now_s:.3f} s at {level} and {faster_s:.3f} s at "
+        "{faster_level}. Their size changes by {growth:+.0%}, what is in them stays the same.",
     ),
     RuleId.THROTTLED: Wording(
         "The GPU slows itself down: {reason}",
@@ -130,8 +130,8 @@ TEMPLATES: Mapping[RuleId, Wording] = {
     ),
     RuleId.QUEUE_WAIT: Wording(
         "Jobs wait longer than they run",
-        "They wait {wait_s:.1f} s and run {run_s:.1f} s while the GPU is busy {gpu_busy:.0%} of "
-        "the time: {cause}.",
+        "They wait {wait_s:.1f} s and run {run_s:.1f} s. Meanwhile the worker is busy "
+        "{gpu_busy:.0%} of the time: {cause}.",
     ),
     RuleId.MEMORY_OF_OTHERS: Wording(
         "Other programs hold {others_mb:.0f} MB of GPU memory",

@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S = (
@@ -81,6 +82,33 @@ class Histogram:
         """Count a value; one on a bound belongs to the bucket below it."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
+
+    def observe_all(self, values: Iterable[float]) -> None:
+        """Count many values, faster than one by one."""
+        bounds, counts, total = self._bounds, self._counts, 0.0
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+            total += value
+        self._sum += total
+
+    def to_document(self) -> dict[str, Any]:
+        """Return it JSON-ready."""
+        return {"bounds": [*self._bounds], "counts": [*self._counts], "sum": self._sum}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Histogram:
+        """Read what ``to_document`` wrote.
+
+        Raises
+        ------
+        KeyError, ValueError
+            It is no histogram, or has a count too few or too many.
+        """
+        made = cls(document["bounds"])
+        if len(document["counts"]) != len(made._counts):
+            raise ValueError("a histogram has one count more than bounds")
+        made._counts, made._sum = [*document["counts"]], float(document["sum"])
+        return made
 
     def samples(self, labels: Labels) -> list[Sample]:
         """List the cumulative buckets, the sum and the count."""

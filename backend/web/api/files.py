@@ -18,6 +18,7 @@ from backend.web.api.answers import service_of
 
 MEDIA_TYPES = {
     "glb": "model/gltf-binary",
+    "json": "application/json",
     "obj": "model/obj",
     "ply": "application/octet-stream",
     "png": "image/png",

@@ -10,6 +10,7 @@ from backend.catalog import PipelineName
 from backend.jobs.records import JobRecord, job_document
 from backend.jobs.states import JobState
 from backend.jobs.store import MAX_PAGE, JobFilter
+from backend.profiling.recorder import continue_from
 from backend.web.api.answers import conditional, job_answer, json_answer, service_of
 from backend.web.json_body import body_object, object_at, wrong_field
 from backend.web.submission import submit_from_request
@@ -24,7 +25,8 @@ blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
 @blueprint.post("")
 def submit() -> Response:
     """Accept a job: 202, or 200 when its idempotency key had been used for the same one."""
-    job, is_new, warnings = submit_from_request(request, service_of(current_app.extensions))
+    with continue_from(request.headers):
+        job, is_new, warnings = submit_from_request(request, service_of(current_app.extensions))
     if request.headers.get("HX-Request") == "true":
         return _redirect(job)
     return job_answer(job, 202 if is_new else 200, warnings)
@@ -71,7 +73,8 @@ def retry(job_id: str) -> Response:
     params: dict[str, Any] = {}
     if request.mimetype not in ("application/x-www-form-urlencoded", "multipart/form-data"):
         params = object_at(body_object(request, frozenset({"params"})), "params")
-    job = service_of(current_app.extensions).retry(job_id, params)
+    with continue_from(request.headers):
+        job = service_of(current_app.extensions).retry(job_id, params)
     if request.headers.get("HX-Request") == "true":
         return _redirect(job)
     return job_answer(job, 202)

@@ -5,10 +5,7 @@ The workers are never asked: this process reads the database and their heartbeat
 
 from __future__ import annotations
 
-import threading
-from datetime import timedelta
-
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Flask, Response, current_app
 from sqlalchemy import func, select
 
 from backend import __version__
@@ -18,60 +15,12 @@ from backend.jobs.service import JobService
 from backend.jobs.states import JobState
 from backend.profiling.exports import live_metrics
 from backend.profiling.exports.prometheus import CONTENT_TYPE, Metric, exposition
-from backend.profiling.exports.run_tally import RunTally
-from backend.profiling.history import KEPT_RUNS, RunFilter
-from backend.profiling.run_table import RUNS
-from backend.units import new_id
 from backend.web.api.answers import service_of
 from backend.web.api.gpu_workers import devices_of, in_order
 from backend.web.api.health import age_ms
-
-# Clocks of several machines may disagree by less than this about when a run was stored.
-OVERLAP = timedelta(minutes=5)
+from backend.web.api.stored_runs import StoredRuns
 
 blueprint = Blueprint("metrics", __name__)
-
-
-class StoredRuns:
-    """Counts the stored runs, each once, and reads only what may be new.
-
-    Parameters
-    ----------
-    service : JobService
-    """
-
-    def __init__(self, service: JobService) -> None:
-        self._service = service
-        self._tally = RunTally()
-        self._newest: str | None = None
-        self._floor: str | None = None
-        self._lock = threading.Lock()
-
-    def metrics(self) -> list[Metric]:
-        """Return the histograms of all runs so far."""
-        with self._lock:
-            self._look()
-            return self._tally.metrics()
-
-    def _look(self) -> None:
-        history = self._service.run_history
-        newest, now = history.newest(), self._service.clock.now()
-        if newest == self._newest:
-            return
-        if self._floor is None:
-            self._tally.count(history.runs(RunFilter(limit=KEPT_RUNS)))
-        else:
-            found = [history.run(name) for name in self._tally.uncounted(self._names())]
-            self._tally.count(stored.summary for stored in found if stored is not None)
-        # The first ten characters of a name are the moment when the run was stored.
-        self._newest, self._floor = newest, new_id(now - OVERLAP)[:10]
-        self._tally.forget_below(self._floor)
-
-    def _names(self) -> list[str]:
-        """Names of the runs stored lately."""
-        query = select(RUNS.c.id).where(RUNS.c.id >= self._floor)
-        with self._service.store.engine.connect() as connection:
-            return list(connection.scalars(query))
 
 
 @blueprint.get("/metrics")
@@ -96,6 +45,12 @@ def metrics_text(service: JobService) -> str:
             *_stored_runs(service).metrics(),
         ]
     )
+
+
+def count_stored_runs(app: Flask) -> None:
+    """Count the stored runs now, so that the first reader need not wait for it."""
+    with app.app_context():
+        _stored_runs(service_of(app.extensions)).metrics()
 
 
 def _stored_runs(service: JobService) -> StoredRuns:

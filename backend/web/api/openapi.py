@@ -160,5 +160,9 @@ BODIES: dict[str, Callable[[], Schema]] = {
         },
         [],
     ),
+    "advice_action": lambda: _object_body(
+        {"pipeline": {"type": "string"}, "shape_key": {"type": "string"}}, []
+    ),
+    "deep_profile": lambda: _object_body({"pipeline": {"type": ["string", "null"]}}, []),
     "retry": lambda: _object_body({"params": {"type": "object"}}, []),
 }

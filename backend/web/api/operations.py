@@ -39,6 +39,15 @@ class Operation:
 _TEXT: dict[str, Any] = {"type": "string"}
 _JOB = {202: ("The job.", "Job")}
 _RESUME = "Id of the last event seen: what came after it follows."
+_ADVICE_ACTIONS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
+    ("apply", "Test advice: the next jobs of its kind run in turn with the old and the new value.",
+     (400, 403, 404, 409, 422)),
+    ("revert", "Take a value back, on trial or confirmed; also by the id of the experiment.",
+     (400, 403, 404, 409)),
+    ("dismiss", "Put advice away until its evidence changes by a fifth.",
+     (400, 403, 404, 409)),
+)  # fmt: skip
+_TRACE = {"traceparent": ("W3C trace context: the run of the job joins this trace.", _TEXT)}
 _SIDE = "A version, a setting as name=value, or the id of a run. Required."
 
 _CONTROL = {
@@ -61,7 +70,8 @@ OPERATIONS: tuple[Operation, ...] = (
         (400, 403, 413, 415, 422, 503, 507),
         body="submit",
         headers={"Idempotency-Key": ("Same key and same request: same job, for 24 hours.",
-                                     {"type": "string", "minLength": 1, "maxLength": 128})},
+                                     {"type": "string", "minLength": 1, "maxLength": 128}),
+                 **_TRACE},
     ),
     Operation(
         "get", "/api/v1/jobs", "jobs", "List jobs, newest first.", {200: ("A page.", "JobPage")},
@@ -97,6 +107,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "post", "/api/v1/jobs/{job_id}/retry", "jobs",
         "Run an ended job again as a new one; single parameters may be replaced.",
         _JOB, (400, 404, 409, 410, 422, 503, 507), body="retry",
+        headers=_TRACE,
     ),
     Operation(
         "get", "/api/v1/jobs/{job_id}/events", "jobs",
@@ -130,6 +141,22 @@ OPERATIONS: tuple[Operation, ...] = (
         {200: ("The status.", "GpuStatus")},
     ),
     Operation(
+        "get", "/api/gpu/history", "gpu",
+        "Readings of the last minutes, a card each, or of the host where there is none.",
+        {200: ("The readings; unknown is null.", "GpuHistory")}, (422,),
+        query={"window_s": ("How far back, in seconds.",
+                            {"type": "number", "exclusiveMinimum": 0, "maximum": 3600,
+                             "default": 600})},
+    ),
+    Operation(
+        "get", "/ws/gpu", "gpu",
+        "Readings over a WebSocket: the last ten minutes, then each new one. Closes with 1012 "
+        "when the server stops, 1008 or 1009 for what a client may not do.",
+        {101: ("Messages as JSON text.", None)}, (400, 403, 503),
+        query={"last_id": ("The 'last_id' of the last message seen: what came after it follows.",
+                           _TEXT)},
+    ),
+    Operation(
         "get", "/api/gpu/memory_summary", "gpu", "Who holds the device's memory, as plain text.",
         {200: ("The summary.", "text/plain")},
     ),
@@ -152,7 +179,22 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "get", "/api/performance/recommendations", "performance",
-        "Advice made from measured runs.", {200: ("The advice.", "Recommendations")},
+        "What to change for faster jobs of one kind of work, with what it would save.",
+        {200: ("The advice, and the trials of earlier advice.", "Recommendations")}, (422,),
+        query={
+            "pipeline": ("The pipeline; the most used one if absent.", _TEXT),
+            "shape_key": ("The size of its work; the most used one if absent.", _TEXT),
+        },
+    ),
+    *(
+        Operation(
+            "post", f"/api/performance/recommendations/{{advice_id}}/{verb}", "performance",
+            summary,
+            {200: ("The experiment. A form is led back to its page.", "ExperimentAnswer"),
+             303: ("To the page, for a form.", None)},
+            problems, body="advice_action",
+        )
+        for verb, summary, problems in _ADVICE_ACTIONS
     ),
     Operation(
         "get", "/api/performance/profiles", "performance", "List recorded runs, newest first.",
@@ -196,6 +238,28 @@ OPERATIONS: tuple[Operation, ...] = (
             "limit": ("At most so many; a trace shows the newest 50.",
                       {"type": "integer", "minimum": 1, "maximum": 5000, "default": 200}),
         },
+    ),
+    Operation(
+        "get", "/api/performance/deep-profile", "performance",
+        "Whether the next job will be profiled in depth, and what was profiled.",
+        {200: ("State and profiles.", "DeepProfiles")},
+    ),
+    Operation(
+        "post", "/api/performance/deep-profile", "performance",
+        "Profile the next job in depth, of one pipeline or of any.",
+        {202: ("Ordered.", "DeepProfiles")}, (400, 403, 409, 422), body="deep_profile",
+    ),
+    Operation(
+        "delete", "/api/performance/deep-profile", "performance",
+        "Take the order for a deep profile back.",
+        {200: ("State and profiles.", "DeepProfiles")}, (403,),
+    ),
+    Operation(
+        "get", "/api/performance/deep-profile/{job_id}/{name}", "performance",
+        "A file of a deep profile: pyinstrument.html, torch_trace.json.gz or summary.json.",
+        {200: ("The file.", "application/octet-stream")}, (404,),
+        query={"download": ("1: the call tree as an attachment too.",
+                            {"type": "string", "enum": ["0", "1"]})},
     ),
     Operation(
         "get", "/metrics", "performance",

@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response, current_app, request
 
+from backend.jobs.advice_book import recommendations_document
 from backend.jobs.history import StageStatistics
 from backend.jobs.service import JobService
+from backend.profiling.bottlenecks import THRESHOLD_PERCENT, severity_of
 from backend.profiling.statistics import summarise
 from backend.units import iso
 from backend.web.api.answers import json_answer, service_of
 from backend.web.api.run_figures import run_figures
+from backend.web.json_body import wrong_field
 
-BOTTLENECK_PCT = 20.0
-HIGH_PCT, CRITICAL_PCT = 30.0, 40.0
-FEW_RUNS = 5
+MAX_TEXT = 400
 
 blueprint = Blueprint("performance", __name__, url_prefix="/api/performance")
 
@@ -29,11 +30,12 @@ def summary() -> Response:
 
 @blueprint.get("/recommendations")
 def recommendations() -> Response:
-    """Advice that the measured runs support; empty, and says so, before the first run."""
-    stages = service_of(current_app.extensions).store.history.stage_statistics()
-    found = _recommendations(stages)
-    note = None if stages else "No finished runs yet: recommendations are made from measured runs."
-    return json_answer({"recommendations": found, "note": note})
+    """Advice that the measured runs support; empty, and says so, before there are enough."""
+    service = service_of(current_app.extensions)
+    pipeline, shape_key = _text("pipeline"), _text("shape_key")
+    if pipeline is None and shape_key is not None:
+        raise wrong_field("pipeline", "must be named with shape_key")
+    return json_answer(recommendations_document(service, pipeline, shape_key))
 
 
 def performance_summary(service: JobService) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def performance_summary(service: JobService) -> dict[str, Any]:
         "p50_duration_seconds": _rounded(figures.get("p50")),
         "p95_duration_seconds": _rounded(figures.get("p95")),
         "stage_breakdown": {_key(stage, stages): _breakdown(stage) for stage in stages},
-        "bottlenecks": [_bottleneck(s) for s in stages if s.share_pct >= BOTTLENECK_PCT],
+        "bottlenecks": [_bottleneck(s) for s in stages if s.share_pct >= THRESHOLD_PERCENT],
         "stage_runs": runs,
         **run_figures(service.run_history),
         "timestamp": iso(service.clock.now()),
@@ -64,9 +66,11 @@ def severity(share_pct: float) -> str:
     >>> severity(41.0), severity(31.0), severity(21.0)
     ('critical', 'high', 'medium')
     """
-    if share_pct > CRITICAL_PCT:
-        return "critical"
-    return "high" if share_pct > HIGH_PCT else "medium"
+    return severity_of(share_pct).value
+
+
+def _text(name: str) -> str | None:
+    return (request.args.get(name) or "")[:MAX_TEXT] or None
 
 
 def _breakdown(stage: StageStatistics) -> dict[str, Any]:
@@ -88,37 +92,6 @@ def _bottleneck(stage: StageStatistics) -> dict[str, Any]:
         "avg_duration_seconds": _rounded(stage.mean_s),
         "p50_duration_seconds": _rounded(stage.p50_s),
         "occurrences": stage.runs,
-    }
-
-
-def _recommendations(stages: list[StageStatistics]) -> list[dict[str, Any]]:
-    """Name the slowest stage of each pipeline, with the numbers behind it."""
-    slowest: dict[str, StageStatistics] = {}
-    for stage in stages:  # slowest share first
-        slowest.setdefault(stage.pipeline, stage)
-    several = [s for s in slowest.values() if s.share_pct < 100 and s.share_pct >= BOTTLENECK_PCT]
-    return [_recommendation(stage) for stage in several]
-
-
-def _recommendation(stage: StageStatistics) -> dict[str, Any]:
-    name = stage.stage.replace("_", " ")
-    caution = " Few runs so far: take it with care." if stage.runs < FEW_RUNS else ""
-    return {
-        "id": f"slowest-stage:{stage.pipeline}:{stage.stage}",
-        "title": f"Most of the time goes into {name}",
-        "detail": (
-            f"{name.capitalize()} takes {stage.share_pct:.0f} % of {stage.pipeline}, half of the "
-            f"time at most {stage.p50_s:.2f} s. The draft preset shortens it first.{caution}"
-        ),
-        "severity": severity(stage.share_pct),
-        "evidence": {
-            "n": stage.runs,
-            "p50_s": _rounded(stage.p50_s),
-            "max_s": _rounded(stage.max_s),
-            "share_pct": round(stage.share_pct, 1),
-            "pipeline": stage.pipeline,
-            "stage": stage.stage,
-        },
     }
 
 

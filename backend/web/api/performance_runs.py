@@ -27,6 +27,7 @@ def profiles() -> Response:
         shape_key=_text("shape_key"),
         status=_status(),
         limit=_limit(),
+        with_deep=True,
     )
     return json_answer({"items": [run.to_document() for run in _history().runs(wanted)]})
 

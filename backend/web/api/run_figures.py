@@ -6,6 +6,7 @@ import threading
 import weakref
 from typing import Any
 
+from backend.catalog import PipelineName
 from backend.profiling.history import RunFilter, RunHistory
 from backend.profiling.run_summary import RunStatus
 from backend.profiling.run_trends import stage_figures, trends
@@ -32,7 +33,8 @@ def run_figures(history: RunHistory) -> dict[str, Any]:
         known = _known.get(history)
     if known is not None and known[0] == newest:
         return known[1]
-    runs = history.runs(RunFilter(status=RunStatus.OK, limit=RUNS_LOOKED_AT))
+    done = history.runs(RunFilter(status=RunStatus.OK, limit=RUNS_LOOKED_AT))
+    runs = [run for run in done if run.pipeline != PipelineName.TUNE]  # no work anybody waits for
     figures = {
         "trends": [trend.to_document() for trend in trends(runs)],
         "stages": [stage.to_document() for stage in stage_figures(runs)],

@@ -41,6 +41,9 @@ _STAGE = _object(
         "share_pct": _NUMBER_OR_NULL,
         "gpu_s": _NUMBER_OR_NULL,
         "peak_mb": _NUMBER_OR_NULL,
+        "flop": _NUMBER_OR_NULL,
+        "moved_bytes": _NUMBER_OR_NULL,
+        "dtype": _TEXT_OR_NULL,
     }
 )
 _RUN = _object(

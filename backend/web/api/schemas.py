@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from backend.jobs.gpu_samples import DeviceKind
 from backend.jobs.states import EventType, JobState, StageState
+from backend.profiling.experiment import ExperimentState
+from backend.web.api.advice_schemas import ADVICE_SCHEMAS
+from backend.web.api.deep_schemas import DEEP_PROFILES
 from backend.web.api.run_schemas import RUN_SCHEMAS
 
 Schema = dict[str, Any]
@@ -177,6 +181,31 @@ _GPU_STATUS = _object(
         "allocator": _ANY,
     }
 )
+_GPU_HISTORY = _object(
+    {
+        "devices": _list(
+            _object(
+                {
+                    "key": _TEXT,
+                    "name": _TEXT,
+                    "kind": {"type": "string", "enum": [kind.value for kind in DeviceKind]},
+                    "columns": _list(_TEXT),
+                    "rows": {
+                        "type": "array",
+                        "description": "oldest first; one value for each column, unknown is null",
+                        "items": _list({}),
+                    },
+                    "marks": {
+                        "type": "array",
+                        "description": "[at_s, job, stage] where a stage begins; "
+                        "the stage is null where the job ends",
+                        "items": _list({}),
+                    },
+                }
+            )
+        )
+    }
+)
 _SUMMARY = _object(
     {
         "total_pipelines": _COUNT,
@@ -193,23 +222,30 @@ _SUMMARY = _object(
         "error": _TEXT,
     }
 )
-_RECOMMENDATIONS = _object(
+_VALUE: Schema = {"type": ["string", "number", "boolean", "null"]}
+_EXPERIMENT = _object(
     {
-        "recommendations": _list(
-            _object(
-                {
-                    "id": _TEXT,
-                    "title": _TEXT,
-                    "detail": _TEXT,
-                    "severity": _TEXT,
-                    "evidence": _ANY,
-                },
-                required=["id", "title", "detail", "evidence"],
-            )
-        ),
-        "note": _or_null("string"),
-    },
-    required=["recommendations"],
+        "id": _ID,
+        "advice_id": _TEXT,
+        "pipeline": _TEXT,
+        "shape_key": _TEXT,
+        "title": _TEXT,
+        "setting": _TEXT,
+        "from": _VALUE,
+        "to": _VALUE,
+        "state": {"type": "string", "enum": [state.value for state in ExperimentState]},
+        "reason": _or_null("string"),
+        "ratio": _or_null("number", description="old time over new time; above 1 is faster"),
+        "ci": {
+            "type": ["array", "null"],
+            "description": "95 % interval of the ratio; null from too few pairs",
+            "items": {"type": "number"},
+        },
+        "pairs_done": _COUNT,
+        "pairs": _COUNT,
+        "applied_at": _TIME_OR_NULL,
+        "decided_at": _TIME_OR_NULL,
+    }
 )
 _READINESS = _object(
     {
@@ -228,10 +264,14 @@ SCHEMAS: dict[str, Schema] = {
     "Event": _EVENT,
     "Problem": _PROBLEM,
     "GpuStatus": _GPU_STATUS,
+    "GpuHistory": _GPU_HISTORY,
     "GpuControl": _object({"status": _TEXT, "models": _ANY}),
     "PerformanceSummary": _SUMMARY,
     **RUN_SCHEMAS,
-    "Recommendations": _RECOMMENDATIONS,
+    **ADVICE_SCHEMAS,
+    "Experiment": _EXPERIMENT,
+    "ExperimentAnswer": _object({"experiment": _ref("Experiment")}),
+    "DeepProfiles": DEEP_PROFILES,
     "Health": _object({"status": _TEXT}),
     "Readiness": _READINESS,
 }

@@ -5,11 +5,21 @@ from __future__ import annotations
 from flask import Blueprint
 
 from backend import __version__
-from backend.web.pages import cutouts, docs, gallery, generate, gpu, job, live_run, performance
+from backend.web.pages import (
+    cutouts,
+    deep_profile,
+    docs,
+    gallery,
+    generate,
+    gpu,
+    job,
+    live_run,
+    performance,
+)
 from backend.web.pages.shortcuts import SHORTCUTS
 
 blueprint = Blueprint("pages", __name__)
-for module in (generate, job, gallery, cutouts, gpu, performance, live_run, docs):
+for module in (generate, job, gallery, cutouts, gpu, performance, deep_profile, live_run, docs):
     module.install(blueprint)
 
 

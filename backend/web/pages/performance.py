@@ -8,6 +8,9 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, render_template, request
 
+from backend.catalog import PipelineName
+from backend.jobs.advice_book import recommendations_document
+from backend.jobs.busy_clock import BusyClock, busy_clock
 from backend.jobs.service import JobService
 from backend.jobs.states import JobState
 from backend.profiling.history import RunFilter
@@ -22,6 +25,9 @@ from backend.web.pages.performance_view import (
     work_of,
 )
 from backend.web.pages.service import job_service
+from backend.web.pages.timelines_view import residency_view, timelines_view
+from backend.web.pages.tune_view import install as install_tune
+from backend.web.pages.tune_view import tune_view
 
 HISTORY_RUNS = 500
 
@@ -30,17 +36,24 @@ def install(blueprint: Blueprint) -> None:
     """Add the routes."""
     blueprint.add_url_rule("/performance", endpoint="performance", view_func=show)
     blueprint.add_url_rule("/performance/live", endpoint="performance_live", view_func=live)
+    install_tune(blueprint)
 
 
 def show() -> str:
     """Show the page; the address may carry a kind of work and what is to be compared."""
     live = live_runs(job_service())
-    return render_template("pages/performance.html", **_current_view(), live=live)
+    return render_template(
+        "pages/performance.html",
+        **_current_view(),
+        live=live,
+        timelines=timelines_view(job_service()),
+        tune=tune_view(job_service()),
+    )
 
 
 def live() -> str:
     """The part of the page that changes."""
-    return render_template("fragments/perf_live.html", **_current_view())
+    return render_template("fragments/perf_update.html", **_current_view())
 
 
 def performance_document(service: JobService, wanted: Work | None = None) -> dict[str, Any]:
@@ -54,12 +67,15 @@ def performance_document(service: JobService, wanted: Work | None = None) -> dic
         The kind of work to show; by default the one that was used last.
     """
     found = service.run_history.runs(RunFilter(limit=HISTORY_RUNS))
-    runs = [run.to_document() for run in found]
+    # Auto-tune has its own panel; its runs are no work that anybody waits for.
+    runs = [run.to_document() for run in found if run.pipeline != PipelineName.TUNE]
     return {
         "now": iso(service.clock.now()),
         "runs": runs,
-        "cut": len(runs) == HISTORY_RUNS,
+        "cut": len(found) == HISTORY_RUNS,
         "last": _last_run(service, runs, wanted),
+        "advice": _advice(service, chosen_work(counted_works(runs), wanted)),
+        "busy_clock": _busy_clock(service, runs),
         "queue_depth": service.store.counts().get(JobState.QUEUED, 0),
         "workers": len(service.worker_status()),
         "targets": [result.to_document() for result in judge_targets(found)],
@@ -76,11 +92,24 @@ def _last_run(
     return {"run": newest, "profile": stored.profile} if stored else None
 
 
+def _busy_clock(service: JobService, runs: list[dict[str, Any]]) -> BusyClock | None:
+    """The clock at which the card of the newest run works."""
+    device = runs[0]["device"] if runs else None
+    return busy_clock(service.events.client, service.clock, device) if device else None
+
+
+def _advice(service: JobService, work: Work | None) -> dict[str, Any]:
+    """What to change for one kind of work; without runs it says how many are needed."""
+    if work is None:
+        return recommendations_document(service)
+    return recommendations_document(service, work.pipeline, work.shape_key)
+
+
 def _current_view() -> dict[str, Any]:
     wanted = _wanted(request.args)
     sides = (request.args.get("before"), request.args.get("after"))
     view = performance_view(performance_document(job_service(), wanted), wanted, sides)
-    return view | {"address": address}
+    return view | {"address": address, "residency_map": residency_view(job_service())}
 
 
 def _wanted(values: Mapping[str, str]) -> Work | None:

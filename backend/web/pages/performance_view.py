@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,15 +10,23 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from backend.errors import InvalidParameter
-from backend.profiling.comparison import Comparison, compare_runs
 from backend.profiling.gains import saving_s
 from backend.profiling.regression import Verdict, ratio_interval, verdict_of
 from backend.profiling.run_summary import RunStatus
 from backend.profiling.spans import SpanKind
 from backend.profiling.statistics import Summary, summarise, values_needed
 from backend.web.charts.bars import Bar, bars
+from backend.web.charts.histogram import histogram
 from backend.web.charts.waterfall import waterfall
+from backend.web.pages.advice_view import advice_panel
+from backend.web.pages.roofline_view import roofline_panel
+from backend.web.pages.run_comparison import (
+    Sides,
+    chosen_sides,
+    comparison_choices,
+    comparison_view,
+    version_counts,
+)
 
 Document = Mapping[str, Any]
 
@@ -77,20 +84,10 @@ class Hour:
     bar: Bar
 
 
-@dataclass(frozen=True)
-class ComparisonView:
-    """Two groups of runs, or why they cannot be compared."""
-
-    before: str
-    after: str
-    result: Comparison | None
-    reason: str | None
-
-
 def performance_view(
     document: Document,
     wanted: Work | None = None,
-    sides: tuple[str | None, str | None] = (None, None),
+    sides: Sides = (None, None),
 ) -> dict[str, Any]:
     """Write what the templates show.
 
@@ -108,7 +105,8 @@ def performance_view(
     dict
         ``situation``, ``works`` (with counts), ``work``, ``stages``, ``slowest``, ``totals``,
         ``runs_alike``, ``runs_needed``, ``p90_needs``, ``chart``, ``last``,
-        ``runs``, ``hours``, ``queue``, ``comparison``, ``choices`` and ``targets``.
+        ``runs``, ``hours``, ``queue``, ``roofline``, ``batches``, ``advice``, ``comparison``,
+        ``choices``, ``sides`` (chosen in the form), ``only_version`` and ``targets``.
     """
     runs = document["runs"]
     works = counted_works(runs)
@@ -116,6 +114,7 @@ def performance_view(
     alike = finished_runs(runs, work)[:STAGE_RUNS]
     stages = stage_rows(alike)
     last = document["last"]
+    versions = version_counts(alike)
     return {
         "situation": _situation(document).value,
         "works": works,
@@ -131,8 +130,13 @@ def performance_view(
         "runs": runs[:RUNS_SHOWN],
         "hours": finished_per_hour(document),
         "queue": queue_figures(document),
+        "roofline": roofline_panel(alike, document.get("busy_clock")),
+        "batches": histogram(run["batch_size"] for run in alike if run.get("batch_size")),
+        "advice": advice_panel(document.get("advice")),
         "comparison": comparison_view(alike, sides),
         "choices": comparison_choices(alike),
+        "sides": chosen_sides(alike, sides),
+        "only_version": next(iter(versions)) if len(versions) == 1 else None,
         "targets": document["targets"],
     }
 
@@ -212,42 +216,6 @@ def queue_figures(document: Document) -> dict[str, Any]:
     return {"depth": document["queue_depth"], "waits": waits}
 
 
-def comparison_choices(runs: Sequence[Document]) -> dict[str, list[tuple[str, str]]]:
-    """What may be compared: versions, settings that were not always the same, and single runs."""
-    versions = Counter(run["version"] for run in runs if run.get("version"))
-    settings = Counter(text for run in runs for text in settings_in_force(run))
-    varied = {text: n for text, n in settings.items() if n < len(runs)}
-    singles = [(r["run"], r["started_at"][:19].replace("T", " ")) for r in runs[:RUNS_SHOWN]]
-    return {
-        "Versions": [(name, f"{name} ({_runs(count)})") for name, count in versions.items()],
-        "Settings": [(text, f"{text} ({_runs(count)})") for text, count in sorted(varied.items())],
-        "Single runs": singles,
-    }
-
-
-def settings_in_force(run: Document) -> list[str]:
-    """Write every setting of a run as ``name=value``."""
-    settings = run.get("settings") or {}
-    return [
-        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
-        for name, value in settings.items()
-    ]
-
-
-def comparison_view(
-    runs: Sequence[Document], sides: tuple[str | None, str | None]
-) -> ComparisonView | None:
-    """Compare what the form asks for; None when it asks for nothing."""
-    before, after = sides
-    if not before or not after:
-        return None
-    try:
-        result = compare_runs(_times_of(runs, before), _times_of(runs, after))
-    except InvalidParameter as error:
-        return ComparisonView(before, after, None, error.detail)
-    return ComparisonView(before, after, result, None)
-
-
 def _situation(document: Document) -> Situation:
     if not document["runs"]:
         return Situation.EMPTY
@@ -271,23 +239,3 @@ def _stage_row(found: Sequence[Document], total_s: float, usual_s: float) -> Sta
 
 def _ended(run: Document) -> datetime:
     return datetime.fromisoformat(run["started_at"]) + timedelta(seconds=run["total_s"])
-
-
-def _times_of(runs: Sequence[Document], wanted: str) -> list[dict[str, float]]:
-    chosen = [
-        run for run in runs if wanted in (run["run"], run.get("version"), *settings_in_force(run))
-    ]
-    if not chosen:
-        raise InvalidParameter(f"No finished run of this kind of work is known as {wanted}.")
-    return [
-        {
-            stage["name"]: stage["elapsed_s"]
-            for stage in run["stages"]
-            if stage["kind"] != SpanKind.QUEUE and stage["elapsed_s"] is not None
-        }
-        for run in chosen
-    ]
-
-
-def _runs(count: int) -> str:
-    return f"{count} run" if count == 1 else f"{count} runs"

@@ -1,0 +1,181 @@
+"""Two sets of settings against each other: runs in turn, and a verdict that chance cannot give.
+
+The order within pairs alternates (ABBA), so that what drifts slowly hits both sides alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from backend.errors import DeviceLost, JobCanceled, MeshkilnError
+from backend.profiling.regression import MARGIN, RatioInterval, paired_interval
+from backend.tuning.limits import Limits
+from backend.tuning.run_figures import Measure, RunFigures, changed_output
+from backend.tuning.search_space import Values
+
+# With noise of 10 % and settings that make no difference, one trial in 140 still calls the new
+# one faster (simulated, tests/tuning/test_trial.py); five pairs would double that.
+MIN_PAIRS = 6
+MAX_PAIRS = 12
+CONFIDENCE = 0.99
+# The first run with new settings is not counted: it may compile or load something.
+MOST_RUNS = 1 + 2 * MAX_PAIRS
+LEAST_RUNS = 1 + 2 * MIN_PAIRS
+
+
+class TrialVerdict(StrEnum):
+    """What a trial showed of the new settings."""
+
+    FASTER = "faster"
+    SLOWER = "slower"
+    NO_DIFFERENCE = "no_difference"
+    REFUSED = "refused"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A finished trial.
+
+    Parameters
+    ----------
+    verdict : TrialVerdict
+        ``undecided`` only when time ran out.
+    speed_up : RatioInterval or None
+        Old time over new time, pair by pair; above 1 the new settings are faster. None before
+        the first pair, without bounds before the fifth.
+    reason : str or None
+        Why it was refused.
+    """
+
+    verdict: TrialVerdict
+    speed_up: RatioInterval | None = None
+    reason: str | None = None
+
+    def to_document(self) -> dict[str, Any]:
+        """Write it as what JSON can hold."""
+        interval = self.speed_up
+        known = interval is not None and interval.low is not None
+        return {
+            "verdict": self.verdict.value,
+            "reason": self.reason,
+            "speed_up": interval.ratio if interval else None,
+            "ci": [interval.low, interval.high] if interval and known else None,
+            "pairs": interval.n_before if interval else 0,
+        }
+
+
+@dataclass
+class _Runs:
+    """The runs of one trial so far."""
+
+    old: list[RunFigures] = field(default_factory=list)
+    new: list[RunFigures] = field(default_factory=list)
+
+    def speed_up(self) -> RatioInterval | None:
+        pairs = min(len(self.old), len(self.new))
+        if not pairs:
+            return None
+        old_s = [run.elapsed_s for run in self.old[:pairs]]
+        new_s = [run.elapsed_s for run in self.new[:pairs]]
+        return paired_interval(new_s, old_s, CONFIDENCE)
+
+
+class _RefusedError(Exception):
+    """The new settings cannot be used; the text says why."""
+
+
+class Comparison:
+    """Compares settings by measuring runs.
+
+    Parameters
+    ----------
+    measure : callable
+        Runs the work once with the given settings; raises MeshkilnError.
+    limits : Limits
+        What the new settings must not break, unless the old ones break it as well.
+    expected : mapping of str to str
+        Outputs that must come out as given.
+    has_time : callable
+        Asked before every run; when it says no, the trial ends undecided.
+    """
+
+    def __init__(
+        self,
+        measure: Measure,
+        limits: Limits,
+        expected: Mapping[str, str],
+        has_time: Callable[[], bool],
+    ) -> None:
+        self._measure = measure
+        self._limits = limits
+        self._expected = expected
+        self._has_time = has_time
+
+    def __call__(self, old: Values, new: Values) -> Trial:
+        """Try new settings against old ones.
+
+        Raises
+        ------
+        JobCanceled, DeviceLost
+            Nothing more can be measured.
+        MeshkilnError
+            A run with the old settings failed.
+        """
+        runs = _Runs()
+        try:
+            verdict = self._verdict(old, new, runs)
+        except _RefusedError as refused:
+            return Trial(TrialVerdict.REFUSED, runs.speed_up(), str(refused))
+        return Trial(verdict, runs.speed_up())
+
+    def _verdict(self, old: Values, new: Values, runs: _Runs) -> TrialVerdict:
+        if not self._has_time():
+            return TrialVerdict.UNDECIDED
+        self._run_new(new)  # the warm-up, which also tells early that it cannot be used
+        for pair in range(MAX_PAIRS):
+            for is_new in (False, True) if pair % 2 == 0 else (True, False):
+                if not self._has_time():
+                    return TrialVerdict.UNDECIDED
+                if is_new:
+                    runs.new.append(self._run_new(new))
+                else:
+                    runs.old.append(self._measure(old))
+            if pair + 1 >= MIN_PAIRS:
+                self._check_limits(runs)
+                verdict = _clear_verdict(runs.speed_up())
+                if verdict is not None:
+                    return verdict
+        return TrialVerdict.NO_DIFFERENCE
+
+    def _run_new(self, new: Values) -> RunFigures:
+        try:
+            run = self._measure(new)
+        except (JobCanceled, DeviceLost):
+            raise
+        except MeshkilnError as error:
+            raise _RefusedError(f"A run with it failed: {error.detail}") from error
+        change = changed_output(self._expected, run)
+        if change:
+            raise _RefusedError(change)
+        return run
+
+    def _check_limits(self, runs: _Runs) -> None:
+        before = self._limits.broken_by(runs.old)
+        for name, reason in self._limits.broken_by(runs.new).items():
+            if name not in before:
+                raise _RefusedError(reason)
+
+
+def _clear_verdict(speed_up: RatioInterval | None) -> TrialVerdict | None:
+    """Tell what an interval leaves no doubt about, or None."""
+    if speed_up is None or speed_up.low is None or speed_up.high is None:
+        return None
+    if speed_up.low > MARGIN:
+        return TrialVerdict.FASTER
+    if speed_up.high < 1:
+        return TrialVerdict.SLOWER
+    return TrialVerdict.NO_DIFFERENCE if speed_up.high < MARGIN else None

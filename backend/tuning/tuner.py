@@ -1,0 +1,119 @@
+"""One auto-tune from its first run to its report: reference, search, last check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import median
+
+from backend.errors import JobCanceled
+from backend.runtime_settings import Value
+from backend.tuning.budget import Budget
+from backend.tuning.climb import Climb, StopReason, climb
+from backend.tuning.limits import Limits
+from backend.tuning.report import TuningReport, Work
+from backend.tuning.run_figures import Measure, RunFigures, repeated_outputs
+from backend.tuning.search_space import Axis, LeftOut, Values
+from backend.tuning.trial import LEAST_RUNS, MOST_RUNS, Comparison, Trial
+
+# The first is not counted; two more tell which outputs come out the same every time.
+REFERENCE_RUNS = 3
+# At the pace of the start; some checks take more pairs than the fewest.
+RESERVED_RUNS = round(1.5 * LEAST_RUNS)
+
+Tell = Callable[[int, int], None]
+SearchSpace = tuple[Sequence[Axis], Sequence[LeftOut]]
+
+
+class Tuner:
+    """Holds what the three parts share; call them in their order.
+
+    Parameters
+    ----------
+    measure : callable
+        Runs the work once with the given settings.
+    start : mapping
+        The values in force.
+    limits : Limits
+        What new values must not break.
+    budget : Budget
+        The time for all of it; what has begun before may be included.
+    """
+
+    def __init__(self, measure: Measure, start: Values, limits: Limits, budget: Budget) -> None:
+        self._measure = measure
+        self._start = start
+        self._limits = limits
+        self._budget = budget
+        self._tell: Tell = lambda done, at_most: None
+        self._at_most = 0
+        self._stage_runs = 0
+        self.runs = 0
+        self.reference: list[RunFigures] = []
+        self.expected: dict[str, str] = {}
+        self.found = Climb(dict(start))
+        self.final: Trial | None = None
+
+    def take_reference(self, tell: Tell) -> None:
+        """Run with the values in force; raises MeshkilnError if that fails."""
+        self._begin(tell, REFERENCE_RUNS)
+        taken = [self._counted(self._start) for _ in range(REFERENCE_RUNS)]
+        self.reference = taken[1:]
+        self.expected = repeated_outputs(taken)
+
+    def search(self, axes: Sequence[Axis], tell: Tell) -> Climb:
+        """Climb from the values in force; ends early when time is over or somebody cancels."""
+        self._begin(tell, 0)
+        self.found = climb(axes, self._start, self._comparison(), self._expect, self._keep_time)
+        return self.found
+
+    def check(self, tell: Tell) -> None:
+        """Run what was found against the start once more, on fresh runs.
+
+        The search picks what looked best, so its own figures flatter.
+        """
+        self._budget.reserved_s = 0.0
+        if not self.found.moved or self.found.stopped is StopReason.CANCELED:
+            return
+        self._begin(tell, MOST_RUNS)
+        try:
+            self.final = self._comparison()(self._start, self.found.values)
+        except JobCanceled:
+            self.found.stopped = StopReason.CANCELED
+
+    def report(self, work: Work, left_out: Sequence[LeftOut]) -> TuningReport:
+        """Put together what was found; the reference must have been taken."""
+        notes = self._limits.broken_by(self.reference).values()
+        return TuningReport(
+            work=work,
+            start=self._start,
+            found=self.found,
+            final=self.final,
+            reference=self.reference,
+            expected=self.expected,
+            left_out=left_out,
+            limits=self._limits,
+            runs=self.runs,
+            elapsed_s=self._budget.spent_s,
+            budget_s=self._budget.limit_s,
+            notes=[f"With the values in force before: {note}" for note in notes],
+        )
+
+    def _comparison(self) -> Comparison:
+        return Comparison(self._counted, self._limits, self.expected, self._budget.has_time)
+
+    def _begin(self, tell: Tell, at_most: int) -> None:
+        self._tell, self._at_most, self._stage_runs = tell, at_most, 0
+
+    def _expect(self, trials: int) -> None:
+        self._at_most = self._stage_runs + trials * MOST_RUNS
+
+    def _keep_time(self) -> None:
+        """After a step the last check will be needed: keep its time back."""
+        self._budget.reserved_s = RESERVED_RUNS * median(run.elapsed_s for run in self.reference)
+
+    def _counted(self, values: Values) -> RunFigures:
+        figures = self._measure(dict[str, Value](values))
+        self.runs += 1
+        self._stage_runs += 1
+        self._tell(self._stage_runs, self._at_most)
+        return figures

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+from backend.cli import tune as tune_module
+from backend.cli.main import main
+from backend.errors import JobCanceled
+from backend.pipelines import catalogue
+from backend.pipelines.pipeline import PipelineOutcome
+from backend.pipelines.tune import REPORT
+from backend.runtime_settings import SettingName, value_of
+from bench.running_server import running_server
+
+TRIED = {
+    "setting": "export_compression", "title": "Compression", "from": 9, "to": 1,
+    "verdict": "faster", "reason": None, "speed_up": 1.42, "ci": [1.38, 1.45], "pairs": 6,
+}  # fmt: skip
+FOUND = {
+    "pipeline": "image_to_3d", "preset": "draft", "device": "Abacus",
+    "engines": {"shape": "inflate"}, "outcome": "better", "stopped": "no_better_neighbour",
+    "start": {"export_compression": 9}, "best": {"export_compression": 1},
+    "changes": [{"setting": "export_compression", "title": "Compression", "from": 9, "to": 1}],
+    "final": {k: TRIED[k] for k in ("verdict", "reason", "speed_up", "ci", "pairs")},
+    "tried": [TRIED], "reference": {"runs": 2, "p50_s": 0.65, "vram_peak_mb": None},
+    "left_out": [{"setting": "residency", "title": "Residency", "reason": "No GPU."}],
+    "notes": [], "runs": 29, "elapsed_s": 20.0, "budget_s": 300.0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def data_dir(tmp_path, monkeypatch):
+    monkeypatch.setenv("MESHKILN_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Stands for the pipeline: notes what it was asked and finds what is given."""
+    asked = {}
+
+    def run(name, request, sink):
+        asked.update(
+            name=name,
+            params=request.params.model_dump(mode="json"),
+            picture=request.inputs["image"].read_bytes(),
+            compression=value_of(SettingName.EXPORT_COMPRESSION),
+        )
+        for stage in ("reference_runs", "setting_trials"):
+            sink.stage_started(stage)
+            sink.stage_progress(stage, 3, 10)
+            sink.stage_finished(stage, 1.0)
+        return PipelineOutcome([], {"tuning": FOUND})
+
+    monkeypatch.setattr(catalogue, "run_pipeline", run)
+    return asked
+
+
+def test_what_is_found_is_kept_for_the_server_of_this_folder(
+    data_dir, measured, capsys, monkeypatch
+):
+    monkeypatch.setenv("MESHKILN_EXPORT_COMPRESSION", "9")
+    assert main(["tune", "--preset", "draft", "--budget-s", "60", "--latency-limit-s", "5"]) == 0
+    assert measured["compression"] == 9, "it starts from what the server would start with"
+    assert measured["params"]["budget_s"] == 60
+    assert measured["params"]["latency_limit_s"] == 5
+    assert measured["picture"].startswith(b"\x89PNG")
+    shown = capsys.readouterr().out
+    assert "1.42 times as fast (1.38 to 1.45, 6 pairs)" in shown
+    assert "export_compression is in force from now on: 1 instead of 9" in shown
+    assert "Not tried: residency" in shown
+    assert main(["tune"]) == 0
+    assert measured["compression"] == 1
+
+
+def test_dry_run_changes_nothing_and_writes_the_report(data_dir, measured, tmp_path, capsys):
+    report = tmp_path / "report.json"
+    assert main(["tune", "--dry-run", "--json", str(report)]) == 0
+    assert json.loads(report.read_text()) == FOUND
+    shown = capsys.readouterr().out
+    assert "would be 1 instead of 9" in shown
+    assert "No setting was changed." in shown
+    assert main(["tune", "--dry-run"]) == 0
+    assert measured["compression"] == 1, "the default, nothing was set"
+
+
+def test_own_picture_is_used(data_dir, measured, tmp_path, opaque_figure_png):
+    picture = tmp_path / "doll.png"
+    picture.write_bytes(opaque_figure_png)
+    assert main(["tune", "--image", str(picture), "--dry-run"]) == 0
+    first = measured["picture"]
+    assert main(["tune", "--dry-run"]) == 0
+    assert first != measured["picture"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--budget-s", "1"], "budget_s"),
+        (["--image", "/nowhere/a.png"], "/nowhere/a.png"),
+        (["--json", "/nowhere/report.json"], "folder does not exist"),
+    ],
+)
+def test_wrong_arguments_are_explained(data_dir, measured, capsys, arguments, said):
+    assert main(["tune", *arguments]) == 1
+    assert said in capsys.readouterr().err
+    assert not measured
+
+
+def test_ctrl_c_shows_what_was_tried_and_changes_nothing(data_dir, monkeypatch, capsys):
+    def run(name, request, sink):
+        signal.raise_signal(signal.SIGINT)
+        assert sink.is_canceled()
+        canceled = FOUND | {"stopped": "canceled", "outcome": "no_time_to_confirm"}
+        (request.out_dir / REPORT).write_text(json.dumps(canceled | {"final": None}))
+        raise JobCanceled
+
+    monkeypatch.setattr(catalogue, "run_pipeline", run)
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["tune"]) == 130
+    assert signal.getsignal(signal.SIGINT) is before
+    shown = capsys.readouterr().out
+    assert "It was canceled." in shown
+    assert "No setting was changed." in shown
+    assert "in force" not in shown
+
+
+def test_ctrl_c_before_the_first_trial_ends_quietly(data_dir, monkeypatch):
+    def run(name, request, sink):
+        raise JobCanceled
+
+    monkeypatch.setattr(catalogue, "run_pipeline", run)
+    assert main(["tune"]) == 130
+
+
+@pytest.mark.server
+def test_a_planted_slow_setting_is_found_and_put_in_force_on_a_server(tmp_path, capsys):
+    """The whole way: submit, measure in the worker, keep, and use for the next job."""
+    with running_server(MESHKILN_EXPORT_COMPRESSION="9") as server:
+        report = tmp_path / "report.json"
+        arguments = ["tune", "--server", server.url, "--preset", "draft", "--budget-s", "45"]
+        assert main([*arguments, "--json", str(report)]) == 0
+        found = json.loads(report.read_text())
+        assert found["start"]["export_compression"] == 9
+        assert found["tried"][0]["from"] == 9
+        page = tune_module.call("GET", f"{server.url}/performance").text
+        assert "Last report" in page
+        jobs = tune_module.call("GET", f"{server.url}/api/v1/jobs?limit=10").json()["items"]
+        assert jobs == [], "it is in no list of models"
+        if found["outcome"] == "better":  # a busy machine may leave no time to confirm
+            assert f"in force from now on: {found['best']['export_compression']}" in (
+                " ".join(capsys.readouterr().out.split())
+            )
+            assert "in force since" in page
+        runs = tune_module.call("GET", f"{server.url}/api/performance/profiles").json()["items"]
+        assert {run["pipeline"] for run in runs} == {"tune"}

@@ -1,0 +1,208 @@
+"""The pipeline ``tune``, most of it with runs of a scripted length."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+
+from backend.catalog import TunedPipeline, TuneParams, TuneStageName, parse_params
+from backend.engines.builtin import default_registry
+from backend.errors import DeviceLost, InternalError, InvalidParameter, JobCanceled, OutOfMemory
+from backend.pipelines.catalogue import run_pipeline
+from backend.pipelines.image_to_3d import ImageTo3DPipeline
+from backend.pipelines.pipeline import OutputFile, PipelineOutcome, PipelineRequest, stage
+from backend.pipelines.tune import RUN, TunePipeline
+from backend.profiling import recorder
+from backend.profiling.recorder import record_pipeline
+from backend.runtime_settings import SettingName, in_force, number_of
+from backend.tuning.picture import drawn_picture
+from backend.tuning.search_space import Axis
+from tests.pipelines.test_image_to_3d import NotingSink
+
+
+@pytest.fixture
+def request_for(tmp_path):
+    (tmp_path / "image.png").write_bytes(drawn_picture())
+    out_dir = tmp_path / "out"
+    out_dir.mkdir()
+
+    def make(**params):
+        given = TuneParams(**{"preset": "draft", "budget_s": 1000, **params})
+        return PipelineRequest({"image": tmp_path / "image.png"}, given, out_dir)
+
+    return make
+
+
+class FakePipeline:
+    """Takes as long as a function of the settings in force says, on a clock of its own."""
+
+    name = "image_to_3d"
+
+    def __init__(self, cost, faces=lambda: 10):
+        self.now_ns = 0
+        self.runs = 0
+        self._cost = cost
+        self._faces = faces
+
+    def run(self, request, sink):
+        assert list(request.out_dir.iterdir()) == [], "each run has an empty folder"
+        with stage("image_preprocessing", sink) as progress:
+            progress.engine_chosen("shape", "fake")
+            progress.step(1, 1)
+            self.runs += 1
+            self.now_ns += int(1e9 * self._cost())
+        glb = request.out_dir / "model.glb"
+        glb.write_bytes(b"same")
+        return PipelineOutcome([OutputFile("model.glb", "glb", "model", glb)], {
+            "mesh": {"faces": self._faces(), "vertices": 8}})  # fmt: skip
+
+    def clock_ns(self):
+        return self.now_ns
+
+    def now(self):
+        raise AssertionError("the wall clock has no part in it")
+
+    def monotonic_s(self):
+        return self.now_ns / 1e9
+
+
+def level():
+    return number_of(SettingName.EXPORT_COMPRESSION)
+
+
+def run_fake(fake, request, sink=None):
+    pipeline = TunePipeline({TunedPipeline.IMAGE_TO_3D: fake}, fake, fake.clock_ns)
+    return pipeline.run(request, sink or NotingSink())
+
+
+@pytest.mark.server  # not beside other tests: they would disturb what it measures
+def test_a_planted_slow_setting_is_found_in_real_runs(request_for, monkeypatch):
+    """Level 9 costs about a third of a draft's time.
+
+    Time is the processor's, so that other programs do not count; of all settings only this one
+    is tried, and of its values only the two ends, to keep the test short.
+    """
+    ends = Axis("export_compression", "Compression", (1, 9))
+    monkeypatch.setattr("backend.pipelines.tune.search_space", lambda *, uses_gpu: ([ends], []))
+    request = request_for()
+    image_to_3d = ImageTo3DPipeline(default_registry())
+    pipeline = TunePipeline({TunedPipeline.IMAGE_TO_3D: image_to_3d}, clock_ns=time.process_time_ns)
+    with in_force({"export_compression": 9}):
+        outcome = pipeline.run(request, NotingSink())
+    report = outcome.facts["tuning"]
+    assert report["start"]["export_compression"] == 9
+    first = report["tried"][0]
+    assert (first["from"], first["to"], first["verdict"]) == (9, 1, "faster")
+    assert report["outcome"] == "better"
+    assert report["stopped"] == "no_better_neighbour"
+    assert report["best"]["export_compression"] == 1
+    assert report["final"]["ci"][0] > 1.03
+    assert "model.glb" in report["compared_outputs"], "the result is the same every time"
+    assert report["engines"]["shape"] == "inflate"
+    assert json.loads(outcome.outputs[0].path.read_text()) == report
+    assert [path.name for path in request.out_dir.iterdir()] == ["tuning.json"]
+
+
+def test_the_pipeline_is_in_the_catalogue_and_checks_its_parameters():
+    params = parse_params("tune", {"budget_s": "60", "latency_limit_s": None, "dry_run": "true"})
+    assert (params.budget_s, params.dry_run, params.preset) == (60, True, "standard")
+    for wrong in ({"budget_s": 1}, {"vram_limit_mb": 0}, {"target": "cut_out"}, {"seed": 1}):
+        with pytest.raises(InvalidParameter):
+            parse_params("tune", wrong)
+
+
+def test_stages_are_reported_from_counted_runs_and_inner_ones_are_not(request_for):
+    fake, sink = FakePipeline(lambda: 1 + level()), NotingSink()
+    with in_force({"export_compression": 6}):
+        report = run_fake(fake, request_for(), sink).facts["tuning"]
+    assert sink.started == list(TuneStageName)
+    assert report["runs"] == fake.runs
+    assert report["best"]["export_compression"] == 1
+    assert report["stopped"] == "no_better_neighbour"
+    assert report["left_out"][0]["setting"] == "residency"
+
+
+def test_runs_are_no_runs_of_the_tuned_pipeline(request_for):
+    seen = []
+    recorder.add_listener(seen.append)
+    try:
+        with record_pipeline("tune") as outer:
+            run_fake(FakePipeline(lambda: 1.0), request_for())
+    finally:
+        recorder.remove_listener(seen.append)
+    assert {profile.pipeline_id for profile in seen} == {RUN, "tune"}
+    assert {span.name for span in outer.profile.spans} == set(TuneStageName)
+
+
+def test_settings_of_the_caller_are_in_force_again_afterwards(request_for):
+    with in_force({"export_compression": 9}):
+        run_fake(FakePipeline(lambda: 1 + level()), request_for())
+        assert level() == 9
+
+
+def test_values_that_change_the_result_or_fail_are_refused(request_for):
+    def cost():
+        if level() == 9:
+            raise RuntimeError("CUDA error: out of memory")
+        return 1.0
+
+    fake = FakePipeline(cost, faces=lambda: 10 if level() >= 6 else 9)
+    with in_force({"export_compression": 6}):
+        report = run_fake(fake, request_for()).facts["tuning"]
+    refused = {t["to"]: t["reason"] for t in report["tried"] if t["verdict"] == "refused"}
+    assert "faces is 10 before and 9 with it" in refused[3]
+    assert "out of memory" in refused[9]
+    assert report["best"]["export_compression"] == 6
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (ValueError("defect"), InternalError),
+        (RuntimeError("CUDA error: out of memory"), OutOfMemory),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), DeviceLost),
+    ],
+)
+def test_a_run_that_fails_with_the_values_in_force_fails_the_job(request_for, raised, expected):
+    def cost():
+        raise raised
+
+    with pytest.raises(expected):
+        run_fake(FakePipeline(cost), request_for())
+
+
+def test_cancel_leaves_the_report_of_what_was_tried(request_for):
+    class Impatient(NotingSink):
+        warnings: list
+
+        def is_canceled(self):
+            return fake.runs >= 20
+
+        def warn(self, message):
+            self.told = message
+
+    fake, sink, request = FakePipeline(lambda: 1 + level()), None, request_for()
+    sink = Impatient()
+    with in_force({"export_compression": 9}), pytest.raises(JobCanceled):
+        run_fake(fake, request, sink)
+    report = json.loads((request.out_dir / "tuning.json").read_text())
+    assert report["stopped"] == "canceled"
+    assert report["best"]["export_compression"] == 9
+    assert [tried["verdict"] for tried in report["tried"]] == ["faster"]
+    assert "no setting was changed" in sink.told
+
+
+def test_nothing_is_left_running(request_for):
+    before = threading.active_count()
+    run_fake(FakePipeline(lambda: 1.0), request_for())
+    assert threading.active_count() == before
+
+
+def test_run_pipeline_knows_it(request_for):
+    request = request_for(budget_s=5)
+    report = run_pipeline("tune", request, NotingSink()).facts["tuning"]
+    assert report["stopped"] == "budget_spent"
+    assert report["runs"] >= 3

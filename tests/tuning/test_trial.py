@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import pytest
+
+from backend.errors import DeviceLost, JobCanceled, MeshInvalid, OutOfMemory
+from backend.tuning.limits import Limits
+from backend.tuning.run_figures import RunFigures
+from backend.tuning.trial import MAX_PAIRS, MIN_PAIRS, Comparison, TrialVerdict
+from tests.tuning.noisy_machine import OUTPUTS, NoisyMachine
+
+OLD, NEW = {"level": 9}, {"level": 1}
+TRIALS = 600
+
+
+def compare(machine, limits=None, expected=OUTPUTS, has_time=lambda: True):
+    return Comparison(machine, limits or Limits(), expected, has_time)(OLD, NEW)
+
+
+def costs(new_s, old_s=1.0):
+    return lambda values: old_s if values == OLD else new_s
+
+
+def verdicts(gain, variation, trials=TRIALS):
+    machines = [NoisyMachine(costs(1 / gain), variation, seed) for seed in range(trials)]
+    return [compare(machine).verdict for machine in machines]
+
+
+def test_runs_alternate_and_the_first_is_not_counted():
+    machine = NoisyMachine(costs(0.5))
+    trial = compare(machine)
+    letters = "".join("A" if values == OLD else "B" for values in machine.ran)
+    assert letters == "B" + ("ABBA" * MIN_PAIRS)[: 2 * MIN_PAIRS]
+    assert trial.verdict is TrialVerdict.FASTER
+    assert trial.speed_up.ratio == pytest.approx(2.0)
+    assert trial.speed_up.n_before == MIN_PAIRS
+
+
+def test_a_steady_drift_of_the_machine_is_not_taken_for_a_gain():
+    """Every run takes 4 % longer than the one before: as much as a setting might gain."""
+    taken = []
+
+    def measure(values):
+        taken.append(values)
+        return RunFigures(1.04 ** len(taken), None, OUTPUTS)
+
+    assert compare(measure).verdict is TrialVerdict.NO_DIFFERENCE
+
+
+def test_noise_of_a_tenth_is_called_a_gain_in_less_than_one_of_a_hundred_trials():
+    found = verdicts(gain=1.0, variation=0.1)
+    assert found.count(TrialVerdict.FASTER) <= 0.01 * TRIALS
+    assert TrialVerdict.REFUSED not in found
+
+
+@pytest.mark.parametrize(("gain", "variation", "share"), [(1.1, 0.03, 0.9), (1.4, 0.1, 0.95)])
+def test_a_real_gain_is_found(gain, variation, share):
+    found = verdicts(gain, variation, trials=100)
+    assert found.count(TrialVerdict.FASTER) >= share * 100
+
+
+def test_a_gain_below_three_percent_is_none():
+    trial = compare(NoisyMachine(costs(1 / 1.02)))
+    assert trial.verdict is TrialVerdict.NO_DIFFERENCE
+
+
+def test_a_loss_is_told_early():
+    machine = NoisyMachine(costs(1.3), 0.03)
+    assert compare(machine).verdict is TrialVerdict.SLOWER
+    assert len(machine.ran) == 1 + 2 * MIN_PAIRS
+
+
+def test_what_stays_unclear_ends_without_a_difference():
+    times_s = iter([1.0, *[0.7, 1.4] * MAX_PAIRS])
+
+    def measure(values):
+        return RunFigures(next(times_s) if values == NEW else 1.0, None, OUTPUTS)
+
+    trial = compare(measure)
+    assert trial.verdict is TrialVerdict.NO_DIFFERENCE
+    assert trial.speed_up.n_before == MAX_PAIRS
+
+
+@pytest.mark.parametrize("error", [MeshInvalid("It is open."), OutOfMemory()])
+def test_values_that_fail_are_refused_with_the_reason(error):
+    def measure(values):
+        if values == NEW:
+            raise error
+        return RunFigures(1.0, None, OUTPUTS)
+
+    trial = compare(measure)
+    assert trial.verdict is TrialVerdict.REFUSED
+    assert error.detail in trial.reason
+    assert trial.speed_up is None
+
+
+@pytest.mark.parametrize("error", [JobCanceled(), DeviceLost()])
+def test_some_failures_end_everything(error):
+    def measure(values):
+        raise error
+
+    with pytest.raises(type(error)):
+        compare(measure)
+
+
+def test_a_failure_with_the_old_values_is_not_blamed_on_the_new_ones():
+    def measure(values):
+        if values == OLD:
+            raise MeshInvalid
+        return RunFigures(1.0, None, OUTPUTS)
+
+    with pytest.raises(MeshInvalid):
+        compare(measure)
+
+
+def test_values_that_change_the_result_are_refused_before_anything_is_compared():
+    ran = []
+
+    def measure(values):
+        ran.append(values)
+        return RunFigures(0.1, None, OUTPUTS | {"faces": "99"} if values == NEW else OUTPUTS)
+
+    trial = compare(measure)
+    assert trial.verdict is TrialVerdict.REFUSED
+    assert "faces" in trial.reason
+    assert ran == [NEW]
+
+
+def test_faster_values_that_take_too_much_memory_are_refused():
+    def measure(values):
+        is_new = values == NEW
+        return RunFigures(0.5 if is_new else 1.0, 900.0 if is_new else 500.0, OUTPUTS)
+
+    trial = compare(measure, Limits(vram_mb=800))
+    assert trial.verdict is TrialVerdict.REFUSED
+    assert "900 MB" in trial.reason
+    assert trial.speed_up.ratio == pytest.approx(2.0), "what was measured is told all the same"
+
+
+def test_values_above_the_limit_of_time_are_refused():
+    trial = compare(NoisyMachine(costs(1.2)), Limits(latency_s=1.1))
+    assert trial.verdict is TrialVerdict.REFUSED
+
+
+def test_a_limit_that_is_broken_already_does_not_forbid_a_gain():
+    trial = compare(NoisyMachine(costs(2.0, old_s=3.0)), Limits(latency_s=1.0))
+    assert trial.verdict is TrialVerdict.FASTER
+
+
+def test_without_time_nothing_is_decided_and_nothing_more_runs():
+    machine = NoisyMachine(costs(0.5))
+    trial = compare(machine, has_time=lambda: machine.clock.at_s < 3.2)
+    assert trial.verdict is TrialVerdict.UNDECIDED
+    assert trial.to_document() | {"speed_up": 2.0} == {
+        "verdict": "undecided", "reason": None, "speed_up": 2.0, "ci": None, "pairs": 2,
+    }  # fmt: skip
+    assert compare(NoisyMachine(costs(0.5)), has_time=lambda: False).speed_up is None
