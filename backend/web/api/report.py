@@ -21,6 +21,7 @@ from backend.profiling.run_summary import StoredRun
 from backend.profiling.spans import PipelineProfile
 from backend.units import iso
 from backend.web.api.answers import json_answer, service_of
+from backend.web.api.sampled_tracks import sampled_tracks
 
 MOST_TRACED = 50
 # The report brings everything along, and must not run what a name in it may hold.
@@ -101,7 +102,8 @@ def _html(asked: Asked) -> Response:
 
 def _perfetto(asked: Asked) -> Response:
     runs = _traced(asked)
-    document = trace_document(runs, [waiting_track(runs)] if len(runs) > 1 else [])
+    waiting = [waiting_track(runs)] if len(runs) > 1 else []
+    document = trace_document(runs, [*waiting, *sampled_tracks(asked.service, runs)])
     text = json.dumps(document, separators=(",", ":"), default=str)
     return _file(text, "application/json", "performance.perfetto.json")
 
