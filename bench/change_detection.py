@@ -1,26 +1,33 @@
 """How often is a change called a change, by the interval of ratios and by looking at the last run?
 
 Simulated runs with log-normal scatter: with no effect every alarm is false, with an effect of
-10 % every silence is a miss. Both ways of judging see the same runs.
+10 % every silence is a miss. Both ways of judging see the same runs. Trials of advice are
+simulated as well: how often one is confirmed, with and without effect, and what it costs.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.profiling.experiment import Arm, Experiment, ExperimentState, arm_of_slot
+from backend.profiling.experiment import Arm, Experiment, ExperimentState
 from backend.profiling.regression import Verdict, ratio_interval, verdict_of
 from bench.record import Figure, report
 
 SCATTERS = (0.03, 0.10)
 EFFECT, RUNS_EACH, NAIVE_MARGIN, SEED = 1.10, 20, 1.05, 1
 TRIALS = 400
+TRIAL_SCATTERS = (0.03, 0.10, 0.20)
+TRIAL_EFFECTS = (1.0, 1.10, 1.25)
+# Without effect there is still a promise to be kept.
+LEAST_PROMISED = 1.10
+ADVICE_TRIALS = 4000
 
 Times = NDArray[np.float64]
 Judge = Callable[[Times, Times], bool]
@@ -50,25 +57,47 @@ def alarms_pct(judge: Judge, scatter: float, effect: float, trials: int) -> floa
     return 100 * alarms / trials
 
 
-def confirmed_pct(scatter: float, effect: float, trials: int) -> float:
-    """Share of trials of advice that are confirmed when the old value takes ``effect`` times."""
-    rng = np.random.default_rng(SEED)
+def advice_trial(scatter: float, effect: float, seed: int) -> Experiment:
+    """Run one trial of advice whose old value takes ``effect`` times as long as the new one."""
+    rng = np.random.default_rng([SEED, seed])
     sigma = math.sqrt(math.log1p(scatter**2))
-    confirmed = 0
-    for seed in range(trials):
-        trial = Experiment("a", "setting", "old", "new", 1.0, seed).apply()
-        for index in range(len(trial.slots)):
-            if trial.state is not ExperimentState.APPLIED:
-                break
-            factor = effect if arm_of_slot(seed, index) is Arm.OLD else 1.0
-            job = f"job{index}"
-            trial = trial.assign(job).measured(job, factor * float(rng.lognormal(0.0, sigma)))
-        confirmed += trial.state is ExperimentState.CONFIRMED
-    return 100 * confirmed / trials
+    promised_s = effect - effect / max(effect, LEAST_PROMISED)
+    trial = Experiment("a", "setting", "old", "new", promised_s, seed).apply()
+    jobs = 0
+    while trial.state is ExperimentState.APPLIED:
+        job = f"job{jobs}"
+        trial = trial.assign(job)
+        factor = effect if trial.arm_for(job) is Arm.OLD else 1.0
+        trial = trial.measured(job, factor * float(rng.lognormal(0.0, sigma)))
+        jobs += 1
+    return trial
+
+
+def trial_outcomes(scatter: float, effect: float, trials: int) -> Mapping[ExperimentState, float]:
+    """Percentages of the verdicts of simulated trials; a verdict that never came has 0."""
+    ended = Counter(advice_trial(scatter, effect, seed).state for seed in range(trials))
+    return {state: 100 * ended[state] / trials for state in ExperimentState}
+
+
+def trial_figures(trials: int) -> list[Figure]:
+    """Measure how trials of advice end, at each scatter and effect."""
+    found = []
+    for scatter in TRIAL_SCATTERS:
+        for effect in TRIAL_EFFECTS:
+            ends = [advice_trial(scatter, effect, seed) for seed in range(trials)]
+            gain = f"gain {100 * (effect - 1):.0f} %" if effect > 1 else "no effect"
+            at = f"{gain}, scatter {100 * scatter:.0f} %"
+            counted = Counter(end.state for end in ends)
+            for state in (ExperimentState.CONFIRMED, ExperimentState.NOT_CLEAR):
+                pct = 100 * counted[state] / trials
+                found.append(Figure.of(f"trial {state.value}, {at}", "%", [pct]))
+            jobs = [float(sum(slot.elapsed_s is not None for slot in end.slots)) for end in ends]
+            found.append(Figure.of(f"jobs of a trial, {at}", "jobs", jobs))
+    return found
 
 
 def figures(trials: int) -> list[Figure]:
-    """Measure both rules and the trials at each scatter."""
+    """Measure both rules at each scatter."""
     found: list[Figure] = []
     for scatter in SCATTERS:
         at = f"scatter {100 * scatter:.0f} %"
@@ -78,9 +107,6 @@ def figures(trials: int) -> list[Figure]:
             found.append(Figure.of(f"{name}, last run, {at}", "%", [naive]))
             runs = f"interval of {RUNS_EACH} + {RUNS_EACH} runs"
             found.append(Figure.of(f"{name}, {runs}, {at}", "%", [ours], naive))
-        for name, effect in (("confirmed without effect", 1.0), ("10 % confirmed", EFFECT)):
-            pct = confirmed_pct(scatter, effect, trials)
-            found.append(Figure.of(f"trial of 5 pairs, {name}, {at}", "%", [pct]))
     return found
 
 
@@ -88,10 +114,17 @@ def main() -> None:
     """Run the simulation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=TRIALS)
+    parser.add_argument("--advice-trials", type=int, default=ADVICE_TRIALS)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    settings = {"trials": arguments.trials, "runs_each": RUNS_EACH, "seed": SEED}
-    report("change_detection", figures(arguments.trials), settings, arguments.json)
+    settings = {
+        "trials": arguments.trials,
+        "advice_trials": arguments.advice_trials,
+        "runs_each": RUNS_EACH,
+        "seed": SEED,
+    }
+    found = figures(arguments.trials) + trial_figures(arguments.advice_trials)
+    report("change_detection", found, settings, arguments.json)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,19 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend.catalog import CutOutParams, PipelineName, TuneStageName, parse_params
 from backend.cli.remote import call
-from backend.errors import GenerationFailed, InvalidParameter, JobCanceled, MissingFile
+from backend.errors import (
+    GenerationFailed,
+    InvalidParameter,
+    JobCanceled,
+    MeshkilnError,
+    MissingFile,
+)
 from backend.jobs.service import JobService
-from backend.jobs.tuned_settings import keep_report
+from backend.jobs.tuned_settings import keep_report, values_kept
 from backend.progress import SilentSink
 from backend.runtime_settings import in_force, started_with
 from backend.settings import Settings
@@ -35,10 +43,17 @@ from backend.tuning.report_words import (
 from backend.units import SystemClock, new_id
 
 POLL_S = 1.0
+# The worker keeps what it found just after the job has ended, and tries again while others write.
+KEPT_WITHIN_S = 30.0
+NOT_KEPT = 1
 INTERRUPTED = 130
 PICTURE_NAME = "auto-tune.png"
 
+log = logging.getLogger(__name__)
+
 Report = dict[str, Any]
+# Which changes of a report were read back as being in force, by the names of settings.
+InForce = Mapping[str, bool]
 
 
 def tune(args: argparse.Namespace) -> int:
@@ -49,16 +64,18 @@ def tune(args: argparse.Namespace) -> int:
     picture = _read(args.image) if args.image else drawn_picture()
     name = args.image.name if args.image else PICTURE_NAME
     if args.server:
-        report = _tune_on_server(args.server.rstrip("/"), name, picture, params)
+        report, in_force_now = _tune_on_server(args.server.rstrip("/"), name, picture, params)
     else:
-        report = _tune_here(name, picture, params)
+        report, in_force_now = _tune_here(name, picture, params)
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n")
-    print_report(report, Console(), dry_run=args.dry_run)
-    return INTERRUPTED if report["stopped"] == "canceled" else 0
+    print_report(report, Console(), in_force_now, dry_run=args.dry_run)
+    if report["stopped"] == "canceled":
+        return INTERRUPTED
+    return 0 if args.dry_run or all(_holding(report, in_force_now)) else NOT_KEPT
 
 
-def print_report(report: Report, console: Console, *, dry_run: bool) -> None:
+def print_report(report: Report, console: Console, in_force_now: InForce, *, dry_run: bool) -> None:
     """Print what was tried and what came of it."""
     reference = report["reference"]
     console.print(
@@ -74,13 +91,32 @@ def print_report(report: Report, console: Console, *, dry_run: bool) -> None:
     console.print(f"{outcome_words(report['outcome'])} {stop_words(report['stopped'])}")
     if report["final"]:
         console.print(f"Last check, new against old: {speed_words(report['final'])}.")
-    canceled = report["stopped"] == "canceled"
-    for change in [] if canceled else report["changes"]:
-        values = f"{value_words(change['to'])} instead of {value_words(change['from'])}"
-        state = "would be" if dry_run else "is in force from now on:"
-        console.print(f"[bold]{change['setting']}[/] {state} {values}.")
-    if dry_run or canceled or not report["changes"]:
+    if dry_run or report["stopped"] == "canceled" or not report["changes"]:
+        for change in report["changes"] if report["stopped"] != "canceled" else []:
+            console.print(f"[bold]{change['setting']}[/] would be {_change_words(change)}.")
         console.print("No setting was changed.")
+        return
+    for change, holds in zip(report["changes"], _holding(report, in_force_now), strict=True):
+        setting = f"[bold]{change['setting']}[/]"
+        if holds:
+            console.print(f"{setting} is in force from now on: {_change_words(change)}.")
+        else:
+            console.print(f"{setting} is [red]not in force[/]: {_change_words(change)} was found.")
+    if all(_holding(report, in_force_now)):
+        console.print(
+            f"This holds for jobs of {report['pipeline']} on {report['device']}, wherever the "
+            "server is started with the same settings."
+        )
+    else:
+        console.print("It could not be kept, or something else has been set since.")
+
+
+def _holding(report: Report, in_force_now: InForce) -> list[bool]:
+    return [in_force_now.get(change["setting"], False) for change in report["changes"]]
+
+
+def _change_words(change: Mapping[str, Any]) -> str:
+    return f"{value_words(change['to'])} instead of {value_words(change['from'])}"
 
 
 def _table(report: Report) -> Table:
@@ -115,7 +151,7 @@ def _read(path: Path) -> bytes:
         raise MissingFile(f"{path}: {error.strerror}", advice="Check the path.") from error
 
 
-def _tune_here(name: str, picture: bytes, params: CutOutParams) -> Report:
+def _tune_here(name: str, picture: bytes, params: CutOutParams) -> tuple[Report, InForce]:
     from backend.pipelines.catalogue import run_pipeline
     from backend.pipelines.pipeline import PipelineRequest
     from backend.pipelines.tune import REPORT
@@ -130,19 +166,26 @@ def _tune_here(name: str, picture: bytes, params: CutOutParams) -> Report:
         out_dir = folder / "out"
         out_dir.mkdir()
         request = PipelineRequest({"image": image}, params, out_dir)
-        values = started_with(settings) | service.tuning.values()
+        target = str(params.model_dump(mode="json")["target"])
+        values = started_with(settings) | service.tuning.values(target)
         with TrialBars(Console(stderr=True)) as sink, in_force(values):
             try:
                 outcome = run_pipeline(PipelineName.TUNE, request, sink)
             except JobCanceled:
                 if not (out_dir / REPORT).exists():  # not even the first runs had ended
                     raise KeyboardInterrupt from None
-                report: Report = json.loads((out_dir / REPORT).read_text())
-                return report
+                return json.loads((out_dir / REPORT).read_text()), {}
         found: Report = outcome.facts["tuning"]
-        dry_run = bool(params.model_dump()["dry_run"])
+        return found, _kept_here(service, found, dry_run=bool(params.model_dump()["dry_run"]))
+
+
+def _kept_here(service: JobService, found: Report, *, dry_run: bool) -> InForce:
+    try:
         keep_report(service, new_id(SystemClock().now()), found, dry_run=dry_run)
-        return found
+        return values_kept(service, found)
+    except SQLAlchemyError as error:
+        log.warning("what was found could not be kept (%s)", error)
+        return {}
 
 
 @contextmanager
@@ -154,7 +197,9 @@ def _service(settings: Settings) -> Iterator[JobService]:
         service.close()
 
 
-def _tune_on_server(base: str, name: str, picture: bytes, params: CutOutParams) -> Report:
+def _tune_on_server(
+    base: str, name: str, picture: bytes, params: CutOutParams
+) -> tuple[Report, InForce]:
     form = {"pipeline": PipelineName.TUNE.value, "params": params.model_dump_json()}
     sent = call("POST", f"{base}/api/v1/jobs", files={"file": (name, picture)}, data=form)
     address = f"{base}/api/v1/jobs/{sent.json()['id']}"
@@ -167,7 +212,21 @@ def _tune_on_server(base: str, name: str, picture: bytes, params: CutOutParams) 
         error = job["error"] or {"detail": f"The job was {job['status']}.", "advice": None}
         raise GenerationFailed(error["detail"], advice=error["advice"])
     report: Report = job["facts"]["tuning"]
-    return report
+    needs_none = bool(job["params"].get("dry_run")) or not report["changes"]
+    return report, {} if needs_none else _kept_there(f"{base}/performance/tune/{job['id']}")
+
+
+def _kept_there(address: str) -> InForce:
+    """Ask whether the worker has kept what it found; empty if it has not in half a minute."""
+    for _ in range(round(KEPT_WITHIN_S / POLL_S)):
+        try:
+            answer: dict[str, Any] = call("GET", address).json()
+        except (MeshkilnError, ValueError):  # a server that cannot tell is not believed
+            return {}
+        if answer["kept"]:
+            return dict(answer["in_force"])
+        time.sleep(POLL_S)
+    return {}
 
 
 def _follow(address: str) -> dict[str, Any]:

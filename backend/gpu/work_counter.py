@@ -25,8 +25,18 @@ FORMATS = {
 # Names of operations that compute much; without a formula of torch's, their work is unknown.
 HEAVY = re.compile(
     r"(mm|mv|dot)(_|$)|conv|rnn|lstm|gru|attention|encoder|fft|linalg|cholesky|inverse|solve"
-    r"|qr(_|$)|svd|eig|lu_|trilinear|dist|sparse|quantized|addr|matrix_exp"
+    r"|qr(_|$)|svd|eig|lu_(factor|solve|unpack|with_info)|^_trilinear$|dist|sparse|quantized|addr"
+    r"|matrix_exp"
 )
+# What torch's formulas leave out: the operation it amounts to, and the arguments of that.
+AMOUNTS_TO = {
+    "addmm_": (torch.ops.aten.addmm, slice(0, 3)),
+    "baddbmm_": (torch.ops.aten.baddbmm, slice(0, 3)),
+    "addbmm": (torch.ops.aten.bmm, slice(1, 3)),
+    "addbmm_": (torch.ops.aten.bmm, slice(1, 3)),
+}
+# Products with a vector: the argument each of whose elements is multiplied and added once.
+WITH_VECTOR = {"mv": 0, "addmv": 1, "addmv_": 1, "dot": 0, "vdot": 0}
 KNOWN_SPACES = frozenset({"aten", "prim", "prims"})
 # These read only the rows that they return, or write only the rows that they are given.
 BY_ROW = frozenset({"embedding", "index", "index_select", "gather", "take"})
@@ -71,9 +81,9 @@ class WorkCounter(TorchDispatchMode):
         named = kwargs or {}
         result = func(*args, **named)
         packet = getattr(func, "overloadpacket", func)
-        formula = flop_registry.get(packet)
-        if formula is not None:
-            self.flop += int(formula(*args, **named, out_val=result))
+        flop = _flop(packet, args, named, result)
+        if flop is not None:
+            self.flop += flop
             self.formats.add(self._format(packet.__name__, args))
         elif func.namespace not in KNOWN_SPACES or HEAVY.search(packet.__name__):
             raise UncountableError(f"no formula for {func}")
@@ -113,6 +123,19 @@ class AttentionAsOne(TorchFunctionMode):
             counter.attention_dtype = None
         counter.moved_bytes += moved_bytes("attention", (args, named), result)
         return result
+
+
+def _flop(packet: Any, args: Any, named: Any, result: Any) -> int | None:
+    """Return the operations of a call; None if there is no formula for it."""
+    name = packet.__name__
+    if name in WITH_VECTOR:
+        return 2 * int(args[WITH_VECTOR[name]].numel())
+    same, wanted = AMOUNTS_TO.get(name, (packet, slice(None)))
+    formula = flop_registry.get(same)
+    if formula is None:
+        return None
+    given = {} if name in AMOUNTS_TO else named
+    return int(formula(*args[wanted], **given, out_val=result))
 
 
 def moved_bytes(name: str, arguments: object, result: object) -> int:

@@ -7,9 +7,9 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from backend.jobs.advice_evidence import WorkRuns, evidence_from, most_used_work, runs_of
+from backend.jobs.advice_evidence import NO_RUNS, WorkRuns, evidence_from, most_used_work, runs_of
 from backend.jobs.encode_probe import NAME
 from backend.jobs.measurements import Measurements
 from backend.jobs.service import JobService
@@ -26,6 +26,7 @@ BEATS_KEPT_S = 5.0
 KEPT_WORKS = 16
 
 Work = tuple[str, str]
+Key = TypeVar("Key", bound=Work | str | None)
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class _State:
     tests: Tests
     period: int
 
+    @property
+    def decisions(self) -> tuple[Mapping[str, Value], Tests]:
+        """What people have decided: the settings in force, and what came of the trials."""
+        return self.basis.settings, self.tests
+
 
 class AdviceBook:
     """The advice of one server.
@@ -60,43 +66,69 @@ class AdviceBook:
         self._measurements = Measurements(service.store.engine, service.clock)
         self._runs: OrderedDict[Work, tuple[_Basis, WorkRuns]] = OrderedDict()
         self._pages: OrderedDict[Work, tuple[_State, dict[str, Any]]] = OrderedDict()
-        self._most_used: dict[str | None, tuple[str | None, Work | None]] = {}
-        self._lock = threading.Lock()
+        self._most_used: OrderedDict[str | None, tuple[str | None, Work | None]] = OrderedDict()
+        self._working_on: set[Work] = set()
+        # Guards what is kept; nothing is read or worked out while it is held.
+        self._ended = threading.Condition()
 
     def document(self, pipeline: str | None, shape_key: str | None) -> dict[str, Any]:
         """Return the advice on a kind of work; see ``recommendations_document``."""
         service = self._service
         experiments = [stored.to_document() for stored in service.tuning.experiments()]
-        with self._lock:
-            newest = service.run_history.newest()
-            work = self._work(newest, pipeline, shape_key)
-            page = self._page(newest, work) if work else self._empty_page(pipeline)
+        newest = service.run_history.newest()
+        work = self._work(newest, pipeline, shape_key)
+        page = self._page(newest, work) if work else self._empty_page(pipeline)
         return page | {"experiments": experiments}
 
     def _work(self, newest: str | None, pipeline: str | None, shape_key: str | None) -> Work | None:
         if pipeline is not None and shape_key is not None:
             return pipeline, shape_key
-        known = self._most_used.get(pipeline)
+        with self._ended:
+            known = self._most_used.get(pipeline)
         if known is None or known[0] != newest:
             known = newest, most_used_work(self._service, pipeline)
-            if len(self._most_used) >= KEPT_WORKS:
-                self._most_used.clear()
-            self._most_used[pipeline] = known
+            with self._ended:
+                _remember(self._most_used, pipeline, known)
         return known[1]
 
     def _page(self, newest: str | None, work: Work) -> dict[str, Any]:
         service = self._service
         state = _State(
-            _Basis(newest, settings_in_force(service)),
+            _Basis(newest, settings_in_force(service, work[0])),
             self._measurements.last_change(NAME),
             service.tuning.tests(*work),
             int(service.clock.monotonic_s() / BEATS_KEPT_S),
         )
-        known = self._pages.get(work)
-        if known is None or known[0] != state:
-            known = state, self._new_page(work, state)
-            _remember(self._pages, work, known)
-        return known[1]
+        page = self._kept_page(work, state)
+        if page is None:
+            try:
+                page = self._new_page(work, state)
+                with self._ended:
+                    _remember(self._pages, work, (state, page))
+            finally:
+                with self._ended:
+                    self._working_on.discard(work)
+                    self._ended.notify_all()
+        return page
+
+    def _kept_page(self, work: Work, state: _State) -> dict[str, Any] | None:
+        """Return the page if it still holds; None leaves it to the caller to work it out.
+
+        Whoever comes while another works it out gets the one before, unless people have decided
+        something since: who applies or dismisses advice sees that at once.
+        """
+        with self._ended:
+            while True:
+                known = self._pages.get(work)
+                is_busy = work in self._working_on
+                if known is not None and (
+                    known[0] == state or (is_busy and known[0].decisions == state.decisions)
+                ):
+                    return known[1]
+                if not is_busy:
+                    self._working_on.add(work)
+                    return None
+                self._ended.wait()
 
     def _new_page(self, work: Work, state: _State) -> dict[str, Any]:
         runs = self._runs_of(work, state.basis)
@@ -107,11 +139,14 @@ class AdviceBook:
         return self._written(work, evidence, shown)
 
     def _runs_of(self, work: Work, basis: _Basis) -> WorkRuns:
-        known = self._runs.get(work)
-        if known is None or known[0] != basis:
-            known = basis, runs_of(self._service, *work, basis.settings)
-            _remember(self._runs, work, known)
-        return known[1]
+        with self._ended:
+            known = self._runs.get(work)
+        if known is not None and known[0] == basis:
+            return known[1]
+        runs = runs_of(self._service, *work, basis.settings, known[1] if known else NO_RUNS)
+        with self._ended:
+            _remember(self._runs, work, (basis, runs))
+        return runs
 
     def _empty_page(self, pipeline: str | None) -> dict[str, Any]:
         return self._written((pipeline, None), Evidence(), [])
@@ -176,10 +211,10 @@ def _note(runs: int, shown: list[Advice], *, is_new: bool) -> str | None:
     )
 
 
-def _remember(kept: OrderedDict[Work, Any], work: Work, value: Any) -> None:
-    """Keep the works that were asked for last: their names come from outside."""
-    kept[work] = value
-    kept.move_to_end(work)
+def _remember(kept: OrderedDict[Key, Any], key: Key, value: Any) -> None:
+    """Keep what was asked for last: the names of works come from outside."""
+    kept[key] = value
+    kept.move_to_end(key)
     while len(kept) > KEPT_WORKS:
         kept.popitem(last=False)
 

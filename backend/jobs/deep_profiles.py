@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -129,9 +131,10 @@ class DeepProfiles:
             raise Refused("A job is being profiled in depth.", advice="Wait until it has ended.")
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         order = {"pipeline": pipeline, "armed_at": iso(self._store.clock.now())}
+        if (self._root / _ARMED).exists() and _read(self._root / _ARMED) is None:
+            (self._root / _ARMED).unlink(missing_ok=True)  # damaged
         try:
-            with (self._root / _ARMED).open("x", encoding="utf-8") as file:
-                file.write(json.dumps(order))
+            _create_whole(self._root / _ARMED, json.dumps(order))
         except FileExistsError as error:
             raise Refused(
                 "The next job will be profiled in depth already.",
@@ -208,6 +211,7 @@ class DeepProfiles:
             "problems": [],
         }
         write_document(folder / DeepFile.SUMMARY, stated)
+        _drop_old(self._root)  # here too: a worker that dies never gets to its end
         taken.unlink()
         return DeepRun(folder, stated, profile)
 
@@ -248,13 +252,21 @@ def _drop_old(root: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _create_whole(path: Path, text: str) -> None:
+    """Write a file that is there whole or not at all; raises FileExistsError."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent) as file:
+        file.write(text)
+        file.flush()
+        os.link(file.name, path)
+
+
 def _read(path: Path) -> dict[str, Any] | None:
     """Read a document; None if it is absent or damaged."""
     try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
         log.warning("%s cannot be read", path, exc_info=True)
         return None
-    return document
+    return document if isinstance(document, dict) else None

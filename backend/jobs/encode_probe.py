@@ -71,7 +71,7 @@ class EncodeProbe:
             return None
         summary = run.summary
         about = MeasuredOn(NAME, summary.pipeline, summary.shape_key, summary.device)
-        level = level_in_force(settings_in_force(self._service))
+        level = level_in_force(settings_in_force(self._service, job.pipeline))
         if self._is_known(about, level) or self._took_too_long(about):
             return None
         archive = self._path(job, ARCHIVE)

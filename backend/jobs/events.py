@@ -68,10 +68,14 @@ class EventLog:
         ``redis://…`` or ``unix://path``.
     clock : Clock
         Source of time.
+    client : redis.Redis, optional
+        Another client than the usual one.
     """
 
-    def __init__(self, redis_url: str, clock: Clock | None = None) -> None:
-        self.client = connect(redis_url)
+    def __init__(
+        self, redis_url: str, clock: Clock | None = None, client: redis.Redis | None = None
+    ) -> None:
+        self.client = client or connect(redis_url)
         self._clock = clock or SystemClock()
         self._warned = False
 

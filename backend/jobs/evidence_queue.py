@@ -39,7 +39,7 @@ def queue_figures(
         None without a run whose wait is known. How busy the workers are is told of the time in
         which jobs waited: at night there is nothing to hold up.
     """
-    same_queue = _latest(run for run in runs if _queue(run.pipeline) == _queue(pipeline))
+    same_queue = _latest(run for run in runs if queue_of(run.pipeline) == queue_of(pipeline))
     own_s = [r.queue_s for r in same_queue if r.pipeline == pipeline and r.queue_s is not None]
     if not own_s:
         return None
@@ -56,6 +56,11 @@ def queue_figures(
         arrivals_per_s=len(waits) / window_s,
         gpu_busy=_busy(waits, work, max(workers or 1, _most_at_once(work))),
     )
+
+
+def queue_of(pipeline: str) -> str:
+    """Name the queue of a pipeline; one that is not known has its own."""
+    return str(_QUEUES.get(pipeline, pipeline))
 
 
 def _busy(waits: Sequence[Interval], work: Sequence[Interval], workers: int) -> float | None:
@@ -117,8 +122,3 @@ def _start_ns(run: RunSummary) -> int:
 
 def _span_s(intervals: Sequence[Interval]) -> float:
     return (max(end for _, end in intervals) - min(start for start, _ in intervals)) / NS
-
-
-def _queue(pipeline: str) -> str:
-    """Name the queue of a pipeline; one that is not known has its own."""
-    return str(_QUEUES.get(pipeline, pipeline))

@@ -8,7 +8,9 @@ from itertools import groupby, pairwise
 from statistics import median
 from typing import Any
 
+from backend.jobs.residency_moves import KEPT_MOVES
 from backend.profiling.advice.evidence import QueueFigures, ResidencyFigures
+from backend.profiling.advice.rule import MIN_RUNS
 from backend.profiling.run_summary import RunSummary
 
 Document = Mapping[str, Any]
@@ -16,15 +18,20 @@ Document = Mapping[str, Any]
 # A job is cold when loads take at least this share of it.
 COLD_SHARE = 0.25
 RESTORED = ("restoring", "resident")
+LEAVING, IDLE = "draining", "idle"
 
 
 def residency_figures(
     beats: Sequence[Document],
     moves: Sequence[Document],
-    runs: Sequence[RunSummary],
+    alike: Sequence[RunSummary],
+    of_queue: Sequence[RunSummary],
     queue: QueueFigures | None = None,
 ) -> ResidencyFigures | None:
     """Sum up the moves of models.
+
+    A model leaves and returns for the sake of any job, so moves and pauses are related to all
+    runs of the queue, over the time that is known of all three: of this work, the queue, the moves.
 
     Parameters
     ----------
@@ -32,53 +39,83 @@ def residency_figures(
         The last words of the GPU workers.
     moves : sequence of mapping
         From ``residency_moves.read_moves``, oldest first.
-    runs : sequence of RunSummary
-        Runs of one kind of work, newest first.
+    alike : sequence of RunSummary
+        Runs of one kind of work.
+    of_queue : sequence of RunSummary
+        Runs of all work that the same workers do, whatever became of them; none for work that
+        other workers do.
     queue : QueueFigures, optional
         How many jobs wait, which decides how many of a model could run in a row.
 
     Returns
     -------
     ResidencyFigures or None
-        None without runs.
+        None without runs of this work. Swaps are None with fewer than five runs, and there are
+        no gaps unless a model came back that had left for idleness.
     """
-    if not runs:
+    if not alike:
         return None
+    since = _known_since(moves, alike, of_queue)
+    runs = [run for run in of_queue if run.started_at >= since]
+    later = [move for move in moves if _is_since(move, since)]
     models = [model for beat in beats for model in beat.get("models") or [] if model.get("loads")]
-    swaps_per_job = _swaps_per_job(moves, runs)
+    swaps_per_job = _swaps_per_job(later, len(runs))
     waiting = queue.waiting if queue else None
     names = {str(model["name"]) for model in models}
     restore_s = _restore_s(models)
-    cold_s = [r.load_s for r in runs if r.load_s and r.load_s >= COLD_SHARE * r.total_s]
+    cold_s = [r.load_s for r in alike if r.load_s and r.load_s >= COLD_SHARE * r.total_s]
     return ResidencyFigures(
-        n=len(runs),
+        n=len(alike),
         models=len(names) or None,
         swaps_per_job=swaps_per_job,
         grouped_swaps_per_job=_grouped(swaps_per_job, len(names), waiting),
         swap_s=restore_s,
-        gaps_s=_gaps_s(runs) if names else (),
+        gaps_s=_gaps_s(runs) if names and _idled(later) else (),
         idle_offload_s=_idle_offload_s(beats),
         restore_s=restore_s,
         all_fit=_all_fit(beats),
-        cold_jobs=len(cold_s) / len(runs) if any(r.load_s is not None for r in runs) else None,
+        cold_jobs=len(cold_s) / len(alike) if any(r.load_s is not None for r in alike) else None,
         load_s=median(cold_s) if cold_s else None,
     )
 
 
-def _swaps_per_job(moves: Sequence[Document], runs: Sequence[RunSummary]) -> float | None:
+def _known_since(
+    moves: Sequence[Document], alike: Sequence[RunSummary], of_queue: Sequence[RunSummary]
+) -> datetime:
+    """Return from when on runs of this work, runs of the queue and moves are all known."""
+    begins = [min(run.started_at for run in found) for found in (alike, of_queue) if found]
+    if len(moves) >= KEPT_MOVES:  # older ones were dropped
+        begins.append(datetime.fromisoformat(str(moves[0]["at"])))
+    return max(begins)
+
+
+def _is_since(move: Document, since: datetime) -> bool:
+    return move.get("kind") == "move" and datetime.fromisoformat(str(move["at"])) >= since
+
+
+def _is_restore(move: Document) -> bool:
+    return (move.get("from"), move.get("to")) == RESTORED
+
+
+def _swaps_per_job(moves: Sequence[Document], runs: int) -> float | None:
     """Count restores of a model that another one had replaced, per run in the same time."""
-    since = min(run.started_at for run in runs)
-    restored = [
-        move
-        for move in moves
-        if move.get("kind") == "move"
-        and (move.get("from"), move.get("to")) == RESTORED
-        and datetime.fromisoformat(str(move["at"])) >= since
-    ]
-    if not restored:
+    restored = [move for move in moves if _is_restore(move)]
+    if not restored or runs < MIN_RUNS:
         return None
     by_worker = groupby(sorted(restored, key=_worker), key=_worker)
-    return sum(_swaps([str(m["model"]) for m in own]) for _, own in by_worker) / len(runs)
+    return sum(_swaps([str(m["model"]) for m in own]) for _, own in by_worker) / runs
+
+
+def _idled(moves: Sequence[Document]) -> bool:
+    """Whether a model had to be brought back that had left for idleness."""
+    reasons: dict[tuple[str, str], str] = {}
+    for move in moves:
+        model = _worker(move), str(move.get("model"))
+        if move.get("to") == LEAVING:
+            reasons[model] = str(move.get("reason"))
+        elif _is_restore(move) and reasons.get(model) == IDLE:
+            return True
+    return False
 
 
 def _swaps(names: Sequence[str]) -> int:
@@ -113,13 +150,15 @@ def _restore_s(models: Sequence[Document]) -> float | None:
 
 
 def _gaps_s(runs: Sequence[RunSummary]) -> tuple[float, ...]:
-    """Return the idle time before each run but the first, oldest first."""
-    in_order = sorted(runs, key=lambda run: run.started_at)
-    gaps = (
-        after.started_at - before.started_at - timedelta(seconds=before.total_s)
-        for before, after in pairwise(in_order)
-    )
-    return tuple(max(0.0, gap.total_seconds()) for gap in gaps)
+    """Return how long the queue had rested before each run but the first, oldest first."""
+    gaps_s: list[float] = []
+    free_from: datetime | None = None
+    for run in sorted(runs, key=lambda run: run.started_at):
+        end = run.started_at + timedelta(seconds=run.total_s)
+        if free_from is not None:
+            gaps_s.append(max(0.0, (run.started_at - free_from).total_seconds()))
+        free_from = max(end, free_from or end)
+    return tuple(gaps_s)
 
 
 def _idle_offload_s(beats: Sequence[Document]) -> float | None:

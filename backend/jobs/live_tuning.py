@@ -13,12 +13,12 @@ from backend.jobs.claims import ClaimedJob
 from backend.jobs.gpu_settings import RULE_NAMES, forget_settings, kept_settings
 from backend.jobs.service import JobService
 from backend.jobs.states import JobState
+from backend.jobs.trial_faults import may_blame
 from backend.jobs.tuning_store import TuningStore
 from backend.jobs.tuning_table import StoredExperiment
 from backend.profiling.experiment import ExperimentState, Value
 from backend.runtime_settings import RUNTIME_SETTINGS, in_force, known, started_with
 
-INPUT_ERRORS_BELOW = 500
 _SETTING_NAMES = {rule: setting for setting, rule in RULE_NAMES.items()}
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class LiveTuning:
         self._forget = forget
         self._values: dict[str, Value] = self._started
         self._carried: frozenset[str] = frozenset()
+        self._without_values: str | None = None
         self._has_complained = False
 
     @property
@@ -120,6 +121,7 @@ class LiveTuning:
 
     def _begin(self, job: ClaimedJob) -> None:
         by_hand: dict[str, Value] = {}
+        self._without_values = None
         try:
             by_hand = dict(self._by_hand())
             shape_key = self._shape_key_of(job)
@@ -127,6 +129,7 @@ class LiveTuning:
             self._put(by_hand, tuned)
         except Exception as error:  # noqa: BLE001  jobs matter more than their tuning
             self._values = self._started | by_hand
+            self._without_values = job.id
             self._complain(f"job {job.id} runs with the settings of the start", error)
 
     def _put(self, by_hand: dict[str, Value], tuned: dict[str, Value]) -> None:
@@ -144,11 +147,12 @@ class LiveTuning:
     def _report(
         self, job_id: str, state: JobState, error: MeshkilnError | None, work_s: float | None
     ) -> StoredExperiment | None:
+        # An earlier attempt may hold a place whose value this one did not run with.
+        if job_id == self._without_values:
+            return self._tuning.canceled(job_id)
         if state is JobState.SUCCEEDED and work_s:
             return self._tuning.measured(job_id, work_s)
-        # A picture without an object says nothing about a setting.
-        blamed = error is not None and error.http_status >= INPUT_ERRORS_BELOW
-        if state is JobState.FAILED and blamed:
+        if state is JobState.FAILED and error is not None and may_blame(error.code):
             is_memory = isinstance(error, OutOfMemory)
             return self._tuning.failed(job_id, out_of_memory=is_memory)
         return self._tuning.canceled(job_id)
@@ -177,10 +181,10 @@ def forget_by_hand(client: redis.Redis, setting: str) -> None:
     forget_settings(client, [setting])
 
 
-def values_in_force(service: JobService) -> dict[str, Value]:
-    """Return what a job runs with now, unless it takes part in a trial."""
-    by_hand = values_by_hand(service.events.client)
-    return started_with(service.settings) | service.tuning.values() | by_hand
+def values_in_force(service: JobService, pipeline: str | None = None) -> dict[str, Value]:
+    """Return what a job of a pipeline runs with now, unless it takes part in a trial."""
+    by_hand = values_by_hand(service.looks.client)
+    return started_with(service.settings) | service.tuning.values(pipeline) | by_hand
 
 
 def _is_residency(name: str) -> bool:

@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+from backend.jobs.schema import for_writing
 from backend.profiling.run_table import aware_utc, naive_utc
 from backend.units import Clock, new_id
 
@@ -137,14 +138,16 @@ class Measurements:
     def _prepare(self) -> None:
         with self._lock:
             if not self._ready:
-                _create_missing(self._writer)
+                _create_missing(self._engine)
                 self._ready = True
 
 
-def _create_missing(writer: Engine) -> None:
-    """Create the table if it is missing; another process may do so at the same time."""
+def _create_missing(engine: Engine) -> None:
+    """Create the table if it is missing; where it is there, nobody waits for the write lock."""
+    if inspect(engine).has_table(TABLE.name):
+        return
     try:
-        METADATA.create_all(writer)
-    except SQLAlchemyError:
-        if not inspect(writer).has_table(TABLE.name):
+        METADATA.create_all(for_writing(engine))
+    except SQLAlchemyError:  # another process may do so at the same time
+        if not inspect(engine).has_table(TABLE.name):
             raise

@@ -12,6 +12,11 @@ CONNECT_TIMEOUT_S = 2.0
 
 def connect(url: str, **options: Any) -> redis.Redis:
     """Open a client; ``url`` is ``redis://…`` or ``unix://path``. Connects on first use."""
+    return redis.Redis.from_url(url, **(connection_options(url) | options))
+
+
+def connection_options(url: str) -> dict[str, Any]:
+    """Return how every client of ours connects."""
     settings: dict[str, Any] = {
         "socket_timeout": SOCKET_TIMEOUT_S,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
@@ -20,7 +25,7 @@ def connect(url: str, **options: Any) -> redis.Redis:
     }
     if not url.startswith("unix:"):
         settings["socket_keepalive"] = True
-    return redis.Redis.from_url(url, **(settings | options))
+    return settings
 
 
 def broker_url(url: str) -> str:

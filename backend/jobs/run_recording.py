@@ -16,6 +16,7 @@ from backend.jobs.claims import ClaimedJob
 from backend.jobs.deep_profiles import DeepProfiles, DeepRun
 from backend.jobs.gpu_settings import RULE_NAMES
 from backend.jobs.schema import JobRow
+from backend.jobs.shape_key import shape_key_of
 from backend.jobs.trace_links import trace_of
 from backend.profiling.exports.open_telemetry import FinishedRun, RunExporter
 from backend.profiling.history import DEEP, RunHistory
@@ -32,8 +33,6 @@ SETTINGS_ON_RECORD = (
     "gpu_management", "residency", "idle_offload_s", "idle_release_s", "vram_fraction",
     "vram_reserve_mb", "pin_budget_mb", "precision", "attention", "compile_models",
 )  # fmt: skip
-# Parameters that change the work but are not part of the cost key.
-WORK_PARAMS = ("grid_resolution", "target_faces", "texture_size_px")
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,6 @@ log = logging.getLogger(__name__)
 class _Origin:
     """Where a run came from, as its row tells."""
 
-    cost_key: str
     created_at: datetime
     started_at: datetime | None
 
@@ -191,7 +189,7 @@ class RunRecording:
 
     def shape_key_of(self, job: ClaimedJob) -> str:
         """Name the size class of a job's work."""
-        return shape_key(self._origin(job), job)
+        return shape_key_of(self._jobs, job)
 
     def _add_wait(self, trace: Trace, job: ClaimedJob) -> None:
         """Add the wait of a first attempt; when a later one began to wait is not known."""
@@ -205,7 +203,7 @@ class RunRecording:
         trace.add_span(QUEUE_SPAN, SpanKind.QUEUE, start_ns, trace.start_ns)
 
     def _origin(self, job: ClaimedJob) -> _Origin | None:
-        query = select(JobRow.cost_key, JobRow.created_at, JobRow.started_at)
+        query = select(JobRow.created_at, JobRow.started_at)
         with self._jobs.connect() as connection:
             row = connection.execute(query.where(JobRow.id == job.id)).first()
         return None if row is None else _Origin(*row)
@@ -219,13 +217,6 @@ class RunRecording:
         if not self._has_complained:
             log.warning("the run of job %s was not recorded", job.id, exc_info=error)
         self._has_complained = True
-
-
-def shape_key(origin: _Origin | None, job: ClaimedJob) -> str:
-    """Name the size class of a job's work: its cost key and the sizes that were asked for."""
-    base = origin.cost_key if origin else job.pipeline
-    sizes = [f"{name}={job.params[name]}" for name in WORK_PARAMS if job.params.get(name)]
-    return ":".join([base, *sizes])
 
 
 def settings_on_record(

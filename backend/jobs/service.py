@@ -22,6 +22,7 @@ from backend.jobs.deep_profiles import DeepProfiles
 from backend.jobs.doorbell import Doorbell, celery_app
 from backend.jobs.event_hub import EventHub
 from backend.jobs.events import EventLog
+from backend.jobs.quick_redis import QuickRedis
 from backend.jobs.reconciler import Reconciler
 from backend.jobs.records import JobRecord
 from backend.jobs.states import EventType, JobState, Priority
@@ -69,6 +70,8 @@ class JobService:
         self.claims = Claims(self.store, settings.lease_s)
         self.artefacts = ArtefactStore(settings.artefact_dir, settings.disk_floor_mb)
         self.events = EventLog(redis_url, self.clock)
+        # The same streams for those who only look and would rather not know than wait.
+        self.looks = EventLog(redis_url, self.clock, QuickRedis.to(redis_url))
         self.hub = EventHub(self.events, redis_url)
         self.doorbell = Doorbell(celery_app(redis_url))
         self._reconciler: Reconciler | None = None
@@ -79,6 +82,7 @@ class JobService:
             self._reconciler.stop()
         self.hub.close()
         self.events.close()
+        self.looks.close()
         self.store.close()
 
     def start_background(self) -> None:
@@ -172,7 +176,7 @@ class JobService:
 
     def worker_status(self) -> list[dict[str, Any]]:
         """Heartbeats of the last five seconds; [] means no worker runs."""
-        return read_statuses(self.events.client)
+        return read_statuses(self.looks.client)
 
     def _insert(self, new: NewJob) -> tuple[JobRecord, bool, list[str]]:
         trace = trace_here()

@@ -15,9 +15,9 @@ from backend.settings import Settings
 _DEFAULTS = started_with(Settings())
 
 
-def settings_in_force(service: JobService) -> dict[str, Value]:
-    """Return the settings that bear on speed, as a job finds them that starts now."""
-    return settings_on_record(service.settings) | values_in_force(service)
+def settings_in_force(service: JobService, pipeline: str | None = None) -> dict[str, Value]:
+    """Return the settings that bear on speed, as a job of a pipeline that starts now finds them."""
+    return settings_on_record(service.settings) | values_in_force(service, pipeline)
 
 
 def ran_with(run: RunSummary, in_force: Mapping[str, Value]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,30 +13,38 @@ from sqlalchemy import (
     JSON,
     Boolean,
     Column,
+    Connection,
     DateTime,
     Engine,
     MetaData,
     Row,
+    Select,
     String,
     Table,
     delete,
     insert,
-    inspect,
     select,
 )
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from backend.catalog import PipelineName
 from backend.errors import MeshkilnError
 from backend.jobs.claims import ClaimedJob
+from backend.jobs.lazy_tables import LazyTables
+from backend.jobs.schema import BUSY_TIMEOUT_MS
 from backend.jobs.service import JobService
+from backend.jobs.setting_overrides import Scope
 from backend.jobs.states import JobState
+from backend.jobs.trial_places import JOB_PATIENCE_MS
+from backend.jobs.tuning_table import LONGEST_NAME
 from backend.profiling.run_table import aware_utc, naive_utc
 from backend.runtime_settings import Value
 from backend.units import Clock, iso
 
 KEPT_REPORTS = 50
-LONGEST_NAME = 200
+# A locked database is waited for beside the jobs; one that stays so is a fault of its own.
+RETRY_S = 1.0
+RETRIES = 60
 
 METADATA = MetaData()
 REPORTS = Table(
@@ -98,13 +107,31 @@ class TunedSettings:
     """
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._engine = engine
-        self._writer = engine.execution_options(writes=True)
+        self._tables = LazyTables(engine, METADATA)
         self._clock = clock
 
-    def keep(self, job_id: str, report: Mapping[str, Any], *, adopted: bool) -> None:
-        """Store a report, and drop the oldest beyond 50."""
-        self._prepare()
+    def keep(
+        self,
+        job_id: str,
+        report: Mapping[str, Any],
+        *,
+        adopted: bool,
+        patience_ms: int = BUSY_TIMEOUT_MS,
+    ) -> None:
+        """Store a report, and drop the oldest beyond 50.
+
+        Raises
+        ------
+        OperationalError
+            Others wrote for longer than the patience.
+        """
+        self._tables.write(lambda c: self.put(c, job_id, report, adopted=adopted), patience_ms)
+
+    def put(
+        self, connection: Connection, job_id: str, report: Mapping[str, Any], *, adopted: bool
+    ) -> None:
+        """Store a report within somebody's own transaction."""
+        self._tables.create_in(connection)
         row = {
             "job_id": job_id,
             "device": str(report["device"])[:LONGEST_NAME],
@@ -116,43 +143,23 @@ class TunedSettings:
             "report": dict(report),
         }
         newest = select(REPORTS.c.job_id).order_by(REPORTS.c.finished_at.desc())
-        with self._writer.begin() as connection:
-            connection.execute(delete(REPORTS).where(REPORTS.c.job_id == job_id))
-            connection.execute(insert(REPORTS).values(row))
-            old = connection.scalars(newest.offset(KEPT_REPORTS)).all()
-            connection.execute(delete(REPORTS).where(REPORTS.c.job_id.in_(old)))
+        connection.execute(delete(REPORTS).where(REPORTS.c.job_id == job_id))
+        connection.execute(insert(REPORTS).values(row))
+        old = connection.scalars(newest.offset(KEPT_REPORTS)).all()
+        connection.execute(delete(REPORTS).where(REPORTS.c.job_id.in_(old)))
 
     def latest(self, *, adopted: bool = False) -> StoredReport | None:
         """Return the newest report, or the newest one whose values were put in force."""
-        self._prepare()
-        query = select(REPORTS).order_by(REPORTS.c.finished_at.desc()).limit(1)
-        if adopted:
-            query = query.where(REPORTS.c.adopted)
-        with self._engine.connect() as connection:
-            row = connection.execute(query).first()
+        query = select(REPORTS).order_by(REPORTS.c.finished_at.desc())
+        return self._first(query.where(REPORTS.c.adopted) if adopted else query)
+
+    def of_job(self, job_id: str) -> StoredReport | None:
+        """Return the report of a job; None if it is not kept."""
+        return self._first(select(REPORTS).where(REPORTS.c.job_id == job_id))
+
+    def _first(self, query: Select[Any]) -> StoredReport | None:
+        row = self._tables.read(lambda c: c.execute(query.limit(1)).first(), None)
         return _read(row) if row else None
-
-    def best_for(
-        self, device: str, pipeline: str, engines: Mapping[str, str]
-    ) -> dict[str, Value] | None:
-        """Return the values that were last adopted for work on a device, or None."""
-        self._prepare()
-        query = select(REPORTS).where(
-            REPORTS.c.device == device[:LONGEST_NAME],
-            REPORTS.c.pipeline == pipeline,
-            REPORTS.c.engine == engine_key(engines),
-            REPORTS.c.adopted,
-        )
-        with self._engine.connect() as connection:
-            row = connection.execute(query.order_by(REPORTS.c.finished_at.desc()).limit(1)).first()
-        return _read(row).best if row else None
-
-    def _prepare(self) -> None:
-        try:
-            METADATA.create_all(self._writer)
-        except SQLAlchemyError:  # another process has just made it
-            if not inspect(self._writer).has_table(REPORTS.name):
-                raise
 
 
 def reports_of(service: JobService) -> TunedSettings:
@@ -161,33 +168,84 @@ def reports_of(service: JobService) -> TunedSettings:
 
 
 def keep_report(
-    service: JobService, job_id: str, report: Mapping[str, Any], *, dry_run: bool
+    service: JobService,
+    job_id: str,
+    report: Mapping[str, Any],
+    *,
+    dry_run: bool,
+    patience_ms: int = BUSY_TIMEOUT_MS,
 ) -> None:
-    """Store a report and put what it changes in force for the jobs to come.
+    """Store a report and put what it changes in force, all of it or nothing.
 
-    A setting that it leaves as it was is not set, so that it goes on to follow the start.
+    The values hold for jobs of the pipeline that was measured, on the device that it was measured
+    on. A setting that the report leaves as it was is not set, so that it goes on to follow the
+    start.
 
     Raises
     ------
     InvalidParameter
         A value cannot be set.
+    OperationalError
+        Others wrote for longer than the patience.
     """
-    if not dry_run:
-        for change in report["changes"]:
-            service.tuning.set(change["setting"], change["to"])
-    adopted = not dry_run and bool(report["changes"])
-    reports_of(service).keep(job_id, report, adopted=adopted)
+    reports = reports_of(service)
+    changes = {change["setting"]: change["to"] for change in report["changes"]}
+    if dry_run or not changes:
+        reports.keep(job_id, report, adopted=False, patience_ms=patience_ms)
+        return
+    service.tuning.adopt(
+        changes,
+        Scope(report["pipeline"], str(report["device"])),
+        also=lambda connection: reports.put(connection, job_id, report, adopted=True),
+        patience_ms=patience_ms,
+    )
+
+
+def values_kept(service: JobService, report: Mapping[str, Any]) -> dict[str, bool]:
+    """Read back which changes of a report are in force, by the names of settings."""
+    values = service.tuning.values(report["pipeline"], str(report["device"]))
+    return {one["setting"]: values.get(one["setting"]) == one["to"] for one in report["changes"]}
 
 
 def keep_if_tuned(service: JobService, job: ClaimedJob, state: JobState | None) -> None:
-    """Keep what a job of auto-tune found; does nothing after any other job."""
+    """Keep what a job of auto-tune found; does nothing after any other job.
+
+    While others write it is kept as soon as they have ended, beside the jobs that follow.
+    """
     if job.pipeline != PipelineName.TUNE or state is not JobState.SUCCEEDED:
         return
     try:
-        report = service.store.get(job.id).facts["tuning"]
-        keep_report(service, job.id, report, dry_run=bool(job.params.get("dry_run")))
+        _keep_found(service, job)
+    except OperationalError as error:
+        log.warning("what job %s found is not kept yet: %s", job.id, error.orig)
+        patient = threading.Thread(
+            target=_keep_later, args=(service, job), name="keep-tuning", daemon=True
+        )
+        patient.start()
     except (MeshkilnError, SQLAlchemyError, KeyError):  # the job has ended well by itself
         log.exception("what job %s found could not be kept", job.id)
+
+
+def _keep_found(service: JobService, job: ClaimedJob) -> None:
+    report = service.store.get(job.id).facts["tuning"]
+    dry_run = bool(job.params.get("dry_run"))
+    keep_report(service, job.id, report, dry_run=dry_run, patience_ms=JOB_PATIENCE_MS)
+
+
+def _keep_later(service: JobService, job: ClaimedJob) -> None:
+    pause = threading.Event()
+    for _ in range(RETRIES):
+        pause.wait(RETRY_S)
+        try:
+            _keep_found(service, job)
+        except OperationalError as error:
+            log.debug("what job %s found is not kept yet: %s", job.id, error.orig)
+        except (MeshkilnError, SQLAlchemyError, KeyError):
+            break
+        else:
+            log.info("what job %s found is kept now", job.id)
+            return
+    log.error("what job %s found could not be kept; its values are not in force", job.id)
 
 
 def engine_key(engines: Mapping[str, str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,11 +31,13 @@ from backend.profiling.run_table import (
     unpack,
 )
 from backend.profiling.spans import PipelineProfile
+from backend.profiling.summary_cache import SummaryCache
 from backend.units import Clock, SystemClock, new_id
 
 KEPT_RUNS = 5000
 KEPT = timedelta(days=90)
 DROPPED_AT_ONCE = 500
+READ_AT_ONCE = 500
 DEEP = "deep"  # the setting that marks such a run
 
 
@@ -97,6 +99,7 @@ class RunHistory:
         self._version = version or build_name()
         self._ready = False
         self._lock = threading.Lock()
+        self._summaries = SummaryCache()
 
     def record(
         self,
@@ -159,11 +162,16 @@ class RunHistory:
         return str(row["id"])
 
     def runs(self, wanted: RunFilter | None = None) -> list[RunSummary]:
-        """List runs, newest first."""
+        """List runs, newest first; what hangs on them is shared, so change nothing of it."""
         self._prepare()
         with self._engine.connect() as connection:
-            rows = connection.execute(_query(wanted or RunFilter())).all()
-        return [_summary(row) for row in rows]
+            names = connection.scalars(_query(wanted or RunFilter())).all()
+            known = self._summaries.known(names)
+            new = [_summary(row) for row in _rows(connection, [n for n in names if n not in known])]
+        self._summaries.keep(reversed(new))
+        known |= {run.run: run for run in new}
+        # A run that was dropped between both questions has a name and nothing else.
+        return [known[name] for name in names if name in known]
 
     def run(self, run_id: str) -> StoredRun | None:
         """Return one run with its profile document; None if it is not, or no longer, kept."""
@@ -196,7 +204,7 @@ class RunHistory:
     def _prepare(self) -> None:
         with self._lock:
             if not self._ready:
-                create_missing(self._writer)
+                create_missing(self._engine)
                 self._ready = True
 
     def _drop_old(self, connection: Connection, now: datetime) -> None:
@@ -210,7 +218,7 @@ class RunHistory:
 
 
 def _query(wanted: RunFilter) -> Select[Any]:
-    query = select(*SUMMARY_COLUMNS).order_by(RUNS.c.started_at.desc(), RUNS.c.id.desc())
+    query = select(RUNS.c.id).order_by(RUNS.c.started_at.desc(), RUNS.c.id.desc())
     for name in ("pipeline", "shape_key", "status", "version"):
         value = getattr(wanted, name)
         if value is not None:
@@ -220,6 +228,15 @@ def _query(wanted: RunFilter) -> Select[Any]:
     if not wanted.with_deep:
         query = query.where(RUNS.c.settings[DEEP].as_boolean().is_not(True))
     return query.limit(wanted.limit)
+
+
+def _rows(connection: Connection, names: Sequence[str]) -> Iterator[Row[Any]]:
+    """Read runs by name, in their order and no more at once than a statement takes."""
+    for first in range(0, len(names), READ_AT_ONCE):
+        part = names[first : first + READ_AT_ONCE]
+        found = connection.execute(select(*SUMMARY_COLUMNS).where(RUNS.c.id.in_(part)))
+        rows = {row.id: row for row in found}
+        yield from (rows[name] for name in part if name in rows)
 
 
 def _summary(row: Row[Any]) -> RunSummary:

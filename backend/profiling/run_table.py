@@ -50,12 +50,15 @@ RUNS = Table(
 SUMMARY_COLUMNS = tuple(column for column in RUNS.columns if column.name != "profile")
 
 
-def create_missing(writer: Engine) -> None:
-    """Create the table if it is missing; another process may do so at the same time."""
+def create_missing(engine: Engine) -> None:
+    """Create the table if it is missing; where it is there, nobody waits for the write lock."""
+    if inspect(engine).has_table(RUNS.name):
+        return
     try:
-        METADATA.create_all(writer)
-    except SQLAlchemyError:
-        if not inspect(writer).has_table(RUNS.name):
+        # The job database takes SQLite's write lock when such a transaction begins.
+        METADATA.create_all(engine.execution_options(writes=True))
+    except SQLAlchemyError:  # another process may do so at the same time
+        if not inspect(engine).has_table(RUNS.name):
             raise
 
 

@@ -10,9 +10,12 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from backend.profiling.history import RunFilter, RunHistory
+from backend.profiling.run_memo import RunMemo
 from backend.profiling.run_summary import RunStatus, RunSummary
 from backend.profiling.statistics import Summary, summarise
 
+RUNS_JUDGED = 500
 MIN_RUNS = 5
 MIN_RUNS_FOR_RATE = 20
 IMAGE_PIPELINE = "image_to_3d"
@@ -182,6 +185,11 @@ def judge_targets(runs: Sequence[RunSummary]) -> list[TargetResult]:
     ]
 
 
+def judged_targets(history: RunHistory) -> list[dict[str, Any]]:
+    """Hold every target against the last 500 runs, JSON-ready; shared, so change nothing of it."""
+    return _judged.of(history)
+
+
 def reaches(target: Target, measured: float) -> bool:
     """Whether a figure is on the right side of the target.
 
@@ -247,3 +255,11 @@ def _result(
         engines=tuple(sorted({str(name) for run in runs for name in run.engine.values()})),
         devices=tuple(sorted({run.device for run in runs if run.device})),
     )
+
+
+def _judge_last(history: RunHistory, _: object) -> list[dict[str, Any]]:
+    runs = history.runs(RunFilter(limit=RUNS_JUDGED))
+    return [result.to_document() for result in judge_targets(runs)]
+
+
+_judged = RunMemo(_judge_last)

@@ -13,6 +13,7 @@ from backend.units import Clock
 
 POLL_S = 0.5
 LOOK_FOR_STREAMS_S = 5.0
+CLOCKS_DIFFER_S = 60.0
 
 
 class GpuFeed:
@@ -37,12 +38,17 @@ class GpuFeed:
         self._stopping = stopping
         self._first = True
         self._since = oldest_id(clock, WINDOW_S)
-        if last_id is not None and is_stream_id(last_id) and _order(last_id) > _order(self._since):
+        if last_id is not None and is_stream_id(last_id) and self._is_recent(last_id):
             self._since, self._first = last_id, False
         self._last_id = self._since
         self._seen: dict[str, str] = {}
         self._streams: list[str] = []
         self._looked_s: float | None = None
+
+    def _is_recent(self, last_id: str) -> bool:
+        """Whether an id lies in the window; one of the future is not ours."""
+        latest = oldest_id(self._clock, -CLOCKS_DIFFER_S)
+        return _order(self._since) < _order(last_id) < _order(latest)
 
     @property
     def interrupted(self) -> bool:

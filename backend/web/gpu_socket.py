@@ -35,7 +35,7 @@ def _follow(client: Server) -> int:
     service: JobService = current_app.extensions["meshkiln"]
     live: LiveConnections = current_app.extensions["meshkiln.live"]
     last_id = request.args.get("last_id")
-    feed = GpuFeed(service.events.client, service.clock, last_id, live.stopping)
+    feed = GpuFeed(service.looks.client, service.clock, last_id, live.stopping)
     while not feed.interrupted:
         message = feed.get(IDLE_S)
         if message is not None:

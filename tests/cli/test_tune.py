@@ -4,14 +4,18 @@ import json
 import signal
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from backend.cli import tune as tune_module
 from backend.cli.main import main
-from backend.errors import JobCanceled
+from backend.errors import JobCanceled, WorkerOffline
+from backend.jobs.service import JobService
 from backend.pipelines import catalogue
 from backend.pipelines.pipeline import PipelineOutcome
 from backend.pipelines.tune import REPORT
 from backend.runtime_settings import SettingName, value_of
+from backend.settings import Settings
+from backend.tuning.machine import processor_name
 from bench.running_server import running_server
 
 TRIED = {
@@ -19,7 +23,7 @@ TRIED = {
     "verdict": "faster", "reason": None, "speed_up": 1.42, "ci": [1.38, 1.45], "pairs": 6,
 }  # fmt: skip
 FOUND = {
-    "pipeline": "image_to_3d", "preset": "draft", "device": "Abacus",
+    "pipeline": "image_to_3d", "preset": "draft", "device": processor_name(),
     "engines": {"shape": "inflate"}, "outcome": "better", "stopped": "no_better_neighbour",
     "start": {"export_compression": 9}, "best": {"export_compression": 1},
     "changes": [{"setting": "export_compression", "title": "Compression", "from": 9, "to": 1}],
@@ -74,6 +78,79 @@ def test_what_is_found_is_kept_for_the_server_of_this_folder(
     assert "Not tried: residency" in shown
     assert main(["tune"]) == 0
     assert measured["compression"] == 1
+
+
+def test_a_shell_with_another_start_value_takes_nothing_from_the_server(
+    data_dir, measured, monkeypatch
+):
+    server = JobService(Settings.from_env({}, data_dir=data_dir, export_compression=9))
+    server.tuning.set("export_compression", 3)
+    monkeypatch.setenv("MESHKILN_EXPORT_COMPRESSION", "6")
+    assert main(["tune"]) == 0
+    assert measured["compression"] == 6
+    assert server.tuning.values() == {"export_compression": 3}
+    server.close()
+
+
+def test_what_could_not_be_kept_is_not_called_in_force(data_dir, measured, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise OperationalError("BEGIN IMMEDIATE", {}, OSError("database is locked"))
+
+    monkeypatch.setattr(tune_module, "keep_report", fail)
+    assert main(["tune"]) == 1
+    shown = capsys.readouterr().out
+    assert "export_compression is not in force: 1 instead of 9 was found" in shown
+    assert "from now on" not in shown
+
+
+class Answers:
+    """Stands for a server that has run the job."""
+
+    def __init__(self, *kept) -> None:
+        self.kept = list(kept)
+        self.asked = []
+
+    def __call__(self, method, url, **_):
+        self.asked.append(url)
+        job = {"id": "j1", "status": "succeeded", "stage": None, "progress": 100.0, "error": None,
+               "finished_at": "now", "facts": {"tuning": FOUND}, "params": {}}  # fmt: skip
+        document = self.kept.pop(0) if "/performance/tune/" in url else job
+        return Answer(document)
+
+
+class Answer:
+    def __init__(self, document) -> None:
+        self.document = document
+
+    def json(self):
+        if isinstance(self.document, Exception):
+            raise self.document
+        return self.document
+
+
+NOT_YET = {"kept": False, "adopted": False, "in_force": {}}
+
+
+@pytest.mark.parametrize(
+    ("kept", "status", "said"),
+    [
+        ([NOT_YET, {"kept": True, "adopted": True, "in_force": {"export_compression": True}}],
+         0, "is in force from now on: 1 instead of 9"),
+        ([{"kept": True, "adopted": True, "in_force": {"export_compression": False}}],
+         1, "is not in force: 1 instead of 9 was found"),
+        ([NOT_YET] * 40, 1, "is not in force"),
+        ([WorkerOffline("gone")], 1, "is not in force"),
+    ],
+)  # fmt: skip
+def test_a_server_is_asked_whether_it_has_kept_it(
+    data_dir, capsys, monkeypatch, kept, status, said
+):
+    answers = Answers(*kept)
+    monkeypatch.setattr(tune_module, "call", answers)
+    monkeypatch.setattr(tune_module.time, "sleep", lambda _: None)
+    assert main(["tune", "--server", "http://there"]) == status
+    assert answers.asked[-1] == "http://there/performance/tune/j1"
+    assert said in capsys.readouterr().out
 
 
 def test_dry_run_changes_nothing_and_writes_the_report(data_dir, measured, tmp_path, capsys):

@@ -167,7 +167,6 @@ class RealAttention(nn.Module):
         (Branching(), (4, 4)),
         (Unregistered(), (4, 4)),
         (RealAttention(), (4, 4)),
-        (lambda x: torch.mv(x, x[0]), (4, 4)),
         (lambda x: torch.cdist(x, x), (40, 4)),
         (lambda x: x.nonzero(), (4, 4)),
         (lambda x: x.sum().item(), (4, 4)),
@@ -291,3 +290,49 @@ def test_a_count_is_blind_to_what_other_threads_compute():
         stop.set()
         thread.join()
     assert found == {2 * 64 * 64}
+
+
+@pytest.mark.parametrize(
+    "activation", [nn.ReLU, nn.SiLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.ReLU6, nn.RReLU]
+)
+def test_activations_in_place_do_not_hide_the_products_beside_them(activation):
+    plain, in_place = (
+        count_work(
+            nn.Sequential(nn.Linear(8, 8, bias=False), activation(inplace=there)).eval(),
+            torch.zeros(2, 8),
+        )
+        for there in (False, True)
+    )
+    assert plain.flop == in_place.flop == 2 * 2 * 8 * 8
+
+
+PRODUCTS = {
+    "mv": (lambda a, v: a @ v, [(6, 5), (5,)], 60),
+    "dot": (lambda u, v: torch.dot(u, v), [(5,), (5,)], 10),
+    "addmv": (lambda u, a, v: torch.addmv(u, a, v), [(6,), (6, 5), (5,)], 60),
+    "addmm_": (lambda c, a, b: c.clone().addmm_(a, b), [(3, 4), (3, 5), (5, 4)], 120),
+    "baddbmm_": (lambda c, a, b: c.clone().baddbmm_(a, b), [(2, 3, 4), (2, 3, 5), (2, 5, 4)], 240),
+    "addbmm": (lambda c, a, b: torch.addbmm(c, a, b), [(3, 4), (2, 3, 5), (2, 5, 4)], 240),
+}
+
+
+class Product(nn.Module):
+    def __init__(self, name):
+        super().__init__()
+        self.name = name
+
+    def forward(self, *tensors):
+        return PRODUCTS[self.name][0](*tensors)
+
+
+@pytest.mark.parametrize("name", list(PRODUCTS))
+def test_products_that_torch_has_no_formula_for_are_counted(name):
+    _, shapes, flop = PRODUCTS[name]
+    assert count_work(Product(name), *(torch.zeros(shape) for shape in shapes)).flop == flop
+
+
+def test_upsampling_in_three_dimensions_is_no_product():
+    model = nn.Sequential(
+        nn.Conv3d(2, 2, 1, bias=False), nn.Upsample(scale_factor=2, mode="trilinear")
+    )
+    assert count_work(model, torch.zeros(1, 2, 4, 4, 4)).flop == 2 * 2 * 2 * 64

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -214,6 +215,119 @@ def test_stored_runs_are_read_again_only_after_a_new_one(service, record, clock,
     assert len(reads) == 2
 
 
+def test_a_deep_profile_kept_its_worker_busy_but_tells_no_times(service, record):
+    record(5, level=1)
+    deep = {"export_compression": 1, "export_threads": 1, "deep": True}
+    record(1, settings=deep)
+    runs = advice_evidence.runs_of(service, IMAGE, KEY, settings_in_force(service))
+    assert (len(runs.alike), len(runs.all)) == (5, 6)
+
+
+def test_a_profile_is_read_once(service, record, clock, monkeypatch):
+    def on_gpu():
+        profile = made_profile({"shape": 1.0}, started_at=clock.now())
+        profile.device = "NVIDIA H200"
+        service.run_history.record(
+            profile, job_id=None, pipeline=IMAGE, engine={}, settings={}, shape_key=KEY,
+            batch_size=1,
+        )  # fmt: skip
+        clock.forward(seconds=10)
+
+    reads = []
+    run_of = service.run_history.run
+    monkeypatch.setattr(service.run_history, "run", lambda run: reads.append(run) or run_of(run))
+    for _ in range(3):
+        on_gpu()
+    recommendations_document(service)
+    on_gpu()
+    recommendations_document(service)
+    assert len(reads) == len(set(reads)) == 4
+
+
+@pytest.fixture
+def held_up(monkeypatch):
+    """Works out advice in another thread, which stops there until it is let go on."""
+    begun, go_on = threading.Event(), threading.Event()
+    evidence_from = advice_book.evidence_from
+
+    def slow(*args):
+        if threading.current_thread() is not threading.main_thread():
+            begun.set()
+            assert go_on.wait(10)
+        return evidence_from(*args)
+
+    monkeypatch.setattr(advice_book, "evidence_from", slow)
+    threads = []
+
+    def start(service, *work):
+        found = []
+        threads.append(
+            threading.Thread(target=lambda: found.append(recommendations_document(service, *work)))
+        )
+        threads[-1].start()
+        assert begun.wait(10)
+        return found
+
+    def end():
+        go_on.set()
+        for thread in threads:
+            thread.join(10)
+
+    yield start, end
+    end()
+
+
+def test_late_readers_get_the_document_before(service, record, held_up):
+    start, end = held_up
+    record(5, level=1)
+    before = recommendations_document(service)
+    record(1, level=1)
+    found = start(service)
+    assert recommendations_document(service) == before
+    end()
+    assert [page["runs"] for page in found] == [6]
+    assert recommendations_document(service)["runs"] == 6
+
+
+def test_advice_on_one_work_does_not_wait_for_another(service, record, held_up):
+    start, end = held_up
+    record(5, level=1, shape_key="a")
+    record(4, level=1, shape_key="b")
+    found = start(service, IMAGE, "a")
+    assert recommendations_document(service, IMAGE, "b")["runs"] == 4
+    assert found == []
+    end()
+    assert found[0]["runs"] == 5
+
+
+def test_what_people_decide_is_never_hidden_by_the_document_before(
+    slow_export, record, measure, held_up
+):
+    start, end = held_up
+    record(6)
+    measure()
+    assert ids(recommendations_document(slow_export, IMAGE, KEY)) == [IDENTIFIER]
+    [advice] = advice_book.recommend(gather_evidence(slow_export, IMAGE, KEY))
+    record(1)
+    start(slow_export, IMAGE, KEY)
+    slow_export.tuning.dismiss(advice, pipeline=IMAGE, shape_key=KEY)
+    threading.Timer(0.2, end).start()
+    assert recommendations_document(slow_export, IMAGE, KEY)["items"] == []
+
+
+def test_advice_that_could_not_be_worked_out_is_tried_again(service, record, monkeypatch):
+    record(5, level=1)
+
+    def broken(*_):
+        raise OSError("no disk")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(advice_book, "evidence_from", broken)
+        with pytest.raises(OSError, match="no disk"):
+            recommendations_document(service)
+    assert recommendations_document(service)["runs"] == 5
+
+
 def test_what_workers_tell_is_looked_at_again_after_a_few_seconds(
     service, record, clock, monkeypatch
 ):
@@ -230,12 +344,14 @@ def test_workers_queue_and_runs_make_the_evidence_of_thrash(service, record, mon
     monkeypatch.setattr(type(service), "worker_status", lambda _: [TWO])
     first = service.run_history.runs()[-1].started_at
     moves = [move | {"at": first.isoformat()} for move in THRASH]
+    record(10, level=1, pipeline="cut_out", shape_key="c")  # work of other workers
     monkeypatch.setattr(advice_evidence, "read_moves", lambda _: moves)
     evidence = gather_evidence(service, IMAGE, KEY)
     assert (evidence.queue.n, evidence.queue.wait_s) == (10, 40.0)
     assert evidence.residency.swaps_per_job == pytest.approx(0.8)
     thrash = f"{RuleId.MODEL_THRASH}.job"
-    assert thrash in ids(recommendations_document(service))
+    assert thrash in ids(recommendations_document(service, IMAGE, KEY))
+    assert gather_evidence(service, "cut_out", "c").residency.swaps_per_job is None
 
 
 def test_a_job_that_ran_out_of_memory_is_told_of_at_once(service, clock):

@@ -12,6 +12,7 @@ from backend.jobs.service import JobService
 from backend.profiling.experiment import ExperimentState, RevertReason
 from backend.profiling.history import RunFilter
 from backend.profiling.run_summary import RunStatus
+from backend.profiling.trial_interval import FEWEST_PAIRS
 from backend.settings import Settings
 from bench.running_server import running_server
 from tests.jobs.conftest import wait_until
@@ -19,7 +20,7 @@ from tests.jobs.conftest import wait_until
 pytestmark = pytest.mark.server
 
 SETTING = "export_compression"
-PAIRS_OF_JOBS = 5
+UNDECIDED = (ExperimentState.NO_EFFECT, ExperimentState.NOT_CLEAR)
 TRIALS = 3
 # Half of such a job goes into compression when that is slow: no doubt remains on a busy machine.
 JOB = {"pipeline": "image_to_3d", "preset": "draft", "texture_size_px": "2048", "seed": "1"}
@@ -58,12 +59,25 @@ class Shop:
     def trial(self):
         return self.service.tuning.experiments()[0]
 
+    def is_decided(self):
+        """Wait until the last jobs have been reported; tells whether they have decided."""
+
+        def reported():
+            test = self.trial().experiment
+            waited_for = [slot for slot in test.slots if slot.job_id and not slot.elapsed_s]
+            return not waited_for or self.trial().decided_at
+
+        wait_until(reported, 5)
+        return self.trial().decided_at is not None
+
     def make_until_decided(self, proposal, old):
         """Run jobs until the trial has a verdict; noise may hide one effect, but not thrice."""
         for _ in range(TRIALS):
-            self.make(PAIRS_OF_JOBS * 2)
-            decided = wait_until(lambda: self.trial().decided_at and self.trial(), 5)
-            if decided.experiment.state is not ExperimentState.NO_EFFECT:
+            self.make(FEWEST_PAIRS * 2)
+            while not self.is_decided():
+                self.make(2)
+            decided = self.trial()
+            if decided.experiment.state not in UNDECIDED:
                 return decided
             self.service.tuning.apply(proposal, old=old, **self.work())
         return decided

@@ -301,3 +301,15 @@ def _finished(deep):
     document = deep.document()
     done = document["items"] and document["items"][0]["state"] != "running"
     return document if done else None
+
+
+@pytest.mark.parametrize("left_behind", ["", "[]", '{"pipe'])
+def test_an_order_that_was_cut_off_does_not_block_the_next(deep, service, left_behind):
+    deep.arm()
+    deep.disarm()
+    (service.settings.data_dir / "deep" / "armed.json").write_text(left_behind)
+    deep.arm("image_to_3d")
+    assert deep.document()["state"] == "armed"
+    with pytest.raises(Refused):
+        deep.arm()
+    assert [path.name for path in (service.settings.data_dir / "deep").iterdir()] == ["armed.json"]

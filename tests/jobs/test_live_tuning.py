@@ -7,7 +7,15 @@ import logging
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from backend.errors import DeviceLost, MeshInvalid, NoForeground, OutOfMemory
+from backend.errors import (
+    DeviceLost,
+    EngineUnavailable,
+    InternalError,
+    MeshInvalid,
+    NoForeground,
+    OutOfMemory,
+    StorageFull,
+)
 from backend.jobs.job_runner import JobRunner
 from backend.jobs.job_sink import JobSink
 from backend.jobs.live_tuning import LiveTuning, values_in_force
@@ -18,6 +26,7 @@ from backend.pipelines.pipeline import OutputFile, PipelineOutcome
 from backend.profiling.experiment import Arm, ExperimentState, RevertReason, arm_of_slot
 from backend.profiling.recorder import profile_stage
 from backend.profiling.spans import SpanKind
+from backend.profiling.trial_interval import MOST_PAIRS
 from backend.runtime_settings import SettingName, started_with, value_of
 
 KIND = {"pipeline": "image_to_3d", "shape_key": "image_to_3d:draft:auto:textured"}
@@ -36,6 +45,7 @@ class Floor:
         self.forgotten = []
         self.by_hand = {}
         self.error = None
+        self.fails_with = {}
         recording = RunRecording(
             service.run_history, service.store.engine, clock, self.settings_on_record
         )
@@ -58,8 +68,9 @@ class Floor:
     def work(self, _name, request, _sink):
         self.seen.append(value_of(SettingName.EXPORT_COMPRESSION))
         with profile_stage("mesh_export", SpanKind.CPU):
-            if self.error:
-                raise self.error
+            error = self.error or self.fails_with.get(self.seen[-1])
+            if error:
+                raise error
         made = request.out_dir / "mask.png"
         made.write_bytes(b"x")
         return PipelineOutcome([OutputFile("mask.png", "png", "mask", made)], {})
@@ -131,12 +142,16 @@ def test_loading_a_model_is_not_held_against_a_value(on_trial, monkeypatch):
     assert slot.elapsed_s == pytest.approx(run.total_s - 1e-7)
 
 
-def test_ten_jobs_decide(on_trial):
-    on_trial.run(10)
+def test_a_trial_is_decided_within_22_jobs(on_trial):
+    for _ in range(2 * MOST_PAIRS):
+        if on_trial.trial().state is ExperimentState.APPLIED:
+            on_trial.run()
     assert on_trial.trial().state in (
-        ExperimentState.NO_EFFECT, ExperimentState.AUTO_REVERTED, ExperimentState.CONFIRMED
+        ExperimentState.NO_EFFECT, ExperimentState.NOT_CLEAR,
+        ExperimentState.AUTO_REVERTED, ExperimentState.CONFIRMED,
     )  # fmt: skip
     assert all(slot.elapsed_s for slot in on_trial.trial().slots) or on_trial.trial().reason
+    assert 10 <= len(on_trial.seen) < 24
 
 
 def test_jobs_of_another_kind_take_no_part(on_trial):
@@ -162,15 +177,31 @@ def test_a_job_out_of_memory_with_the_new_value_takes_it_back(on_trial):
 
 
 def test_two_failures_with_the_new_value_take_it_back(on_trial):
-    run_until_new(on_trial)
-    on_trial.error = MeshInvalid("Scripted.")
-    on_trial.run(2)
+    failed = 0
+    for _ in range(8):
+        if on_trial.trial().reason:
+            break
+        # Whoever starts next runs as the trial says; only jobs with the new value fail.
+        on_trial.fails_with = {9: InternalError()}
+        failed += on_trial.run() is JobState.FAILED
     assert on_trial.trial().reason is RevertReason.FAILURES
+    assert failed == 2
+    assert on_trial.seen.count(1) >= 2, "the old value had as many starts"
 
 
-def test_a_picture_that_cannot_be_used_says_nothing_about_a_value(on_trial):
+def test_jobs_that_fail_with_either_value_say_nothing_about_one(on_trial):
+    on_trial.error = InternalError()
+    on_trial.run(2)
+    assert sorted(on_trial.seen) == [1, 9]
+    trial = on_trial.trial()
+    assert (trial.failures_old, trial.failures_new) == (1, 1)
+    assert trial.state is ExperimentState.APPLIED
+
+
+@pytest.mark.parametrize("error", [NoForeground, MeshInvalid, StorageFull, EngineUnavailable])
+def test_what_no_setting_can_cause_says_nothing_about_a_value(on_trial, error):
     run_until_new(on_trial)
-    on_trial.error = NoForeground("Scripted.")
+    on_trial.error = error("Scripted.")
     on_trial.run(4)
     trial = on_trial.trial()
     assert (trial.state, trial.failures_new) == (ExperimentState.APPLIED, 0)
@@ -190,6 +221,70 @@ def test_after_a_lost_device_the_job_keeps_its_place(on_trial):
     slot, after, *_ = on_trial.trial().slots
     assert (slot.job_id, after.job_id) == (held, None)
     assert slot.elapsed_s is not None
+
+
+class LockedTuning:
+    """A store that is locked whenever values are asked for."""
+
+    def __init__(self, tuning) -> None:
+        self._tuning = tuning
+
+    def __getattr__(self, name):
+        return getattr(self._tuning, name)
+
+    def values_for(self, *_, **__):
+        raise OperationalError("begin immediate", {}, OSError("database is locked"))
+
+
+def lose_first_attempt(floor):
+    """Let a job take a place with the new value and lose its device."""
+    run_until_new(floor)
+    floor.error = DeviceLost("gone")
+    with pytest.raises(DeviceLost):
+        floor.run()
+    floor.error = None
+    floor.clock.forward(seconds=floor.service.settings.lease_s + 1)
+    floor.service.claims.release_lost()
+
+
+def test_a_job_that_could_not_fetch_its_value_is_credited_to_no_arm(on_trial):
+    lose_first_attempt(on_trial)
+    before = on_trial.trial()
+    tuning = on_trial.service.tuning
+    on_trial.tuning._tuning = LockedTuning(tuning)
+    assert on_trial.again() is JobState.SUCCEEDED
+    assert on_trial.seen[-2:] == [9, 1], "it ran with the old value"
+    after = on_trial.trial()
+    measured = [[slot.elapsed_s for slot in trial.slots] for trial in (before, after)]
+    assert measured[0] == measured[1]
+    on_trial.tuning._tuning = tuning
+    on_trial.run()
+    assert on_trial.seen[-1] == 9, "its place is free for the next"
+    assert sum(slot.elapsed_s is not None for slot in on_trial.trial().slots) >= 1
+
+
+def test_a_failure_without_the_value_is_not_laid_at_its_door(on_trial):
+    lose_first_attempt(on_trial)
+    on_trial.tuning._tuning = LockedTuning(on_trial.service.tuning)
+    on_trial.error = OutOfMemory()
+    assert on_trial.again() is JobState.FAILED
+    trial = on_trial.trial()
+    assert (trial.state, trial.failures_new) == (ExperimentState.APPLIED, 0)
+
+
+def test_values_that_could_be_fetched_again_count(on_trial):
+    run_until_new(on_trial)
+    tuning = on_trial.service.tuning
+    on_trial.tuning._tuning = LockedTuning(tuning)
+    on_trial.error = DeviceLost("gone")
+    with pytest.raises(DeviceLost):
+        on_trial.run()
+    on_trial.error, on_trial.tuning._tuning = None, tuning
+    on_trial.clock.forward(seconds=on_trial.service.settings.lease_s + 1)
+    on_trial.service.claims.release_lost()
+    measured = sum(slot.elapsed_s is not None for slot in on_trial.trial().slots)
+    assert on_trial.again() is JobState.SUCCEEDED
+    assert sum(slot.elapsed_s is not None for slot in on_trial.trial().slots) == measured + 1
 
 
 class BrokenTuning:

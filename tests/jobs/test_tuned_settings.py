@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import sqlite3
+import time
+from contextlib import closing
+
 import pytest
+from sqlalchemy.exc import StatementError
 
 from backend.catalog import parse_params
+from backend.errors import InvalidParameter
 from backend.jobs.claims import ClaimedJob
 from backend.jobs.owners import Owner
 from backend.jobs.records import OutputRecord
@@ -13,7 +19,11 @@ from backend.jobs.tuned_settings import (
     keep_if_tuned,
     keep_report,
     reports_of,
+    values_kept,
 )
+from backend.jobs.tuning_store import TuningStore
+from backend.runtime_settings import started_with
+from tests.jobs.conftest import wait_until
 
 ENGINES = {"shape": "inflate", "background": "alpha"}
 
@@ -26,6 +36,14 @@ def report(changed=True, **more):
         "start": {"export_compression": 9, "export_threads": 1}, "outcome": "better",
         "changes": changes if changed else [],
     } | more  # fmt: skip
+
+
+@pytest.fixture
+def service(service, clock):
+    """A service on a machine whose card is an abacus."""
+    started = started_with(service.settings)
+    service.tuning = TuningStore(service.store.engine, clock, started, lambda: {"Abacus"})
+    return service
 
 
 @pytest.fixture
@@ -51,9 +69,55 @@ def test_what_was_found_is_in_force_for_the_jobs_to_come(service, finish):
     stored = reports_of(service).latest(adopted=True)
     assert stored.job_id == job.id
     assert stored.report["changes"][0]["to"] == 1
-    assert reports_of(service).best_for("Abacus", "image_to_3d", ENGINES) == report()["best"]
-    assert reports_of(service).best_for("Slide rule", "image_to_3d", ENGINES) is None
-    assert reports_of(service).best_for("Abacus", "image_to_3d", {"shape": "other"}) is None
+    assert reports_of(service).of_job(job.id) == stored
+    assert service.tuning.values("image_to_3d", "Abacus") == {"export_compression": 1}
+    assert service.tuning.values("image_to_3d", "Slide rule") == {}
+    assert service.tuning.values("cut_out", "Abacus") == {}
+
+
+def changes(**values):
+    return {"changes": [
+        {"setting": name, "title": name, "from": None, "to": value}
+        for name, value in values.items()
+    ]}  # fmt: skip
+
+
+def test_what_is_in_force_can_be_read_back(service):
+    found = report() | changes(export_compression=1, export_threads=4)
+    assert values_kept(service, found) == {"export_compression": False, "export_threads": False}
+    keep_report(service, "job", found, dry_run=False)
+    assert values_kept(service, found) == {"export_compression": True, "export_threads": True}
+    service.tuning.set("export_threads", 2)
+    assert values_kept(service, found) == {"export_compression": True, "export_threads": False}
+
+
+@pytest.mark.parametrize("broken", ["one value", "the report"])
+def test_a_report_is_kept_with_all_of_its_values_or_not_at_all(service, broken):
+    found = report() | changes(export_compression=3, export_threads=4)
+    if broken == "one value":
+        found["changes"][1]["to"] = 99
+    else:
+        found["best"] = {"export_compression": object()}  # what SQL cannot hold
+    with pytest.raises((InvalidParameter, StatementError)):
+        keep_report(service, "cli", found, dry_run=False)
+    assert service.tuning.values() == {}
+    assert reports_of(service).latest() is None
+
+
+def test_while_others_write_no_job_waits_and_the_report_is_kept_later(service, finish, monkeypatch):
+    monkeypatch.setattr("backend.jobs.tuned_settings.RETRY_S", 0.05)
+    job = finish(report())
+    database = service.settings.data_dir / "meshkiln.sqlite3"
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began_s = time.perf_counter()
+        keep_if_tuned(service, job, JobState.SUCCEEDED)
+        elapsed_s = time.perf_counter() - began_s
+        assert reports_of(service).latest() is None
+        other.execute("ROLLBACK")
+    assert elapsed_s < 0.6
+    wait_until(lambda: reports_of(service).of_job(job.id), 5)
+    assert service.tuning.values("image_to_3d") == {"export_compression": 1}
 
 
 def test_a_dry_run_is_reported_and_changes_nothing(service, finish):

@@ -67,7 +67,8 @@ DECIDED = {"decided_at": "2026-11-21T12:20:00.000Z", "pairs_done": 5}
 EXPERIMENTS = [
     experiment("applied", pairs_done=3, ratio=1.29),
     experiment("confirmed", ratio=1.31, ci=[1.22, 1.40], **DECIDED),
-    experiment("no_effect", ratio=1.01, ci=[0.97, 1.05], **DECIDED),
+    experiment("no_effect", ratio=1.01, ci=[0.97, 1.02], **DECIDED),
+    experiment("not_clear", ratio=1.08, ci=[0.96, 1.21], pairs=11, **DECIDED | {"pairs_done": 11}),
     experiment("auto_reverted", reason="slower", ratio=0.62, ci=[0.55, 0.7], **DECIDED),
     experiment("dismissed", applied_at=None, decided_at="2026-11-21T12:20:00.000Z"),
 ]
@@ -224,7 +225,11 @@ def test_states_of_experiments_are_words(client, said):
     assert "on trial, 3 of 5 pairs" in said_of["applied"]
     assert "1.29x as fast" in said_of["applied"]
     assert "confirmed 1.31x as fast (1.22 to 1.40)" in said_of["confirmed"]
-    assert "no effect beyond chance 1.01x as fast (0.97 to 1.05)" in said_of["no_effect"]
+    assert "no gain of 3 % or more 1.01x as fast (0.97 to 1.02)" in said_of["no_effect"]
+    assert "not clear 1.08x as fast (0.96 to 1.21)" in said_of["not_clear"]
+    assert "beyond chance 1" not in text_of(html)
+    assert "Not clear: the jobs scattered too much" in text_of(html)
+    assert "pairs are added, up to 11." in text_of(html)
     assert "taken back: slower 0.62x as fast (0.55 to 0.70)" in said_of["auto_reverted"]
     assert "dismissed not measured never 2026-11-21 12:20:00" in said_of["dismissed"]
     assert "2026-11-21 12:00:00 not yet" in said_of["applied"]
@@ -240,8 +245,8 @@ def test_only_what_is_in_force_can_be_reverted(client, said):
     html = page(client)
     found = {e["state"]: "/revert" in experiment_of(html, e["state"]) for e in EXPERIMENTS}
     assert found == {
-        "applied": True, "confirmed": True, "no_effect": False, "auto_reverted": False,
-        "dismissed": False,
+        "applied": True, "confirmed": True, "no_effect": False, "not_clear": False,
+        "auto_reverted": False, "dismissed": False,
     }  # fmt: skip
 
 

@@ -6,10 +6,12 @@ import pytest
 
 from backend.jobs.events import Event
 from backend.jobs.records import JobRecord
+from backend.jobs.shape_key import shape_key_of
 from backend.jobs.states import EventType, JobState
 from backend.profiling.spans import NS
 from backend.units import iso
-from backend.web.pages.live_run import live_document
+from backend.web.pages.live_run import live_document, live_runs
+from tests.profiling.made_runs import made_profile
 
 BEGAN = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 JOB = JobRecord(
@@ -61,6 +63,27 @@ def test_stages_lie_where_the_event_log_says():
     }
 
 
+def test_stages_have_the_kind_that_they_had_before():
+    kinds = {"shape_generation": "gpu"}
+    spans = live_document(JOB, EVENTS, at(5), kinds)["spans"]
+    assert [span["kind"] for span in spans] == ["queue", "unknown", "gpu"]
+
+
+def test_a_job_is_set_beside_runs_of_like_work_only(client, service, make_job, claim):
+    draft = make_job(name="Chair", preset="draft")
+    key = shape_key_of(service.store.engine, draft)
+    for other in (key, "image_to_3d:high:auto:textured"):
+        profile = made_profile({"shape": 2.0}, started_at=service.clock.now())
+        service.run_history.record(
+            profile, job_id=None, pipeline="image_to_3d", engine={}, settings={},
+            shape_key=other, batch_size=1,
+        )  # fmt: skip
+    claim()
+    (live,) = live_runs(service)
+    assert (live.usual_n, live.usual_s) == (1, pytest.approx(2.0))
+    assert "the last one like it took 2.00 s" in client.get("/performance/now").text
+
+
 def test_a_second_attempt_begins_anew():
     again = [*EVENTS, event(6, EventType.STATE, status="running"), stage(7, "a", "running")]
     assert list(drawn(live_document(JOB, again, at(9)))) == ["queue", "a"]
@@ -76,7 +99,7 @@ def test_the_page_follows_a_job_that_runs(client, service, make_job, claim, monk
     assert b"Nothing runs at the moment" in client.get("/performance/now").data
     assert claim().id == job.id
     told = [stage(1, "shape_generation", "running")]
-    monkeypatch.setattr(service.events, "read_after", lambda *_: told)
+    monkeypatch.setattr(service.looks, "read_after", lambda *_: told)
     page = client.get("/performance/now").text
     assert "Chair &lt;b&gt;" in page
     assert "Shape generation: running" in page

@@ -8,18 +8,14 @@ import pytest
 
 from backend.profiling.history import RunFilter, RunHistory
 from backend.profiling.regression import Verdict
+from backend.profiling.run_summary import RunSummary
 from backend.profiling.spans import NS, PipelineProfile, Span, SpanKind
 from backend.units import iso
 from backend.web.pages import performance as page_module
 from backend.web.pages.performance import performance_document
-from backend.web.pages.performance_view import (
-    Work,
-    comparison_view,
-    finished_per_hour,
-    performance_view,
-    stage_rows,
-    trend_of,
-)
+from backend.web.pages.performance_view import finished_per_hour, performance_view
+from backend.web.pages.run_comparison import comparison_view
+from backend.web.pages.run_figures_view import Work, stage_rows, trend_of
 
 NOW = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -390,6 +386,41 @@ def test_document_is_read_from_the_history(service, make_job):
     assert len(history.runs(RunFilter())) == 2
     chosen = performance_document(service, Work("image_to_3d", "high-1024"))
     assert chosen["last"]["run"]["run"] == old
+
+
+def test_stored_runs_are_written_out_once(service, monkeypatch):
+    written = []
+    to_document = RunSummary.to_document
+    monkeypatch.setattr(
+        RunSummary, "to_document", lambda run: written.append(run.run) or to_document(run)
+    )
+    history = service.run_history
+    first = [recorded(history, service, "draft-256", total_s=2) for _ in range(3)]
+    assert [r["run"] for r in performance_document(service)["runs"]] == first[::-1]
+    before = performance_document(service)
+    assert sorted(written) == first
+    new = recorded(history, service, "draft-256", total_s=4)
+    after = performance_document(service)
+    assert [r["run"] for r in after["runs"]] == [new, *first[::-1]]
+    assert written[len(first) :] == [new]
+    assert (before["last"]["run"]["run"], after["last"]["run"]["run"]) == (first[-1], new)
+    assert performance_view(before)["runs_alike"] == 3
+    assert performance_view(after)["runs_alike"] == 4
+    assert performance_view(after)["totals"].max == 4.0
+
+
+def test_what_was_worked_out_before_is_what_would_be_worked_out_now(service):
+    for seconds in (2, 4, 3, 5):
+        for shape_key in ("draft-256", "high-1024"):
+            recorded(service.run_history, service, shape_key, total_s=seconds)
+            performance_view(performance_document(service))
+    for work in (None, Work("image_to_3d", "draft-256"), Work("nope", None)):
+        found = performance_document(service, work)
+        bare = {name: value for name, value in found.items() if name != "figures"}
+        bare["last"] = {name: found["last"][name] for name in ("run", "profile")}
+        assert performance_view(found, work) == performance_view(bare, work) | {
+            "last": found["last"]
+        }
 
 
 def recorded(history, service, shape_key, total_s):

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+import time
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -8,6 +11,7 @@ import pytest
 from backend.errors import MeshInvalid
 from backend.jobs.records import OutputRecord
 from backend.jobs.states import JobState
+from backend.jobs.store import JobFilter
 from backend.jobs.tuned_settings import TunedSettings, keep_if_tuned, keep_report
 from backend.tuning.budget import Budget
 from backend.tuning.limits import Limits
@@ -106,6 +110,16 @@ def test_while_it_runs_its_job_is_linked_and_no_second_one_starts(client, start,
     assert 'id="tune"' in client.get("/performance/tune").text
 
 
+def test_a_double_click_starts_one_job(client, post, service, monkeypatch):
+    (form_id,) = re.findall(r'name="form_id" value="(\w+)"', panel(client))
+    monkeypatch.setattr("backend.web.pages.tune_view._running", lambda _: None)
+    sent = {"preset": "draft", "budget_s": "60", "form_id": form_id}
+    first, second = (post("/performance/tune", **sent).location for _ in range(2))
+    assert first == second
+    assert post("/performance/tune", preset="draft", form_id="x" * 400).location != first
+    assert len(service.store.list(JobFilter(listed_only=False)).items) == 2
+
+
 def test_report_says_what_was_tried_and_what_is_in_force_since(client, start, finish, service):
     start()
     finish(made_report())
@@ -123,6 +137,29 @@ def test_report_says_what_was_tried_and_what_is_in_force_since(client, start, fi
     assert "Abacus, 2 cores" in text
     service.tuning.set("export_compression", 6)
     assert "something else is in force now" in text_of(panel(client))
+
+
+def test_what_holds_is_said_with_its_work_and_only_while_it_holds(client, start, finish, service):
+    job = start()
+    address = f"/performance/tune/{job.id}"
+    assert client.get(address).json == {"kept": False, "adopted": False, "in_force": {}}
+    finish(made_report())
+    assert client.get(address).json == {
+        "kept": True, "adopted": True, "in_force": {"export_compression": True}
+    }  # fmt: skip
+    assert "UTC for image to 3d on Abacus, 2 cores" in text_of(panel(client))
+    service.tuning.set("export_compression", 6)
+    assert client.get(address).json["in_force"] == {"export_compression": False}
+
+
+def test_the_panel_waits_for_no_lock(client, service, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "meshkiln.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began_s = time.perf_counter()
+        assert client.get("/performance/tune").status_code == 200
+        elapsed_s = time.perf_counter() - began_s
+        other.execute("ROLLBACK")
+    assert elapsed_s < 0.6
 
 
 def test_report_without_a_gain_says_so(client, start, finish, service):

@@ -1,28 +1,28 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
 from backend.profiling.advice.evidence import Evidence
 from backend.profiling.advice.from_runs import evidence_of_runs
 from backend.profiling.advice.ranking import recommend, seed_lines
+from backend.profiling.run_summary import RunStage, RunStatus
 from backend.profiling.spans import SpanKind
+from tests.profiling.made_runs import made_run
 
 
 def stage(name, kind, share_pct):
-    return {"name": name, "kind": kind, "elapsed_s": 1.0, "share_pct": share_pct}
+    return RunStage(name, kind, 1.0, share_pct, None, None)
 
 
-def run(total_s, shares, *, queue_s=2.0, status="ok", day=1):
-    return {
-        "run": f"run-{day}",
-        "pipeline": "shape",
-        "started_at": f"2026-11-{day:02d}T00:00:00Z",
-        "total_s": total_s,
-        "queue_s": queue_s,
-        "status": status,
-        "settings": {"precision": "fp32", "day": day},
-        "stages": [stage("wait", "queue", 5.0), *(stage(*share) for share in shares)],
-    }
+def run(total_s, shares, *, queue_s=2.0, status=RunStatus.OK, day=1):
+    made = made_run(
+        {}, day, started_at=datetime(2026, 11, day, tzinfo=UTC), total_s=total_s, queue_s=queue_s,
+        status=status, settings={"precision": "fp32", "day": day},
+    )  # fmt: skip
+    return replace(made, stages=(stage("wait", "queue", 5.0), *(stage(*share) for share in shares)))
 
 
 def test_the_job_and_its_stages_are_medians_of_runs_that_succeeded():
@@ -30,11 +30,11 @@ def test_the_job_and_its_stages_are_medians_of_runs_that_succeeded():
         run(12.0, [("denoise", "gpu", 60.0), ("mesh", "cpu", 30.0)], day=9),
         run(10.0, [("denoise", "gpu", 50.0)], day=8, queue_s=None),
         run(20.0, [("denoise", "gpu", 70.0), ("mesh", "cpu", 10.0)], day=7, queue_s=8.0),
-        run(900.0, [("denoise", "gpu", 99.0)], day=6, status="failed"),
+        run(900.0, [("denoise", "gpu", 99.0)], day=6, status=RunStatus.FAILED),
     ]
     found = evidence_of_runs(runs)
     assert (found.job.total_s, found.job.n) == (12.0, 3)
-    assert found.job.window == "2026-11-07T00:00:00Z/2026-11-09T00:00:00Z"
+    assert found.job.window == "2026-11-07T00:00:00.000Z/2026-11-09T00:00:00.000Z"
     shares = {one.name: (one.kind, one.share, one.n) for one in found.stages}
     assert shares == {
         "denoise": (SpanKind.GPU, pytest.approx(0.6), 3),
@@ -53,7 +53,7 @@ def test_stages_never_exceed_the_whole():
 
 def test_without_runs_nothing_is_known_and_nothing_advised():
     assert evidence_of_runs([]) == Evidence()
-    assert evidence_of_runs([run(None, [])]) == Evidence()
+    assert evidence_of_runs([run(0.0, [])]) == Evidence()
     assert recommend(evidence_of_runs([])) == []
 
 

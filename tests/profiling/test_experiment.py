@@ -17,8 +17,20 @@ from backend.profiling.experiment import (
     RevertReason,
     arm_of_slot,
 )
+from backend.profiling.trial_interval import MOST_PAIRS
+from bench.change_detection import trial_outcomes
 
-FINAL = {ExperimentState.CONFIRMED, ExperimentState.NO_EFFECT, ExperimentState.AUTO_REVERTED}
+SETTLED = {
+    ExperimentState.NO_EFFECT,
+    ExperimentState.NOT_CLEAR,
+    ExperimentState.AUTO_REVERTED,
+}
+FINAL = SETTLED | {ExperimentState.CONFIRMED}
+
+
+# 20 000 simulated trials at a scatter of 3, 10 and 20 % confirmed 2.3, 2.3 and 2.5 % of changes
+# without effect; of 1000, that share has a standard error of 0.5 %.
+TOLERANCE_PCT = 0.5
 
 
 def proposed(pairs=5, seed=3, evidence=2.0):
@@ -37,7 +49,7 @@ def job_on(arm, experiment, prefix="job"):
 
 def run_jobs(experiment, old_s, new_s, rng=None, noise=0.0):
     """Run jobs one after the other until it is decided; returns it and the count of jobs."""
-    for number in range(2 * experiment.pairs):
+    for number in range(2 * MOST_PAIRS):
         if experiment.state is not ExperimentState.APPLIED:
             return experiment, number
         job_id = f"job-{number}"
@@ -45,7 +57,7 @@ def run_jobs(experiment, old_s, new_s, rng=None, noise=0.0):
         base_s = new_s if experiment.arm_for(job_id) is Arm.NEW else old_s
         factor = rng.lognormal(0, noise) if rng else 1.0
         experiment = experiment.measured(job_id, base_s * factor)
-    return experiment, 2 * experiment.pairs
+    return experiment, 2 * MOST_PAIRS
 
 
 def test_the_examples_hold():
@@ -77,11 +89,71 @@ def test_a_faster_value_is_confirmed_and_stays():
 def test_no_difference_is_no_effect_and_the_old_value_returns():
     found, _ = run_jobs(proposed().apply(), 10.0, 10.0)
     assert found.state is ExperimentState.NO_EFFECT
+    assert found.speed_up().high < 1.03
     assert found.arm_for("any later job") is Arm.OLD
 
 
+def scattered(experiment, ratios):
+    """Run a pair for each ratio of old to new time; returns the experiment."""
+    for number in range(2 * len(ratios)):
+        job_id = f"job-{number}"
+        experiment = experiment.assign(job_id)
+        is_old = experiment.arm_for(job_id) is Arm.OLD
+        experiment = experiment.measured(job_id, 10.0 * (ratios[number // 2] if is_old else 1.0))
+    return experiment
+
+
+WIDE = [1.3, 0.9, 1.2, 0.95, 1.25, 1.15, 0.9, 1.2, 1.1, 1.3, 0.85]
+
+
+def test_a_trial_that_cannot_tell_takes_more_pairs_and_then_says_so():
+    undecided = scattered(proposed().apply(), WIDE[:5])
+    assert (undecided.state, undecided.pairs) == (ExperimentState.APPLIED, 6)
+    assert undecided.slots[10:] == (module.Slot(),) * 2
+    found = scattered(proposed().apply(), WIDE)
+    assert (found.state, found.pairs) == (ExperimentState.NOT_CLEAR, MOST_PAIRS)
+    assert found.speed_up().low < 1
+    assert found.speed_up().high > 1.03
+    assert found.arm_for("any later job") is Arm.OLD
+    assert 2 * MOST_PAIRS < 24
+
+
+def test_added_pairs_may_confirm():
+    found = scattered(proposed().apply(), [0.99, *[1.2, 1.25] * 5])
+    assert found.state is ExperimentState.CONFIRMED
+    assert 5 < found.pairs <= MOST_PAIRS
+
+
+def test_it_ends_early_when_the_promised_gain_is_out_of_reach():
+    # 5 of 10 s are promised: twice as fast.
+    found = scattered(proposed(evidence=5.0).apply(), WIDE[:6])
+    assert (found.state, found.pairs) == (ExperimentState.NOT_CLEAR, 6)
+    modest = scattered(proposed(evidence=1.0).apply(), WIDE[:6])
+    assert modest.state is ExperimentState.APPLIED
+
+
+@pytest.mark.parametrize("evidence", [0.0, -3.0, 15.0, 1e6])
+def test_a_promise_that_is_no_share_of_a_job_asks_for_the_least_gain(evidence):
+    assert scattered(proposed(evidence=evidence).apply(), WIDE[:6]).pairs == 7
+
+
+@pytest.mark.parametrize("scatter", [0.03, 0.10, 0.20])
+def test_what_has_no_effect_is_seldom_confirmed(scatter):
+    outcomes = trial_outcomes(scatter, 1.0, 1000)
+    assert outcomes[ExperimentState.CONFIRMED] <= 3.0 + TOLERANCE_PCT
+
+
+@pytest.mark.parametrize(
+    ("scatter", "effect", "least_pct"),
+    [(0.03, 1.10, 97.0), (0.03, 1.25, 99.0), (0.10, 1.10, 28.0), (0.10, 1.25, 92.0)],
+)
+def test_a_true_gain_is_found_as_often_as_stated(scatter, effect, least_pct):
+    """99.7, 100, 35 and 96.6 % of 40 000; the rule of five pairs found 25 % of the third."""
+    assert trial_outcomes(scatter, effect, 600)[ExperimentState.CONFIRMED] >= least_pct
+
+
 def test_a_slower_value_is_reverted_before_all_pairs_are_in():
-    found, jobs = run_jobs(proposed(pairs=20).apply(), 10.0, 11.0)
+    found, jobs = run_jobs(proposed(pairs=11).apply(), 10.0, 11.5)
     assert found.state is ExperimentState.AUTO_REVERTED
     assert found.reason is RevertReason.SLOWER
     assert jobs == 10
@@ -96,7 +168,7 @@ def test_a_faster_value_is_not_confirmed_before_all_pairs_are_in():
 @pytest.mark.parametrize(
     ("new_s", "states", "least"),
     [
-        (10.0, {ExperimentState.NO_EFFECT}, 0.9),
+        (10.0, {ExperimentState.NO_EFFECT, ExperimentState.NOT_CLEAR}, 0.9),
         (9.0, {ExperimentState.CONFIRMED}, 0.9),
         (11.0, {ExperimentState.AUTO_REVERTED}, 0.9),
     ],
@@ -124,21 +196,83 @@ def test_running_out_of_memory_with_the_old_value_is_not_held_against_the_new_on
     found = applied.failed(job_id, out_of_memory=True)
     assert found.state is ExperimentState.APPLIED
     assert found.arm_for(job_id) is Arm.OLD
-    assert Arm.OLD is found.assign("next").arm_for("next")
+    assert found.assign("next").arm_for("next") is Arm.NEW
     assert {slot.job_id for slot in found.slots}.isdisjoint({job_id})
 
 
 def test_two_failures_more_than_the_old_value_had_revert():
-    one, first = job_on(Arm.NEW, proposed().apply())
-    one = one.failed(first, out_of_memory=False)
-    assert one.state is ExperimentState.APPLIED
-    two, second = job_on(Arm.NEW, one, "again")
-    assert two.failed(second, out_of_memory=False).reason is RevertReason.FAILURES
-    even, other = job_on(Arm.OLD, one, "old")
-    even, third = job_on(Arm.NEW, even.failed(other, out_of_memory=False), "third")
-    even = even.failed(third, out_of_memory=False)
-    assert (even.failures_old, even.failures_new) == (1, 2)
-    assert even.state is ExperimentState.APPLIED
+    found, arms = run_script(proposed(seed=seed_with(Arm.NEW)).apply(), "fail new", 4)
+    assert arms == [Arm.NEW, Arm.OLD, Arm.NEW, Arm.OLD]
+    assert (found.failures_new, found.failures_old) == (2, 0)
+    assert found.reason is RevertReason.FAILURES
+
+
+def seed_with(first):
+    return next(seed for seed in range(20) if arm_of_slot(seed, 0) is first)
+
+
+def run_script(experiment, script, jobs):
+    """Run jobs that end as the script says; returns the experiment and their arms."""
+    arms = []
+    for number in range(jobs):
+        job_id = f"job-{number}"
+        experiment = experiment.assign(job_id)
+        arms.append(experiment.arm_for(job_id))
+        if script in ("fail all", f"fail {arms[-1].value}"):
+            experiment = experiment.failed(job_id, out_of_memory=False)
+        else:
+            experiment = experiment.measured(job_id, 8.0 if arms[-1] is Arm.NEW else 10.0)
+    return experiment, arms
+
+
+def test_before_the_old_value_had_as_many_starts_nothing_is_taken_back():
+    found, _ = run_script(proposed(seed=seed_with(Arm.NEW)).apply(), "fail new", 3)
+    assert (found.failures_new, found.state) == (2, ExperimentState.APPLIED)
+
+
+def test_after_a_failure_the_next_job_has_the_other_value():
+    for seed in range(8):
+        for good in range(9):
+            before, _ = run_script(proposed(seed=seed, pairs=6).apply(), "", good)
+            failing = before.assign("bad")
+            arm = failing.arm_for("bad")
+            following = failing.failed("bad", out_of_memory=False).assign("next")
+            assert following.arm_for("next") is not arm, (seed, good)
+            assert following.state is ExperimentState.APPLIED
+
+
+def test_an_outage_hits_both_values_alike():
+    """Two failures in a row say nothing of a value, wherever they fall."""
+    for seed in range(40):
+        for good in range(10):
+            broken, _ = run_script(proposed(seed=seed).apply(), "", good)
+            for number in range(2):
+                broken = broken.assign(f"bad-{number}")
+                broken = broken.failed(f"bad-{number}", out_of_memory=False)
+            assert broken.failures_new == broken.failures_old == 1, (seed, good)
+            found, jobs = run_jobs(broken, 10.0, 8.0)
+            assert found.state is ExperimentState.CONFIRMED
+            assert good + 2 + jobs < 24
+
+
+def test_a_value_that_always_fails_is_taken_back_wherever_that_begins():
+    for seed in range(20):
+        for good in range(9):
+            begun, _ = run_script(proposed(seed=seed).apply(), "", good)
+            for number in range(6):
+                job_id = f"late-{number}"
+                begun = begun.assign(job_id)
+                if begun.arm_for(job_id) is Arm.NEW:
+                    begun = begun.failed(job_id, out_of_memory=False)
+                else:
+                    begun = begun.measured(job_id, 10.0)
+            assert begun.reason is RevertReason.FAILURES, (seed, good)
+
+
+def test_a_document_of_an_earlier_version_is_read():
+    document = proposed().apply().to_document()
+    del document["last_failed"]
+    assert Experiment.from_document(document) == proposed().apply()
 
 
 def test_a_canceled_job_leaves_its_place_and_arm_to_the_next():
@@ -184,6 +318,18 @@ def test_dismissed_stays_dismissed_until_the_evidence_changes_by_a_fifth():
         assert again.evidence == evidence
 
 
+def test_settled_advice_comes_back_when_its_evidence_moves_by_a_fifth():
+    not_clear = scattered(proposed().apply(), WIDE)
+    no_effect, _ = run_jobs(proposed().apply(), 10.0, 10.0)
+    slower, _ = run_jobs(proposed().apply(), 10.0, 20.0)
+    assert {found.state for found in (not_clear, no_effect, slower)} == SETTLED
+    for found in (not_clear, no_effect, slower):
+        assert found.with_evidence(2.3) == found
+        assert found.with_evidence(2.5) == proposed(evidence=2.5)
+    confirmed, _ = run_jobs(proposed().apply(), 10.0, 8.0)
+    assert confirmed.with_evidence(99.0) == confirmed
+
+
 def test_small_steps_of_the_evidence_add_up():
     found = proposed(evidence=10.0).dismiss()
     states = []
@@ -213,7 +359,9 @@ def test_what_is_decided_cannot_be_applied_or_dismissed():
 
 
 @pytest.mark.parametrize(
-    "fault", [{"pairs": 4}, {"evidence": float("nan")}, {"seed": -1}], ids=["pairs", "nan", "seed"]
+    "fault",
+    [{"pairs": 4}, {"pairs": 12}, {"evidence": float("nan")}, {"seed": -1}],
+    ids=["few pairs", "many pairs", "nan", "seed"],
 )
 def test_a_test_that_could_not_decide_is_refused(fault):
     with pytest.raises(InvalidParameter):
@@ -245,7 +393,7 @@ def test_a_damaged_document_is_refused(damage):
 
 def test_a_document_with_a_part_missing_is_refused():
     document = proposed().to_document()
-    for name in document:
+    for name in document.keys() - {"last_failed"}:
         with pytest.raises(InvalidParameter):
             Experiment.from_document({k: v for k, v in document.items() if k != name})
 
@@ -295,6 +443,7 @@ ALLOWED = {
     ExperimentState.PROPOSED: {ExperimentState.APPLIED, ExperimentState.DISMISSED},
     ExperimentState.APPLIED: FINAL | {ExperimentState.DISMISSED},
     ExperimentState.DISMISSED: {ExperimentState.PROPOSED},
+    **{state: {ExperimentState.PROPOSED} for state in SETTLED},
 }
 
 
@@ -306,7 +455,8 @@ def test_whatever_happens_the_machine_keeps_its_word(seed, happened):
         following = after_event(experiment, event)
         moved = following.state is not experiment.state
         assert not moved or following.state in ALLOWED.get(experiment.state, set())
-        assert experiment.state not in FINAL or following == experiment
+        is_final = experiment.state in FINAL and event[0] != "with_evidence"
+        assert not is_final or following == experiment
         check_invariants(following)
         experiment = following
 
@@ -315,15 +465,18 @@ def test_whatever_happens_the_machine_keeps_its_word(seed, happened):
 @given(
     st.integers(0, 10**6),
     st.integers(5, 9),
-    st.lists(st.floats(0.5, 2.0), min_size=18, max_size=18),
+    st.lists(st.floats(0.5, 2.0), min_size=22, max_size=22),
     st.randoms(),
 )
 def test_it_always_ends_whatever_the_times_and_the_order_of_reports(seed, pairs, times_s, chance):
     experiment = proposed(pairs=pairs, seed=seed).apply()
-    names = [f"job-{number}" for number in range(2 * pairs)]
-    for name in names:
-        experiment = experiment.assign(name)
-    for name, elapsed_s in zip(chance.sample(names, len(names)), times_s, strict=False):
-        experiment = experiment.measured(name, elapsed_s)
-        check_invariants(experiment)
+    left = list(times_s)
+    while experiment.state is ExperimentState.APPLIED:
+        free = sum(slot.job_id is None for slot in experiment.slots)
+        names = [f"job-{len(left)}-{number}" for number in range(free)]
+        for name in names:
+            experiment = experiment.assign(name)
+        for name in chance.sample(names, len(names)):
+            experiment = experiment.measured(name, left.pop())
+            check_invariants(experiment)
     assert experiment.state in FINAL

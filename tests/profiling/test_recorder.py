@@ -296,7 +296,15 @@ def test_headers_carry_trace_and_parent_to_another_process():
 
 @pytest.mark.parametrize(
     "value",
-    [None, "", "nonsense", f"00-{'0' * 32}-{'1' * 16}-01", f"00-{'1' * 32}-{'0' * 16}-01", 7],
+    [
+        None,
+        "",
+        "nonsense",
+        f"00-{'0' * 32}-{'1' * 16}-01",
+        f"00-{'1' * 32}-{'0' * 16}-01",
+        f"ff-{'1' * 32}-{'1' * 16}-01",
+        7,
+    ],
 )
 def test_malformed_headers_start_a_new_trace(value):
     with continue_from({"traceparent": value}), record_pipeline("worker") as trace:

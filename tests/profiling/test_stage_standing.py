@@ -12,6 +12,7 @@ from backend.profiling.advice.rule_id import RuleId
 from backend.profiling.advice.stage_evidence import WorkFigures
 from backend.profiling.run_summary import RunStage
 from backend.profiling.stage_standing import StageBound, standing_of, usual_stage
+from tests.profiling.made_runs import made_run
 
 # 100 TFLOP/s in bf16, half in tf32, and 1 TB/s: the ridge lies at 100 operations per byte.
 PEAKS = DevicePeaks({"bf16": 100e12, "tf32": 50e12}, 1e12)
@@ -109,11 +110,8 @@ def test_without_any_work_the_times_are_told_alone():
 
 
 def run(stages, device="H200", day=1):
-    return {
-        "run": f"run-{day}", "pipeline": "p", "started_at": f"2026-11-{day:02d}T00:00:00Z",
-        "total_s": 4.0, "queue_s": None, "status": "ok", "settings": {}, "device": device,
-        "stages": stages,
-    }  # fmt: skip
+    made = made_run({}, day, total_s=4.0, settings={}, device=device)
+    return replace(made, stages=tuple(RunStage(**found) for found in stages))
 
 
 def test_stored_work_becomes_evidence_of_the_newest_device():

@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from backend.profiling import targets
+from backend.profiling.history import RunHistory
 from backend.profiling.run_summary import RunStage, RunStatus
 from backend.profiling.targets import TargetState, judge_targets
-from tests.profiling.made_runs import made_run
+from tests.jobs.conftest import ScriptedClock
+from tests.profiling.made_runs import made_profile, made_run
 
 
 def judged(runs):
@@ -72,3 +75,25 @@ def test_success_counts_failures_but_not_cancellations_nor_other_pipelines():
     worse = judged(good + bad * 2)["success_rate"]
     assert worse.state is TargetState.MISSED
     assert judged(good[:18] + bad)["success_rate"].state is TargetState.NOT_MEASURED
+
+
+def test_stored_runs_are_judged_again_only_after_a_new_one(tmp_path, monkeypatch):
+    history = RunHistory(f"sqlite:///{tmp_path / 'runs.sqlite3'}", ScriptedClock())
+    judged_runs = []
+    judge = targets.judge_targets
+    monkeypatch.setattr(
+        targets, "judge_targets", lambda runs: judged_runs.append(len(runs)) or judge(runs)
+    )
+
+    def warm_runs():
+        found = {item["id"]: item for item in targets.judged_targets(history)}
+        return found["image_warm"]["n"]
+
+    for count in (1, 2):
+        history.record(
+            made_profile({"shape": 1.0}), job_id=None, pipeline="image_to_3d", engine={},
+            settings={}, shape_key="k", batch_size=1,
+        )  # fmt: skip
+        assert warm_runs() == warm_runs() == count
+    assert judged_runs == [1, 2]
+    history.close()

@@ -99,7 +99,7 @@ def test_after_a_break_only_what_was_missed_follows(client, follow):
     assert len(used(resumed)[KEY]) <= 2  # what came at the last id follows once more
 
 
-@pytest.mark.parametrize("last_id", ["", "x", "1-0", "9" * 60 + "-0"])
+@pytest.mark.parametrize("last_id", ["", "x", "1-0", "9" * 60 + "-0", "99999999999999-0"])
 def test_an_id_that_is_none_or_too_old_means_the_whole_window(client, follow, last_id):
     write(client, 100)
     message = follow(last_id).get(1)

@@ -36,7 +36,17 @@ def test_list_filters_by_state_and_name(server, small_png):
 
 
 @pytest.mark.parametrize(
-    "query", ["status=done", "pipeline=x", "limit=0", "limit=201", "limit=a", "limit=٣", "cursor=x"]
+    "query",
+    [
+        "status=done",
+        "pipeline=x",
+        "limit=0",
+        "limit=201",
+        "limit=a",
+        "limit=٣",
+        "limit=000000000002",
+        "cursor=x",
+    ],
 )
 def test_list_refuses_what_it_does_not_know(server, query):
     answer = server.client.get(f"/api/v1/jobs?{query}")

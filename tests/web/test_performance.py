@@ -114,7 +114,9 @@ def test_a_run_has_its_whole_profile(server, record):
     assert server.client.get("/api/performance/profiles/nothing").status_code == 404
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=501", "limit=x", "status=lost"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=501", "limit=x", "limit=000000002", "status=lost"]
+)
 def test_wrong_queries_are_refused(server, query):
     answer = server.client.get(f"/api/performance/profiles?{query}")
     assert (answer.status_code, answer.json["code"]) == (422, "invalid-parameter")

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 
+from backend.jobs.setting_overrides import Scope
 from backend.profiling.experiment import ExperimentState
 from backend.web.api import recommendation_actions
 from backend.web.api.openapi import document
@@ -124,6 +125,32 @@ def test_revert_by_the_id_of_the_advice_or_of_the_trial(slow):
     reverted = post(slow, trial["id"], "revert").json["experiment"]
     assert (reverted["state"], reverted["id"]) == ("dismissed", trial["id"])
     assert post(slow, ENCODING, "revert").status_code == 409
+
+
+def test_revert_is_of_the_work_that_is_named(slow):
+    draft = {"pipeline": "image_to_3d", "shape_key": "image_to_3d:draft:auto:textured"}
+    trial = post(slow, ENCODING, "apply", **draft).json["experiment"]
+    assert post(slow, ENCODING, "revert", **WORK).status_code == 404
+    assert slow.service.tuning.experiments()[0].experiment.state is ExperimentState.APPLIED
+    reverted = post(slow, ENCODING, "revert", **draft)
+    assert (reverted.status_code, reverted.json["experiment"]["id"]) == (200, trial["id"])
+
+
+def test_a_trial_elsewhere_is_named(slow):
+    draft = {"pipeline": "image_to_3d", "shape_key": "image_to_3d:draft:auto:textured"}
+    trial = post(slow, ENCODING, "apply", **draft).json["experiment"]
+    refused = post(slow, ENCODING, "apply").json
+    assert draft["shape_key"] in refused["detail"]
+    assert trial["id"] in refused["detail"]
+
+
+def test_advice_is_compared_with_what_jobs_of_its_pipeline_run_with(slow):
+    slow.service.tuning.adopt({"export_compression": 3}, Scope("cut_out"))
+    assert post(slow, ENCODING, "apply").status_code == 200
+    slow.service.tuning.adopt({"export_compression": 3}, Scope("image_to_3d"))
+    refused = post(slow, ENCODING, "apply")
+    assert (refused.status_code, refused.json["code"]) == (409, "advice-outdated")
+    assert "3 by now" in refused.json["detail"]
 
 
 def test_dismiss_keeps_the_strength_of_the_evidence(slow):

@@ -14,20 +14,18 @@ from backend.profiling.advice import (
     rules_memory,
     rules_quality,
 )
-from backend.profiling.advice.advice import Advice, AdviceKind, Confidence, ExpectedGain, Method
-from backend.profiling.advice.evidence import Evidence, JobTimes
+from backend.profiling.advice.advice import Advice, AdviceKind, Confidence
+from backend.profiling.advice.evidence import Evidence
 from backend.profiling.advice.rule import MIN_RUNS, Rule
 from backend.profiling.advice.texts import critical_line
 from backend.profiling.bottlenecks import Severity, severity_of
-from backend.profiling.experiment import Experiment, ExperimentState
-from backend.profiling.gains import saving_s
+from backend.profiling.experiment import PUT_AWAY, Experiment, ExperimentState
 
 MOST_SHOWN = 5
 LEAST_PCT, LEAST_S = 3.0, 1.0
 WEIGHTS = {Confidence.HIGH: 1.0, Confidence.MEDIUM: 0.7, Confidence.LOW: 0.3}
 # What stops jobs comes before what takes seconds, and what only informs comes last.
 PLACES = {AdviceKind.WARNING: 0, AdviceKind.ADVICE: 1, AdviceKind.EXPERIMENT: 1, AdviceKind.NOTE: 2}
-SETTLED = frozenset({ExperimentState.NO_EFFECT, ExperimentState.AUTO_REVERTED})
 
 Tests = Mapping[str, Experiment]
 
@@ -76,22 +74,23 @@ def is_worth_showing(advice: Advice) -> bool:
     return gain is not None and (gain.pct >= LEAST_PCT or gain.s_per_job >= LEAST_S)
 
 
-def with_test(advice: Advice, test: Experiment | None, job: JobTimes | None) -> Advice | None:
+def with_test(advice: Advice, test: Experiment | None) -> Advice | None:
     """Set the advice beside its test on the user's own jobs.
 
     Returns
     -------
     Advice or None
-        With the measured gain where the test confirmed it; None where it is put away: dismissed,
-        unless the evidence has changed by 20 % since, or tried for this change without success.
+        With its test while that runs. None where it is put away, dismissed or tried for this very
+        change without success, unless the evidence has changed by 20 % since. A confirmed value
+        that is advised again is not in force: then the advice is open as if never tried.
     """
     if test is None:
         return advice
-    if test.with_evidence(advice.strength).state is ExperimentState.DISMISSED:
-        return None
-    if test.state is ExperimentState.DISMISSED or not _tests_this(advice, test):
+    if test.state is not ExperimentState.DISMISSED and not _tests_this(advice, test):
         return advice
-    return None if test.state in SETTLED else _measured(replace(advice, test=test), test, job)
+    if test.with_evidence(advice.strength).state in PUT_AWAY:
+        return None
+    return replace(advice, test=test) if test.state is ExperimentState.APPLIED else advice
 
 
 def seed_lines(evidence: Evidence, shown: Sequence[Advice]) -> list[str]:
@@ -111,7 +110,7 @@ def _best_open(rule: Rule, evidence: Evidence, tests: Tests) -> Advice | None:
     if advice is None:
         return None
     if is_worth_showing(advice):
-        shown = with_test(advice, tests.get(advice.advice_id), evidence.job)
+        shown = with_test(advice, tests.get(advice.advice_id))
         if shown is not None:
             return shown
     others = tuple(stage for stage in evidence.stages if stage.name != advice.stage)
@@ -120,21 +119,10 @@ def _best_open(rule: Rule, evidence: Evidence, tests: Tests) -> Advice | None:
     return _best_open(rule, replace(evidence, stages=others), tests)
 
 
-def _measured(advice: Advice, test: Experiment, job: JobTimes | None) -> Advice:
-    """Replace what was worked out by what was measured, once all pairs have confirmed it."""
-    ratio = test.speed_up()
-    if test.state is not ExperimentState.CONFIRMED or ratio is None or job is None:
-        return advice
-    if ratio.low is None or ratio.high is None:
-        return advice
-    saved = saving_s(job.total_s, 1.0, ratio.low, ratio.high)
-    gain = ExpectedGain.of(saved, job.total_s)
-    return replace(advice, gain=gain, method=Method.AB_MEASURED, confidence=Confidence.HIGH)
-
-
 def _tests_this(advice: Advice, test: Experiment) -> bool:
     action = advice.action
-    return action is not None and (action.setting, action.new) == (test.setting, test.new)
+    change = (test.setting, test.old, test.new)
+    return action is not None and (action.setting, action.old, action.new) == change
 
 
 def _is_in_force(advice: Advice) -> bool:

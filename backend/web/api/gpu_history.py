@@ -19,7 +19,7 @@ def history() -> Response:
     """Tell the readings of the last seconds, a device each."""
     service = service_of(current_app.extensions)
     window_s = _window_s(request.args.get("window_s"))
-    devices = read_history(service.events.client, service.clock, window_s)
+    devices = read_history(service.looks.client, service.clock, window_s)
     return json_answer({"devices": devices})
 
 

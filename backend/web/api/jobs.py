@@ -17,6 +17,7 @@ from backend.web.submission import submit_from_request
 from backend.web.uploads import MAX_NAME, clean_text
 
 DEFAULT_PAGE = 50
+MAX_DIGITS = 9
 MAX_QUERY = 200
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
@@ -119,6 +120,7 @@ def _one_of(name: str, kind: Any) -> Any:
 
 def _limit() -> int:
     text = request.args.get("limit") or str(DEFAULT_PAGE)
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= MAX_PAGE:
+    is_number = text.isascii() and text.isdecimal() and len(text) < MAX_DIGITS
+    if not is_number or not 1 <= int(text) <= MAX_PAGE:
         raise wrong_field("limit", f"must be a number from 1 to {MAX_PAGE}")
     return int(text)

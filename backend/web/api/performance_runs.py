@@ -8,13 +8,13 @@ from backend.errors import NotFound
 from backend.profiling.history import RunFilter, RunHistory
 from backend.profiling.run_comparison import comparison_document, select_side
 from backend.profiling.run_summary import RunStatus
-from backend.profiling.targets import judge_targets
+from backend.profiling.targets import judged_targets
 from backend.web.api.answers import json_answer, service_of
 from backend.web.json_body import wrong_field
 
 DEFAULT_RUNS, MAX_RUNS = 50, 500
-RUNS_FOR_TARGETS = 500
 MAX_TEXT = 400
+MAX_DIGITS = 9
 
 blueprint = Blueprint("performance_runs", __name__, url_prefix="/api/performance")
 
@@ -51,8 +51,7 @@ def compare() -> Response:
 @blueprint.get("/targets")
 def targets() -> Response:
     """Tell which targets recorded runs meet."""
-    runs = _history().runs(RunFilter(limit=RUNS_FOR_TARGETS))
-    return json_answer({"items": [result.to_document() for result in judge_targets(runs)]})
+    return json_answer({"items": judged_targets(_history())})
 
 
 def _history() -> RunHistory:
@@ -82,6 +81,7 @@ def _status() -> RunStatus | None:
 
 def _limit() -> int:
     text = request.args.get("limit") or str(DEFAULT_RUNS)
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= MAX_RUNS:
+    is_number = text.isascii() and text.isdecimal() and len(text) < MAX_DIGITS
+    if not is_number or not 1 <= int(text) <= MAX_RUNS:
         raise wrong_field("limit", f"must be a number from 1 to {MAX_RUNS}")
     return int(text)

@@ -60,7 +60,7 @@ def apply(advice_id: str) -> Response:
 @blueprint.post("/<advice_id>/revert")
 def revert(advice_id: str) -> Response:
     """Take a value back, on trial or confirmed; the identifier may be that of the trial."""
-    return _answer(advice_id, lambda service, found, _: service.tuning.revert(found))
+    return _answer(advice_id, revert_advice)
 
 
 @blueprint.post("/<advice_id>/dismiss")
@@ -95,7 +95,7 @@ def apply_advice(service: JobService, advice_id: str, work: KindOfWork) -> Store
             "This advice may change the result, so it is not applied to all jobs.",
             advice="Choose the value for single jobs, and look at both results.",
         )
-    old = values_in_force(service)[action["setting"]]
+    old = values_in_force(service, str(document["pipeline"]))[action["setting"]]
     if old != action["from"]:
         raise AdviceOutdated(f"{action['setting']} is {old} by now, not {action['from']}.")
     return service.tuning.apply(Proposal.from_document(item), old=old, **_work_of(document))
@@ -106,6 +106,11 @@ def dismiss_advice(service: JobService, advice_id: str, work: KindOfWork) -> Sto
     document, item = _find(service, advice_id, work)
     old = (item["action"] or {}).get("from")
     return service.tuning.dismiss(Proposal.from_document(item), old=old, **_work_of(document))
+
+
+def revert_advice(service: JobService, advice_id: str, work: KindOfWork) -> StoredExperiment:
+    """Take a value back, of the named work only; raises NotFound, AdviceOutdated."""
+    return service.tuning.revert(advice_id, work.pipeline, work.shape_key)
 
 
 def _find(

@@ -40,7 +40,7 @@ def sampled_tracks(service: JobService, runs: Sequence[TracedRun]) -> list[Count
     end = max(
         run.profile.started_at + timedelta(seconds=run.profile.total_duration) for run in runs
     )
-    devices = read_history(service.events.client, service.clock, LONGEST_WINDOW_S)
+    devices = read_history(service.looks.client, service.clock, LONGEST_WINDOW_S)
     return [track for device in devices for track in _tracks(device, begin, end + MARGIN)]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from backend.profiling.advice.advice import AdviceKind, Confidence, Method, QualityRisk
 from backend.profiling.experiment import ExperimentState, RevertReason, Value
+from backend.profiling.trial_interval import MOST_PAIRS
 from backend.runtime_settings import RUNTIME_SETTINGS
 from backend.units import MB
 
@@ -144,11 +145,12 @@ class ExperimentRow:
 
 @dataclass(frozen=True)
 class AdvicePanel:
-    """Both lists; ``note`` says what is missing for advice."""
+    """Both lists; ``note`` says what is missing for advice, ``most_pairs`` how long a trial is."""
 
     items: list[AdviceItem]
     experiments: list[ExperimentRow]
     note: str | None
+    most_pairs: int = MOST_PAIRS
 
     @property
     def first(self) -> AdviceItem | None:
@@ -332,6 +334,7 @@ def _standing_of(test: Document) -> str | None:
         return f"taken back: {REASON_WORDS.get(str(reason), words_of(str(reason)).lower())}"
     return {
         ExperimentState.CONFIRMED.value: "confirmed",
-        ExperimentState.NO_EFFECT.value: "no effect beyond chance",
+        ExperimentState.NO_EFFECT.value: "no gain of 3 % or more",
+        ExperimentState.NOT_CLEAR.value: "not clear",
         ExperimentState.DISMISSED.value: "taken back" if test.get("applied_at") else "dismissed",
     }.get(state, words_of(state).lower())

@@ -348,7 +348,7 @@ def _current_view() -> dict[str, Any]:
     service = job_service()
     document = gpu_status(service)
     if document.get("residency"):
-        rules = document["residency"] | kept_settings(service.events.client)
+        rules = document["residency"] | kept_settings(service.looks.client)
         document = document | {"residency": rules}
     return gpu_view(document)
 

@@ -14,6 +14,7 @@ from flask import Blueprint, render_template
 from backend.jobs.events import FROM_START, Event
 from backend.jobs.records import JobRecord
 from backend.jobs.service import JobService
+from backend.jobs.shape_key import shape_key_of
 from backend.jobs.states import EventType, JobState, StageState
 from backend.jobs.store import JobFilter
 from backend.profiling.history import RunFilter
@@ -24,7 +25,7 @@ from backend.web.pages.service import job_service
 
 SHOWN_JOBS = 4
 USUAL_RUNS = 20
-QUEUE = "queue"
+QUEUE, UNKNOWN_KIND = "queue", "unknown"
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,16 @@ class LiveRun:
     elapsed_s : float
         Since the worker took it up.
     usual_s : float or None
-        Median of the last runs of its pipeline; None without any.
+        Median of the last runs of like work; None without any.
+    usual_n : int
+        How many those are.
     """
 
     job: JobRecord
     chart: Waterfall
     elapsed_s: float
     usual_s: float | None
+    usual_n: int
 
 
 def install(blueprint: Blueprint) -> None:
@@ -65,16 +69,27 @@ def live_runs(service: JobService) -> list[LiveRun]:
 
 def _live_run(service: JobService, job: JobRecord) -> LiveRun:
     now = service.clock.now()
-    document = live_document(job, _events(service, job.id), now)
     runs = service.run_history.runs(
-        RunFilter(pipeline=job.pipeline, status=RunStatus.OK, limit=USUAL_RUNS)
+        RunFilter(
+            pipeline=job.pipeline,
+            shape_key=shape_key_of(service.store.engine, job),
+            status=RunStatus.OK,
+            limit=USUAL_RUNS,
+        )
     )
+    kinds = {stage.name: stage.kind for run in runs[:1] for stage in run.stages}
+    document = live_document(job, _events(service, job.id), now, kinds)
     usual_s = median(run.total_s for run in runs) if runs else None
     elapsed_s = (document["end_ns"] - document["start_ns"]) / NS
-    return LiveRun(job, waterfall(document), elapsed_s, usual_s)
+    return LiveRun(job, waterfall(document), elapsed_s, usual_s, len(runs))
 
 
-def live_document(job: JobRecord, events: Sequence[Event], now: datetime) -> dict[str, Any]:
+def live_document(
+    job: JobRecord,
+    events: Sequence[Event],
+    now: datetime,
+    kinds: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Write a running job as the profile it has so far.
 
     Parameters
@@ -83,13 +98,15 @@ def live_document(job: JobRecord, events: Sequence[Event], now: datetime) -> dic
         Those of the job; the stages of its newest attempt count.
     now : datetime
         Where the stage that still runs is drawn to.
+    kinds : mapping, optional
+        What each stage spent its time on in an earlier run; events do not tell.
 
     Returns
     -------
     dict
         A profile document; times in nanoseconds since the worker took the job up.
     """
-    began = job.started_at or now
+    began, known = job.started_at or now, kinds or {}
     spans = [_span(0, QUEUE, SpanKind.QUEUE, -_ns(job.created_at, began), 0)]
     starts: dict[str, int] = {}
     for event in events:
@@ -102,9 +119,10 @@ def live_document(job: JobRecord, events: Sequence[Event], now: datetime) -> dic
             starts[name] = at_ns
         elif name in starts:
             end_ns = starts[name] + round((event.data["elapsed_s"] or 0.0) * NS)
-            spans.append(_span(len(spans), name, SpanKind.CPU, starts.pop(name), end_ns))
+            kind = known.get(name, UNKNOWN_KIND)
+            spans.append(_span(len(spans), name, kind, starts.pop(name), end_ns))
     spans += [
-        _span(len(spans) + at, name, SpanKind.CPU, start_ns, None)
+        _span(len(spans) + at, name, known.get(name, UNKNOWN_KIND), start_ns, None)
         for at, (name, start_ns) in enumerate(starts.items())
     ]
     return {"start_ns": 0, "end_ns": max(1, _ns(began, now)), "dropped_spans": 0, "spans": spans}
@@ -113,19 +131,19 @@ def live_document(job: JobRecord, events: Sequence[Event], now: datetime) -> dic
 def _events(service: JobService, job_id: str) -> list[Event]:
     """Read the job's events; none when Redis is away."""
     try:
-        return service.events.read_after(job_id, FROM_START)
+        return service.looks.read_after(job_id, FROM_START)
     except redis.RedisError:
         return []
 
 
 def _span(
-    number: int, name: str, kind: SpanKind, start_ns: int, end_ns: int | None
+    number: int, name: str, kind: str, start_ns: int, end_ns: int | None
 ) -> Mapping[str, Any]:
     return {
         "id": number,
         "parent": None,
         "name": name,
-        "kind": kind.value,
+        "kind": str(kind),
         "start_ns": start_ns,
         "end_ns": end_ns,
     }

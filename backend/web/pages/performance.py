@@ -13,17 +13,14 @@ from backend.jobs.advice_book import recommendations_document
 from backend.jobs.busy_clock import BusyClock, busy_clock
 from backend.jobs.service import JobService
 from backend.jobs.states import JobState
-from backend.profiling.history import RunFilter
-from backend.profiling.targets import judge_targets
+from backend.profiling.history import RunFilter, RunHistory
+from backend.profiling.run_memo import RunMemo
+from backend.profiling.targets import judged_targets
 from backend.units import iso
+from backend.web.charts.waterfall import waterfall
 from backend.web.pages.live_run import live_runs
-from backend.web.pages.performance_view import (
-    Work,
-    chosen_work,
-    counted_works,
-    performance_view,
-    work_of,
-)
+from backend.web.pages.performance_view import performance_view
+from backend.web.pages.run_figures_view import RunFigures, Work, chosen_work, work_of
 from backend.web.pages.service import job_service
 from backend.web.pages.timelines_view import residency_view, timelines_view
 from backend.web.pages.tune_view import install as install_tune
@@ -66,36 +63,57 @@ def performance_document(service: JobService, wanted: Work | None = None) -> dic
     wanted : Work, optional
         The kind of work to show; by default the one that was used last.
     """
-    found = service.run_history.runs(RunFilter(limit=HISTORY_RUNS))
-    # Auto-tune has its own panel; its runs are no work that anybody waits for.
-    runs = [run.to_document() for run in found if run.pipeline != PipelineName.TUNE]
+    stored = _stored.of(service.run_history)
+    work = chosen_work(stored.figures.works, wanted)
     return {
         "now": iso(service.clock.now()),
-        "runs": runs,
-        "cut": len(found) == HISTORY_RUNS,
-        "last": _last_run(service, runs, wanted),
-        "advice": _advice(service, chosen_work(counted_works(runs), wanted)),
-        "busy_clock": _busy_clock(service, runs),
+        "runs": stored.runs,
+        "cut": stored.is_cut,
+        "figures": stored.figures,
+        "last": stored.last(service.run_history, work),
+        "advice": _advice(service, work),
+        "busy_clock": _busy_clock(service, stored.runs),
         "queue_depth": service.store.counts().get(JobState.QUEUED, 0),
         "workers": len(service.worker_status()),
-        "targets": [result.to_document() for result in judge_targets(found)],
+        "targets": judged_targets(service.run_history),
     }
 
 
-def _last_run(
-    service: JobService, runs: list[dict[str, Any]], wanted: Work | None
-) -> dict[str, Any] | None:
-    """The newest run of the work that is shown, with all of its stages."""
-    work = chosen_work(counted_works(runs), wanted)
-    newest = next((run for run in runs if work is None or work_of(run) == work), None)
-    stored = service.run_history.run(newest["run"]) if newest else None
-    return {"run": newest, "profile": stored.profile} if stored else None
+class _StoredRuns:
+    """The last runs as they stay until another is recorded."""
+
+    def __init__(self, history: RunHistory, before: _StoredRuns | None) -> None:
+        found = history.runs(RunFilter(limit=HISTORY_RUNS))
+        known = {run["run"]: run for run in before.runs} if before else {}
+        # Auto-tune has its own panel; its runs are no work that anybody waits for.
+        shown = [run for run in found if run.pipeline != PipelineName.TUNE]
+        self.runs: list[dict[str, Any]] = [known.get(run.run) or run.to_document() for run in shown]
+        self.is_cut = len(found) == HISTORY_RUNS
+        self.figures = RunFigures(self.runs)
+        self._last: tuple[Work | None, dict[str, Any] | None] | None = None
+
+    def last(self, history: RunHistory, work: Work | None) -> dict[str, Any] | None:
+        """Return the newest run of some work with all of its stages; None if it is gone."""
+        known = self._last  # only one is kept: a profile may be large
+        if known is None or known[0] != work:
+            known = self._last = work, self._read_last(history, work)
+        return known[1]
+
+    def _read_last(self, history: RunHistory, work: Work | None) -> dict[str, Any] | None:
+        newest = next((run for run in self.runs if work is None or work_of(run) == work), None)
+        stored = history.run(newest["run"]) if newest else None
+        if stored is None:
+            return None
+        return {"run": newest, "profile": stored.profile, "chart": waterfall(stored.profile)}
+
+
+_stored: RunMemo[_StoredRuns] = RunMemo(_StoredRuns)
 
 
 def _busy_clock(service: JobService, runs: list[dict[str, Any]]) -> BusyClock | None:
     """The clock at which the card of the newest run works."""
     device = runs[0]["device"] if runs else None
-    return busy_clock(service.events.client, service.clock, device) if device else None
+    return busy_clock(service.looks.client, service.clock, device) if device else None
 
 
 def _advice(service: JobService, work: Work | None) -> dict[str, Any]:

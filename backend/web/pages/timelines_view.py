@@ -74,7 +74,7 @@ def timelines_view(service: JobService) -> list[dict[str, Any]]:
     list of dict
         ``name``, ``kind`` and ``lines`` (of ``StillLine``); devices that were not read are absent.
     """
-    devices = read_history(service.events.client, service.clock, WINDOW_S)
+    devices = read_history(service.looks.client, service.clock, WINDOW_S)
     now_s = service.clock.now().timestamp()
     window = Scale(now_s - WINDOW_S, now_s)
     return [
@@ -93,7 +93,7 @@ def residency_view(service: JobService) -> ResidencyMap:
         for model in beat.get("models") or []
     }
     alive = [str(beat["epoch"]) for beat in beats if beat.get("epoch")]
-    return residency_map(read_moves(service.events.client), titles, alive, service.clock.now())
+    return residency_map(read_moves(service.looks.client), titles, alive, service.clock.now())
 
 
 def _lines(device: Mapping[str, Any], window: Scale) -> Iterator[StillLine]:

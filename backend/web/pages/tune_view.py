@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, request
+from flask import Blueprint, jsonify, redirect, render_template, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 
@@ -15,7 +16,7 @@ from backend.jobs.records import JobRecord, job_document
 from backend.jobs.service import JobService
 from backend.jobs.states import JobState
 from backend.jobs.store import JobFilter
-from backend.jobs.tuned_settings import StoredReport, reports_of
+from backend.jobs.tuned_settings import StoredReport, reports_of, values_kept
 from backend.runtime_settings import Value
 from backend.tuning.picture import drawn_picture
 from backend.tuning.report_words import (
@@ -25,11 +26,12 @@ from backend.tuning.report_words import (
     value_words,
     verdict_words,
 )
-from backend.units import iso
+from backend.units import iso, new_id
 from backend.web.pages.service import job_service
 from backend.web.security import CSRF_FIELD
 
 JOB_NAME = "Auto-tune"
+FORM_ID = "form_id"
 PICTURE_FILE = "image.png"
 
 
@@ -57,6 +59,7 @@ def install(blueprint: Blueprint) -> None:
     address = "/performance/tune"
     blueprint.add_url_rule(address, endpoint="tune_panel", view_func=panel)
     blueprint.add_url_rule(address, endpoint="tune_start", view_func=start, methods=["POST"])
+    blueprint.add_url_rule(f"{address}/<job_id>", endpoint="tune_kept", view_func=kept)
     blueprint.add_app_template_global(tuning_words)
 
 
@@ -71,10 +74,36 @@ def start() -> Response:
     running = _running(_newest_job(service))
     if running is not None:
         return redirect(f"/jobs/{running['id']}", 303)
-    given = {name: text for name, text in request.form.items() if text and name != CSRF_FIELD}
+    ours = (CSRF_FIELD, FORM_ID)
+    given = {name: text for name, text in request.form.items() if text and name not in ours}
     new = service.prepare(PipelineName.TUNE, given, JOB_NAME)
+    new = replace(new, idempotency_key=_form_key(), body_sha256=PipelineName.TUNE)
     job, _, _ = service.submit(new, {PICTURE_FILE: drawn_picture()})
     return redirect(f"/jobs/{job.id}", 303)
+
+
+def _form_key() -> str | None:
+    """Name the form that was sent, so that a double click submits one job."""
+    form_id = request.form.get(FORM_ID, "")
+    return f"tune-{form_id}" if re.fullmatch(r"[0-9a-z]{26}", form_id) else None
+
+
+def kept(job_id: str) -> Response:
+    """Tell whether what a job found is kept and in force; the command line asks after its end.
+
+    Returns
+    -------
+    Response
+        JSON: ``kept``, whether there is its report; ``adopted``, whether its changes were put in
+        force; ``in_force``, whether each change holds now, by the name of the setting.
+    """
+    service = job_service()
+    stored = reports_of(service).of_job(job_id)
+    return jsonify(
+        kept=stored is not None,
+        adopted=stored is not None and stored.adopted,
+        in_force=values_kept(service, stored.report) if stored else {},
+    )
 
 
 def tune_view(service: JobService) -> dict[str, Any]:
@@ -85,8 +114,8 @@ def tune_view(service: JobService) -> dict[str, Any]:
     dict
         ``running`` (the job that waits or runs, or None), ``ended_without`` (the newest job if it
         ended without a report, or None), ``last`` (the newest report, or None), ``in_force``
-        (what was found last, each with whether it holds), ``adopted_at``, ``presets``,
-        ``form`` (its first values) and ``words``.
+        (what was found last, each with its work and whether it holds), ``adopted_at``, ``presets``,
+        ``form`` (its first values), ``form_id`` (the same for a form sent twice) and ``words``.
     """
     job = _newest_job(service)
     reports = reports_of(service)
@@ -99,6 +128,7 @@ def tune_view(service: JobService) -> dict[str, Any]:
         "adopted_at": iso(adopted.finished_at) if adopted else None,
         "presets": [preset.value for preset in Preset],
         "form": TuneParams().model_dump(mode="json"),
+        "form_id": new_id(service.clock.now()),
         "words": WORDS,
     }
 
@@ -124,14 +154,11 @@ def _in_force(service: JobService, adopted: StoredReport | None) -> list[dict[st
     if adopted is None:
         return []
     try:
-        values = service.tuning.values()
+        holds = values_kept(service, adopted.report)
     except SQLAlchemyError:  # the panel says what was found; what holds is then not known
         return []
+    work = {name: adopted.report[name] for name in ("pipeline", "device")}
     return [
-        {
-            "title": change["title"],
-            "value": change["to"],
-            "holds": values.get(change["setting"]) == change["to"],
-        }
+        work | {"title": change["title"], "value": change["to"], "holds": holds[change["setting"]]}
         for change in adopted.report["changes"]
     ]
