@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +11,7 @@ from sqlalchemy import (
     JSON,
     Column,
     ColumnElement,
+    Connection,
     DateTime,
     Engine,
     Index,
@@ -23,12 +23,10 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    inspect,
     select,
 )
-from sqlalchemy.exc import SQLAlchemyError
 
-from backend.jobs.schema import for_writing
+from backend.jobs.lazy_tables import LazyTables
 from backend.profiling.run_table import aware_utc, naive_utc
 from backend.units import Clock, new_id
 
@@ -93,15 +91,11 @@ class Measurements:
     """
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._engine = engine
-        self._writer = engine.execution_options(writes=True)
+        self._tables = LazyTables(engine, METADATA)
         self._clock = clock
-        self._ready = False
-        self._lock = threading.Lock()
 
     def keep(self, about: MeasuredOn, document: Mapping[str, Any], n: int) -> None:
         """Replace what was measured before; raises SQLAlchemyError."""
-        self._prepare()
         now = self._clock.now()
         row = {
             "id": new_id(now),
@@ -113,41 +107,23 @@ class Measurements:
             "n": n,
             "measured_at": naive_utc(now),
         }
-        with self._writer.begin() as connection:
+
+        def replace(connection: Connection) -> None:
             connection.execute(delete(TABLE).where(about.condition()))
             connection.execute(insert(TABLE).values(row))
 
+        self._tables.write(replace)
+
     def newest(self, about: MeasuredOn) -> Measurement | None:
         """Return the last measurement; None if there is none."""
-        self._prepare()
         query = select(TABLE).where(about.condition()).order_by(TABLE.c.id.desc()).limit(1)
-        with self._engine.connect() as connection:
-            row = connection.execute(query).first()
+        row = self._tables.read(lambda connection: connection.execute(query).first(), None)
         if row is None:
             return None
         return Measurement(row.document, row.n, aware_utc(row.measured_at))
 
     def last_change(self, name: str) -> str | None:
         """Return a text that changes with every new measurement of that name."""
-        self._prepare()
         query = select(func.max(TABLE.c.id)).where(TABLE.c.name == name)
-        with self._engine.connect() as connection:
-            newest: str | None = connection.scalar(query)
+        newest: str | None = self._tables.read(lambda connection: connection.scalar(query), None)
         return newest
-
-    def _prepare(self) -> None:
-        with self._lock:
-            if not self._ready:
-                _create_missing(self._engine)
-                self._ready = True
-
-
-def _create_missing(engine: Engine) -> None:
-    """Create the table if it is missing; where it is there, nobody waits for the write lock."""
-    if inspect(engine).has_table(TABLE.name):
-        return
-    try:
-        METADATA.create_all(for_writing(engine))
-    except SQLAlchemyError:  # another process may do so at the same time
-        if not inspect(engine).has_table(TABLE.name):
-            raise

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 
 import pytest
 
 from backend.catalog import TunedPipeline, TuneParams, TuneStageName, parse_params
-from backend.engines.builtin import default_registry
 from backend.errors import DeviceLost, InternalError, InvalidParameter, JobCanceled, OutOfMemory
 from backend.pipelines.catalogue import run_pipeline
-from backend.pipelines.image_to_3d import ImageTo3DPipeline
 from backend.pipelines.pipeline import OutputFile, PipelineOutcome, PipelineRequest, stage
 from backend.pipelines.tune import RUN, TunePipeline
 from backend.profiling import recorder
 from backend.profiling.recorder import record_pipeline
 from backend.runtime_settings import SettingName, in_force, number_of
 from backend.tuning.picture import drawn_picture
-from backend.tuning.search_space import Axis
 from tests.pipelines.test_image_to_3d import NotingSink
 
 
@@ -76,34 +72,6 @@ def level():
 def run_fake(fake, request, sink=None):
     pipeline = TunePipeline({TunedPipeline.IMAGE_TO_3D: fake}, fake, fake.clock_ns)
     return pipeline.run(request, sink or NotingSink())
-
-
-@pytest.mark.server  # not beside other tests: they would disturb what it measures
-def test_a_planted_slow_setting_is_found_in_real_runs(request_for, monkeypatch):
-    """Level 9 costs about a third of a draft's time.
-
-    Time is the processor's, so that other programs do not count; of all settings only this one
-    is tried, and of its values only the two ends, to keep the test short.
-    """
-    ends = Axis("export_compression", "Compression", (1, 9))
-    monkeypatch.setattr("backend.pipelines.tune.search_space", lambda *, uses_gpu: ([ends], []))
-    request = request_for()
-    image_to_3d = ImageTo3DPipeline(default_registry())
-    pipeline = TunePipeline({TunedPipeline.IMAGE_TO_3D: image_to_3d}, clock_ns=time.process_time_ns)
-    with in_force({"export_compression": 9}):
-        outcome = pipeline.run(request, NotingSink())
-    report = outcome.facts["tuning"]
-    assert report["start"]["export_compression"] == 9
-    first = report["tried"][0]
-    assert (first["from"], first["to"], first["verdict"]) == (9, 1, "faster")
-    assert report["outcome"] == "better"
-    assert report["stopped"] == "no_better_neighbour"
-    assert report["best"]["export_compression"] == 1
-    assert report["final"]["ci"][0] > 1.03
-    assert "model.glb" in report["compared_outputs"], "the result is the same every time"
-    assert report["engines"]["shape"] == "inflate"
-    assert json.loads(outcome.outputs[0].path.read_text()) == report
-    assert [path.name for path in request.out_dir.iterdir()] == ["tuning.json"]
 
 
 def test_the_pipeline_is_in_the_catalogue_and_checks_its_parameters():
