@@ -50,9 +50,8 @@ MeshkilnError
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
@@ -486,22 +485,3 @@ class StartFailed(MeshkilnError):
     code = "start-failed"
     title = "The server could not start"
     default_advice = "Run 'python -m backend doctor'."
-
-
-def error_of(document: Mapping[str, Any]) -> MeshkilnError:
-    """Make an error again from what another process wrote of it.
-
-    Parameters
-    ----------
-    document : mapping
-        With ``code``, ``detail`` and ``advice``; an unknown code becomes an InternalError.
-    """
-    kinds = {kind.code: kind for kind in _kinds(MeshkilnError) if not kind.__subclasses__()}
-    kind = kinds.get(str(document.get("code")), InternalError)
-    return kind(str(document.get("detail") or ""), advice=document.get("advice"))
-
-
-def _kinds(base: type[MeshkilnError]) -> Iterator[type[MeshkilnError]]:
-    for kind in base.__subclasses__():
-        yield kind
-        yield from _kinds(kind)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from backend import errors
-from backend.errors import MeshkilnError, ModelLeased, error_of
+from backend.errors import MeshkilnError
 
 
 def _all(cls: type[MeshkilnError]) -> list[type[MeshkilnError]]:
@@ -36,10 +36,3 @@ def test_detail_falls_back_to_the_title_and_advice_to_the_class():
     assert error.detail == errors.EmptyFile.title
     assert error.advice == errors.EmptyFile.default_advice
     assert errors.EmptyFile("x", advice="y").advice == "y"
-
-
-def test_an_error_survives_the_way_through_another_process():
-    again = error_of({"code": "model-leased", "detail": "a is in use", "advice": "wait"})
-    assert isinstance(again, ModelLeased)
-    assert (again.detail, again.advice, again.http_status) == ("a is in use", "wait", 409)
-    assert error_of({"code": "from-the-future"}).code == "internal-error"

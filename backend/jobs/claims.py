@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from backend.errors import MeshkilnError, WorkerLost
+from backend.jobs.error_documents import error_document
 from backend.jobs.owners import Owner
 from backend.jobs.records import OutputRecord
 from backend.jobs.schema import JobRow, OutputRow
@@ -44,17 +45,6 @@ class Released:
     job_id: str
     status: JobState
     attempt: int
-
-
-def error_document(error: MeshkilnError) -> dict[str, Any]:
-    """The ``error`` of a failed job."""
-    return {
-        "code": error.code,
-        "title": error.title,
-        "detail": error.detail,
-        "advice": error.advice,
-        "retryable": error.retryable,
-    }
 
 
 class Claims:

@@ -19,7 +19,7 @@ from backend.errors import (
     ModelLeased,
 )
 from backend.gpu.faults import Fault, classify
-from backend.jobs.claims import error_document
+from backend.jobs.error_documents import error_document
 from backend.jobs.gpu_commands import (
     Command,
     CommandKind,

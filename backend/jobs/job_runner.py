@@ -21,7 +21,8 @@ from backend.errors import (
 )
 from backend.gpu.faults import Fault, classify
 from backend.jobs.artefacts import ArtefactStore
-from backend.jobs.claims import ClaimedJob, Claims, error_document
+from backend.jobs.claims import ClaimedJob, Claims
+from backend.jobs.error_documents import error_document
 from backend.jobs.events import EventLog
 from backend.jobs.job_sink import JobSink
 from backend.jobs.live_tuning import LiveTuning

@@ -9,7 +9,8 @@ import redis
 from flask import Blueprint, Response, current_app, request
 
 from backend.catalog import Queue
-from backend.errors import ManagementOff, ModelLeased, WorkerOffline, error_of
+from backend.errors import ManagementOff, ModelLeased, WorkerOffline
+from backend.jobs.error_documents import error_of
 from backend.jobs.gpu_commands import CommandKind, await_answer, send
 from backend.jobs.gpu_settings import keep_settings
 from backend.jobs.service import JobService
