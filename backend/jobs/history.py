@@ -16,6 +16,9 @@ from backend.jobs.states import JobState
 
 ETA_RUNS = 30
 ETA_MIN_RUNS = 3
+DEEP_FACT = "deep_profile"
+# Profilers slow a job down, which says nothing of the next one.
+_AS_USUAL = JobRow.facts[DEEP_FACT].as_boolean().is_not(True)
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class History:
         newest = (
             select(JobRow.id, JobRow.pipeline)
             .where(JobRow.status.in_([JobState.SUCCEEDED, JobState.EXPIRED]), JobRow.listed)
+            .where(_AS_USUAL)
             .order_by(JobRow.finished_at.desc())
             .limit(limit)
             .subquery()
@@ -104,7 +108,7 @@ class History:
         query = (
             select(func.sum(StageRow.elapsed_s))
             .join(JobRow, JobRow.id == StageRow.job_id)
-            .where(JobRow.status.in_([JobState.SUCCEEDED, JobState.EXPIRED]))
+            .where(JobRow.status.in_([JobState.SUCCEEDED, JobState.EXPIRED]), _AS_USUAL)
             .group_by(JobRow.id)
             .order_by(JobRow.id.desc())
             .limit(limit)

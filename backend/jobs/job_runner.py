@@ -117,7 +117,8 @@ class JobRunner:
             sink.started()
             if warning:
                 sink.warn(warning)
-            return _Ended(self._succeed(job, self._make(job, sink, run)))
+            outcome = self._make(job, sink, run)
+            return _Ended(self._succeed(job, outcome, run.facts if run else {}))
         except JobCanceled:
             return _Ended(self._end(job, JobState.CANCELED, self._claims.mark_canceled(job)))
         except DeviceLost:
@@ -152,9 +153,11 @@ class JobRunner:
                 around.enter_context(run.recorded())
             return self._run_pipeline(job.pipeline, PipelineRequest(inputs, params, out_dir), sink)
 
-    def _succeed(self, job: ClaimedJob, outcome: PipelineOutcome) -> JobState | None:
+    def _succeed(
+        self, job: ClaimedJob, outcome: PipelineOutcome, more: dict[str, bool]
+    ) -> JobState | None:
         outputs = self._artefacts.publish(job.id, job.attempt, outcome.outputs)
-        held = self._claims.finish(job, outputs, outcome.facts | self._measured(job))
+        held = self._claims.finish(job, outputs, outcome.facts | self._measured(job) | more)
         if not held:
             self._artefacts.withdraw(job.id, job.attempt)
         return self._end(job, JobState.SUCCEEDED, held)

@@ -15,6 +15,7 @@ from backend.errors import JobCanceled
 from backend.jobs.claims import ClaimedJob
 from backend.jobs.deep_profiles import DeepProfiles, DeepRun
 from backend.jobs.gpu_settings import RULE_NAMES
+from backend.jobs.history import DEEP_FACT
 from backend.jobs.schema import JobRow
 from backend.jobs.shape_key import shape_key_of
 from backend.jobs.trace_links import trace_of
@@ -78,6 +79,11 @@ class RecordedRun:
         """
         profile = None if self._deep else self._profile
         return profile.total_duration - load_seconds(profile) if profile else None
+
+    @property
+    def facts(self) -> dict[str, bool]:
+        """What the job's facts should tell of this run."""
+        return {DEEP_FACT: True} if self._deep else {}
 
     def keep(self) -> None:
         """Store what was recorded, once; nothing if the work never began."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from backend.catalog import StageName
 from backend.errors import InvalidParameter, NoForeground, NotFound, Refused
 from backend.jobs.claims import ClaimedJob
 from backend.jobs.deep_profiles import KEPT, WRITING, DeepProfiles
@@ -15,7 +16,7 @@ from backend.jobs.job_runner import JobRunner
 from backend.jobs.job_sink import JobSink
 from backend.jobs.run_recording import RunRecording
 from backend.jobs.states import JobState
-from backend.pipelines.pipeline import OutputFile, PipelineOutcome
+from backend.pipelines.pipeline import OutputFile, PipelineOutcome, stage
 from backend.profiling.deep_profile import DeepProfile
 from backend.profiling.history import RunFilter
 from backend.profiling.recorder import profile_stage
@@ -100,6 +101,25 @@ def test_its_run_is_stored_but_joins_no_statistics(service, deep, run_job):
     assert deep.document()["items"][0]["run"] == deep_run.run
     assert history.run(deep_run.run) is not None
     assert len(history.stage_times("image_to_3d")) == 1
+
+
+def staged(_name, request, sink):
+    with stage(StageName.IMAGE_PREPROCESSING, sink):
+        made = request.out_dir / "mask.png"
+        made.write_bytes(b"x")
+    return PipelineOutcome([OutputFile("mask.png", "png", "mask", made)], {})
+
+
+def test_its_time_says_nothing_of_how_long_the_next_job_will_take(service, deep, run_job):
+    deep.arm()
+    _, slowed = run_job(staged)
+    assert service.store.get(slowed.id).facts == {"deep_profile": True}
+    statistics = service.store.history
+    assert (statistics.run_statistics().runs, statistics.stage_statistics()) == (0, [])
+    run_job(staged)
+    assert statistics.run_statistics().runs == 1
+    (one,) = statistics.stage_statistics()
+    assert one.runs == 1
 
 
 def test_its_time_says_nothing_of_a_setting(service, clock, deep, run_job):
