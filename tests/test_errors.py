@@ -9,7 +9,7 @@ def _all(cls: type[MeshkilnError]) -> list[type[MeshkilnError]]:
 
 
 def _ours() -> list[type[MeshkilnError]]:
-    return [cls for cls in _all(MeshkilnError) if cls.__module__ == errors.__name__]
+    return [cls for cls in _all(MeshkilnError) if cls.__module__.startswith(errors.__name__)]
 
 
 def test_every_concrete_error_has_its_own_code_status_title_and_advice():

@@ -25,6 +25,32 @@ def test_page_recovers_when_the_web_process_is_killed(slow_server, new_page, pic
     expect(page.locator("#viewer")).to_have_attribute("data-ready", "true")
 
 
+NEVER_OPENS = """
+window.WebSocket = class extends EventTarget {
+  static CONNECTING = 0; static OPEN = 1; static CLOSING = 2; static CLOSED = 3;
+  readyState = 0;
+  close() {}
+};
+"""
+
+
+def test_page_moves_on_when_the_socket_never_opens(slow_server, new_page, picture):
+    page = new_page(slow_server)
+    page.add_init_script(NEVER_OPENS)
+    upload(page, picture)
+    expect(page.locator("#connection")).to_be_visible(timeout=10_000)
+    wait_done(page)
+    expect(page.locator("#connection")).to_be_hidden()
+
+
+def test_page_moves_on_when_an_open_socket_says_nothing(slow_server, new_page, picture):
+    page = new_page(slow_server)
+    page.route_web_socket(lambda url: "/ws/jobs/" in url, lambda socket: None)
+    upload(page, picture)
+    wait_done(page)
+    expect(page.locator("#connection")).to_be_hidden()
+
+
 def test_killed_worker_does_not_cost_the_job(slow_server, new_page, picture):
     page = new_page(slow_server)
     upload(page, picture)

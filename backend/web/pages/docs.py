@@ -28,5 +28,5 @@ def problems() -> str:
 def _leaves(cls: type[MeshkilnError]) -> list[type[MeshkilnError]]:
     children = cls.__subclasses__()
     if not children:
-        return [cls] if cls.__module__ == "backend.errors" else []
+        return [cls] if cls.__module__.startswith("backend.errors.") else []
     return [leaf for child in children for leaf in _leaves(child)]

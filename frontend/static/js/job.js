@@ -3,6 +3,8 @@ import { Viewer } from "./viewer.js";
 
 const POLL_MS = 3000;
 const FAILURES_BEFORE_POLLING = 2;
+const WATCH_MS = 1000;
+const SILENCE_MS = 5000;
 const ENDED = new Set(["succeeded", "failed", "canceled", "expired"]);
 
 const viewer = new Viewer(document.getElementById("viewer"));
@@ -11,6 +13,8 @@ const banner = document.getElementById("connection");
 const announcer = document.getElementById("announcer");
 const title = document.title;
 let failures = 0;
+let connected = false;
+let heardAt = performance.now();
 let polling = null;
 let announced = "";
 
@@ -41,6 +45,7 @@ function update() {
 }
 
 async function poll() {
+  heardAt = performance.now();
   let answer;
   try {
     answer = await fetch(socket.dataset.poll, { headers: { "HX-Request": "true" } });
@@ -59,6 +64,14 @@ function startPolling() {
   polling = setInterval(poll, POLL_MS);
 }
 
+// A socket may hang without ever opening or closing: what counts is whether anything arrives.
+function watch() {
+  if (polling || document.hidden || ENDED.has(live().dataset.status)) return;
+  if (performance.now() - heardAt < SILENCE_MS) return;
+  poll();
+  if (!connected) startPolling();
+}
+
 function stopPolling() {
   clearInterval(polling);
   polling = null;
@@ -67,17 +80,23 @@ function stopPolling() {
 
 socket.addEventListener("htmx:ws:after:connection", () => {
   failures = 0;
+  connected = true;
   stopPolling();
 });
 socket.addEventListener("htmx:ws:close", (event) => {
+  connected = false;
   if (ENDED.has(live().dataset.status) || event.detail.reason === "removed") return;
   failures += 1;
   if (failures >= FAILURES_BEFORE_POLLING) startPolling();
 });
-socket.addEventListener("htmx:ws:after:message:incoming", update);
+socket.addEventListener("htmx:ws:after:message:incoming", () => {
+  heardAt = performance.now();
+  update();
+});
 document.addEventListener("htmx:after:swap", update);
 document.getElementById("show-appearance").addEventListener("click", () => viewer.showGeometry(false));
 document.getElementById("show-geometry").addEventListener("click", () => viewer.showGeometry(!viewer.geometry));
 document.getElementById("frame").addEventListener("click", () => viewer.frame());
 
+setInterval(watch, WATCH_MS);
 update();

@@ -1,0 +1,157 @@
+"""The tree of everything that can go wrong, each with a code, an HTTP status and advice.
+
+MeshkilnError
+├── BadInput                      what was sent cannot be used (4xx)
+│   ├── MissingFile               missing-file            400
+│   ├── MalformedRequest          malformed-request       400
+│   ├── EmptyFile                 empty-file              422
+│   ├── UnsupportedImage          unsupported-image       415
+│   ├── ImageTooLarge             image-too-large         422
+│   ├── ImageTooSmall             image-too-small         422
+│   ├── ImageCorrupt              image-corrupt           422
+│   ├── NoForeground              no-foreground           422
+│   ├── InvalidParameter          invalid-parameter       422
+│   ├── IdempotencyKeyReused      idempotency-key-reused  422
+│   ├── UrlNotAllowed             url-not-allowed         422
+│   └── UploadTooLarge            upload-too-large        413
+├── Refused                       understood, but not allowed or not possible now
+│   ├── NotFound                  not-found               404
+│   ├── MethodNotAllowed          method-not-allowed      405
+│   ├── JobFinished               job-finished            409
+│   ├── JobNotFinished            job-not-finished        409
+│   ├── FilesExpired              files-expired           410
+│   ├── ForbiddenOrigin           forbidden-origin        403
+│   ├── CsrfFailed                csrf-failed             403
+│   ├── HostNotAllowed            host-not-allowed        421
+│   ├── QueueFull                 queue-full              503
+│   ├── TooManySockets            too-many-sockets        503
+│   ├── WorkerOffline             worker-offline          503
+│   ├── UnknownModel              unknown-model           404
+│   ├── ModelLeased               model-leased            409
+│   ├── GpuBusy                   gpu-busy                503
+│   ├── ManagementOff             gpu-management-off      409
+│   ├── ExperimentRunning         experiment-running      409
+│   ├── AdviceOutdated            advice-outdated         409
+│   └── StorageFull               storage-full            507
+├── GenerationFailed              the job ran and could not deliver
+│   ├── EngineUnavailable         engine-unavailable      503
+│   ├── NoSurfaceFound            no-surface-found        422
+│   ├── MeshInvalid               mesh-invalid            500
+│   ├── OutOfMemory               out-of-memory           507
+│   ├── ModelTooLarge             model-too-large         507
+│   ├── ModelLoadFailed           model-load-failed       500
+│   ├── DeviceLost                device-lost             500
+│   ├── JobTimedOut               job-timed-out           504
+│   └── WorkerLost                worker-lost             500
+├── JobCanceled                   the user asked to stop (never shown as an error)
+├── StartFailed                   start-failed            the server could not start
+└── InternalError                 internal-error          500
+"""
+
+from __future__ import annotations
+
+from backend.errors.bad_input import (
+    BadInput,
+    EmptyFile,
+    IdempotencyKeyReused,
+    ImageCorrupt,
+    ImageTooLarge,
+    ImageTooSmall,
+    InvalidParameter,
+    MalformedRequest,
+    MissingFile,
+    NoForeground,
+    UnsupportedImage,
+    UploadTooLarge,
+    UrlNotAllowed,
+)
+from backend.errors.base import (
+    FieldProblem,
+    InternalError,
+    JobCanceled,
+    MeshkilnError,
+    StartFailed,
+)
+from backend.errors.generation import (
+    DeviceLost,
+    EngineUnavailable,
+    GenerationFailed,
+    JobTimedOut,
+    MeshInvalid,
+    ModelLoadFailed,
+    ModelTooLarge,
+    NoSurfaceFound,
+    OutOfMemory,
+    WorkerLost,
+)
+from backend.errors.refused import (
+    AdviceOutdated,
+    CsrfFailed,
+    ExperimentRunning,
+    FilesExpired,
+    ForbiddenOrigin,
+    GpuBusy,
+    HostNotAllowed,
+    JobFinished,
+    JobNotFinished,
+    ManagementOff,
+    MethodNotAllowed,
+    ModelLeased,
+    NotFound,
+    QueueFull,
+    Refused,
+    StorageFull,
+    TooManySockets,
+    UnknownModel,
+    WorkerOffline,
+)
+
+__all__ = [
+    "AdviceOutdated",
+    "BadInput",
+    "CsrfFailed",
+    "DeviceLost",
+    "EmptyFile",
+    "EngineUnavailable",
+    "ExperimentRunning",
+    "FieldProblem",
+    "FilesExpired",
+    "ForbiddenOrigin",
+    "GenerationFailed",
+    "GpuBusy",
+    "HostNotAllowed",
+    "IdempotencyKeyReused",
+    "ImageCorrupt",
+    "ImageTooLarge",
+    "ImageTooSmall",
+    "InternalError",
+    "InvalidParameter",
+    "JobCanceled",
+    "JobFinished",
+    "JobNotFinished",
+    "JobTimedOut",
+    "MalformedRequest",
+    "ManagementOff",
+    "MeshInvalid",
+    "MeshkilnError",
+    "MethodNotAllowed",
+    "MissingFile",
+    "ModelLeased",
+    "ModelLoadFailed",
+    "ModelTooLarge",
+    "NoForeground",
+    "NoSurfaceFound",
+    "NotFound",
+    "OutOfMemory",
+    "QueueFull",
+    "Refused",
+    "StartFailed",
+    "StorageFull",
+    "TooManySockets",
+    "UnknownModel",
+    "UnsupportedImage",
+    "UploadTooLarge",
+    "UrlNotAllowed",
+    "WorkerLost",
+    "WorkerOffline",
+]

@@ -1,0 +1,114 @@
+"""What was sent cannot be used."""
+
+from __future__ import annotations
+
+from backend.errors.base import MeshkilnError
+
+
+class BadInput(MeshkilnError):
+    """What was sent cannot be used."""
+
+    code = "invalid-parameter"
+    http_status = 422
+    title = "The request cannot be used"
+    default_advice = "Correct the request and send it again."
+
+
+class MissingFile(BadInput):
+    """The request carries no file."""
+
+    code = "missing-file"
+    http_status = 400
+    title = "No file was sent"
+    default_advice = "Send the picture in the multipart field 'file'."
+
+
+class MalformedRequest(BadInput):
+    """The body is not what its content type says."""
+
+    code = "malformed-request"
+    http_status = 400
+    title = "The request cannot be read"
+    default_advice = "Send multipart/form-data or a JSON object."
+
+
+class EmptyFile(BadInput):
+    """The file has no bytes."""
+
+    code = "empty-file"
+    title = "The file is empty"
+    default_advice = "Choose the file again; the upload may have been cut off."
+
+
+class UnsupportedImage(BadInput):
+    """The file is not a picture we read."""
+
+    code = "unsupported-image"
+    http_status = 415
+    title = "This file is not a picture we can read"
+    default_advice = "Save it as PNG, JPEG or WebP."
+
+
+class ImageTooLarge(BadInput):
+    """The picture has too many pixels."""
+
+    code = "image-too-large"
+    title = "The picture has too many pixels"
+    default_advice = "Scale it down to at most 8192 pixels a side and 36 megapixels."
+
+
+class ImageTooSmall(BadInput):
+    """The picture has too few pixels, or is a thin strip."""
+
+    code = "image-too-small"
+    title = "The picture is too small or too narrow"
+    default_advice = "Use a picture of at least 32 by 32 pixels, no longer than 8 times its width."
+
+
+class ImageCorrupt(BadInput):
+    """The picture is damaged."""
+
+    code = "image-corrupt"
+    title = "The picture is damaged"
+    default_advice = "Open it in an image editor and save it again."
+
+
+class NoForeground(BadInput):
+    """No object can be told from the background."""
+
+    code = "no-foreground"
+    title = "No object was found in the picture"
+    default_advice = "Use a picture with one object on a plain background, or paint the mask."
+
+
+class InvalidParameter(BadInput):
+    """A parameter is unknown or out of range."""
+
+    code = "invalid-parameter"
+    title = "A parameter is not valid"
+    default_advice = "See the parameter list in /openapi.json."
+
+
+class IdempotencyKeyReused(BadInput):
+    """The key was used with another body."""
+
+    code = "idempotency-key-reused"
+    title = "This idempotency key was used for another request"
+    default_advice = "Use a new key for a new request."
+
+
+class UrlNotAllowed(BadInput):
+    """Fetching pictures by address is off."""
+
+    code = "url-not-allowed"
+    title = "This address may not be fetched"
+    default_advice = "Upload the file itself."
+
+
+class UploadTooLarge(BadInput):
+    """The body is over the size limit."""
+
+    code = "upload-too-large"
+    http_status = 413
+    title = "The upload is too large"
+    default_advice = "Send a smaller file."

@@ -1,0 +1,176 @@
+"""Understood, but not allowed or not possible now."""
+
+from __future__ import annotations
+
+from backend.errors.base import MeshkilnError
+
+
+class Refused(MeshkilnError):
+    """Understood, but not allowed or not possible now."""
+
+    code = "refused"
+    http_status = 409
+    title = "This cannot be done now"
+    default_advice = "Reload the page and look at the current state."
+
+
+class NotFound(Refused):
+    """There is no such thing."""
+
+    code = "not-found"
+    http_status = 404
+    title = "Not found"
+    default_advice = "Check the address; the job may have been deleted."
+
+
+class MethodNotAllowed(Refused):
+    """The route exists, with other methods."""
+
+    code = "method-not-allowed"
+    http_status = 405
+    title = "This method is not allowed here"
+    default_advice = "See /docs/api for the methods of this route."
+
+
+class JobFinished(Refused):
+    """The job has already ended."""
+
+    code = "job-finished"
+    title = "The job has already ended"
+    default_advice = "Retry the job to run it again."
+
+
+class JobNotFinished(Refused):
+    """The job has not ended yet."""
+
+    code = "job-not-finished"
+    title = "The job has not ended yet"
+    default_advice = "Wait for it, or cancel it first."
+
+
+class FilesExpired(Refused):
+    """The files were removed by retention."""
+
+    code = "files-expired"
+    http_status = 410
+    title = "The files of this job were removed"
+    default_advice = "Run the job again; results are kept for a limited time."
+
+
+class ForbiddenOrigin(Refused):
+    """A page of another site sent this."""
+
+    code = "forbidden-origin"
+    http_status = 403
+    title = "Requests from another site are refused"
+    default_advice = "Use this server's own pages, or call the API without an Origin header."
+
+
+class CsrfFailed(Refused):
+    """The form token is missing or wrong."""
+
+    code = "csrf-failed"
+    http_status = 403
+    title = "The form has expired"
+    default_advice = "Reload the page and send the form again."
+
+
+class HostNotAllowed(Refused):
+    """The Host header names another machine."""
+
+    code = "host-not-allowed"
+    http_status = 421
+    title = "This host name is not served here"
+    default_advice = "Use the address printed at start, or start with --allowed-host NAME."
+
+
+class QueueFull(Refused):
+    """Too many jobs are waiting."""
+
+    code = "queue-full"
+    http_status = 503
+    title = "The queue is full"
+    default_advice = "Wait for some jobs to finish."
+    retryable = True
+
+
+class TooManySockets(Refused):
+    """Too many live connections are open."""
+
+    code = "too-many-sockets"
+    http_status = 503
+    title = "Too many live connections"
+    default_advice = "Poll the job instead."
+    retryable = True
+
+
+class WorkerOffline(Refused):
+    """No worker reports."""
+
+    code = "worker-offline"
+    http_status = 503
+    title = "No worker is running"
+    default_advice = "Look at the server's terminal; run 'python -m backend doctor'."
+    retryable = True
+
+
+class UnknownModel(Refused):
+    """No model of this name is registered."""
+
+    code = "unknown-model"
+    http_status = 404
+    title = "There is no such model"
+    default_advice = "GET /api/gpu/status lists the models by name."
+
+
+class ModelLeased(Refused):
+    """A running job uses the model."""
+
+    code = "model-leased"
+    title = "The model is in use"
+    default_advice = 'Wait for the job to end, or send "drain": true to act as soon as it does.'
+    retryable = True
+
+
+class GpuBusy(Refused):
+    """The device did not become free in time."""
+
+    code = "gpu-busy"
+    http_status = 503
+    title = "The GPU is busy with other models"
+    default_advice = "Try again when the running jobs have ended."
+    retryable = True
+
+
+class ManagementOff(Refused):
+    """The server was started without GPU management."""
+
+    code = "gpu-management-off"
+    title = "GPU management is switched off"
+    default_advice = "Start the server without --disable-gpu-management to set policy and timers."
+
+
+class ExperimentRunning(Refused):
+    """The setting is on trial already."""
+
+    code = "experiment-running"
+    title = "This setting is on trial already"
+    default_advice = "Wait until the trial has decided, or revert it first."
+
+
+class AdviceOutdated(Refused):
+    """What the advice rested on is no longer so."""
+
+    code = "advice-outdated"
+    title = "This advice is out of date"
+    default_advice = "Reload the performance page; it shows what the last runs advise."
+
+
+class StorageFull(Refused):
+    """The disk is below its floor."""
+
+    code = "storage-full"
+    http_status = 507
+    title = "The disk is full"
+    default_advice = "Free some disk space or shorten the retention time."
+    retryable = True
