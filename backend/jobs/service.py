@@ -70,7 +70,7 @@ class JobService:
         self.claims = Claims(self.store, settings.lease_s)
         self.artefacts = ArtefactStore(settings.artefact_dir, settings.disk_floor_mb)
         self.events = EventLog(redis_url, self.clock)
-        # The same streams for those who only look and would rather not know than wait.
+        # The same streams for requests, which would rather not know than wait.
         self.looks = EventLog(redis_url, self.clock, QuickRedis.to(redis_url))
         self.hub = EventHub(self.events, redis_url)
         self.doorbell = Doorbell(celery_app(redis_url))
@@ -168,7 +168,7 @@ class JobService:
         if state.is_terminal:
             self.artefacts.remove(job_id)
         elif state is JobState.CANCELING:
-            self.events.set_cancel_flag(job_id)
+            self.looks.set_cancel_flag(job_id)
 
     def rename(self, job_id: str, name: str) -> JobRecord:
         """Give a job another name; raises NotFound."""
@@ -190,19 +190,20 @@ class JobService:
             self.artefacts.remove(new.id)
             return self.store.get(job.id), False, []
         data = {"status": job.status.value, "queue_position": None, "attempt": 0}
-        self.events.publish(job.id, EventType.STATE, data)
-        rang = self.doorbell.ring(new.queue, write_headers(trace))
+        told = self.looks.publish(job.id, EventType.STATE, data)
+        # Whoever submits does not wait twice for a Redis that hangs; the reconciler rings.
+        rang = told and self.doorbell.ring(new.queue, write_headers(trace))
         warnings = [] if rang else [BROKER_UNAVAILABLE]
         return self.store.get(job.id), True, warnings
 
     def _announce_stop(self, job: JobRecord) -> None:
         if job.status is JobState.CANCELING:
-            self.events.set_cancel_flag(job.id)
-        self.events.publish(
+            self.looks.set_cancel_flag(job.id)
+        self.looks.publish(
             job.id, EventType.STATE, {"status": job.status.value, "attempt": job.attempt}
         )
         if job.status.is_terminal:
-            self.events.publish(job.id, EventType.END, {"status": job.status.value})
+            self.looks.publish(job.id, EventType.END, {"status": job.status.value})
 
 
 def priority_of(name: str) -> Priority:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -165,3 +167,25 @@ def workshop(tmp_path):
                 child.kill()
             process.kill()
         process.wait()
+
+
+@pytest.fixture
+def hung_redis():
+    """A Redis that takes connections and never answers; counts what it was asked."""
+    asked = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        open_ones = []
+
+        def accept():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                open_ones.append(connection)
+                asked.append(connection)
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}", asked
+        for connection in open_ones:
+            connection.close()

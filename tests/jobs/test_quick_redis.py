@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 
 import pytest
@@ -10,31 +9,9 @@ import redis
 from backend.jobs.quick_redis import QuickRedis
 
 
-@pytest.fixture
-def hung():
-    """A Redis that takes connections and never answers; counts what it was asked."""
-    asked = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        open_ones = []
-
-        def accept():
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                open_ones.append(connection)
-                asked.append(connection)
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"redis://127.0.0.1:{listener.getsockname()[1]}", asked
-        for connection in open_ones:
-            connection.close()
-
-
-def test_after_one_wait_nobody_waits_again(hung, monkeypatch):
+def test_after_one_wait_nobody_waits_again(hung_redis, monkeypatch):
     monkeypatch.setattr("backend.jobs.quick_redis.ANSWER_S", 0.2)
-    url, asked = hung
+    url, asked = hung_redis
     client = QuickRedis.to(url, silence_s=60.0)
     with pytest.raises(redis.TimeoutError):
         client.get("a")
@@ -47,9 +24,9 @@ def test_after_one_wait_nobody_waits_again(hung, monkeypatch):
     assert len(asked) == count
 
 
-def test_it_asks_again_after_the_silence(hung, monkeypatch):
+def test_it_asks_again_after_the_silence(hung_redis, monkeypatch):
     monkeypatch.setattr("backend.jobs.quick_redis.ANSWER_S", 0.1)
-    url, asked = hung
+    url, asked = hung_redis
     client = QuickRedis.to(url, silence_s=0.0)
     for _ in range(2):
         with pytest.raises(redis.TimeoutError):

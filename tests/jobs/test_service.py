@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from backend.errors import FilesExpired, InvalidParameter, JobNotFinished, QueueFull
-from backend.jobs.service import BROKER_UNAVAILABLE
+from backend.jobs.service import BROKER_UNAVAILABLE, JobService
 from backend.jobs.states import JobState, Priority
+from backend.settings import Settings
 
 
 def submit(service, **options):
@@ -18,6 +21,23 @@ def test_job_is_kept_although_redis_is_away(service):
     assert warnings == [BROKER_UNAVAILABLE]
     assert service.store.get(job.id).status is JobState.QUEUED
     assert service.worker_status() == []
+
+
+def test_hung_redis_keeps_one_request_waiting_for_a_second_and_no_other(
+    hung_redis, tmp_path, clock
+):
+    settings = Settings.from_env({}, data_dir=tmp_path, disk_floor_mb=1, redis_url=hung_redis[0])
+    service = JobService(settings, clock)
+    waits_s = []
+    for _ in range(3):
+        began_s = time.monotonic()
+        job, _, warnings = submit(service)
+        service.cancel(job.id)
+        waits_s.append(time.monotonic() - began_s)
+        assert warnings == [BROKER_UNAVAILABLE]
+    service.close()
+    assert 0.5 < waits_s[0] < 4
+    assert max(waits_s[1:]) < 0.5
 
 
 def test_seed_is_drawn_and_reported(service):
