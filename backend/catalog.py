@@ -169,6 +169,9 @@ class JobOptions(BaseModel):
     priority: str = Field(
         default="normal", pattern="^(low|normal|high)$", description="Queue priority."
     )
+    webhook_url: str | None = Field(
+        default=None, min_length=1, max_length=2048, description="Told when the job has ended."
+    )
 
 
 @dataclass(frozen=True)
@@ -239,7 +242,7 @@ def parse_params(pipeline: str, raw: dict[str, Any]) -> CutOutParams:
 
 
 def parse_options(raw: dict[str, Any]) -> JobOptions:
-    """Validate name and priority; raises InvalidParameter."""
+    """Validate name, priority and webhook; raises InvalidParameter."""
     return _validated(JobOptions, raw, "")
 
 

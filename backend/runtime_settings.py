@@ -1,6 +1,7 @@
 """Settings that may change from job to job while the server runs, and what they may become.
 
-None of them changes a result: advice may put them to the test and auto-tune may climb over them.
+None of them changes what a result is; those marked so may change its last digits. Advice may put
+them to the test and auto-tune may climb over them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from backend.errors import InvalidParameter
-from backend.settings import RESIDENCY_POLICIES, Settings
+from backend.settings import ATTENTION_BACKENDS, DECODE_WAYS, RESIDENCY_POLICIES, Settings
 
 Value = str | int | float | bool | None
 
@@ -25,6 +26,12 @@ class SettingName(StrEnum):
     RESIDENCY = "residency"
     IDLE_OFFLOAD_S = "idle_offload_s"
     IDLE_RELEASE_S = "idle_release_s"
+    ATTENTION = "attention"
+    COMPILE_MODELS = "compile_models"
+    DECODE = "decode"
+    DECODE_CHUNK = "decode_chunk"
+    CFG_BATCH = "cfg_batch"
+    MAX_BATCH = "max_batch"
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,10 @@ class RuntimeSetting:
         Whether it means nothing to jobs that use no GPU.
     acts_between_jobs : bool
         Whether what one job runs with shows in the next one, so that no pair of jobs judges it.
+    changes_rounding : bool
+        Whether the same job may give results that differ in their last digits.
+    needs_warm_up : bool
+        Whether the first job after a change pays for it, so that it says nothing of the others.
     """
 
     name: SettingName
@@ -52,11 +63,15 @@ class RuntimeSetting:
     high: float | None = None
     needs_gpu: bool = False
     acts_between_jobs: bool = False
+    changes_rounding: bool = False
+    needs_warm_up: bool = False
 
     def check(self, value: Value) -> Value:
         """Return the value; raises InvalidParameter if it cannot be set."""
         if self.low is None or self.high is None:
-            if value not in self.choices:
+            # 1 equals True, but says something else
+            is_bool = isinstance(value, bool)
+            if value not in [one for one in self.choices if isinstance(one, bool) is is_bool]:
                 known = ", ".join(map(str, self.choices))
                 raise InvalidParameter(f"{self.name}: {value!r} is none of {known}.")
             return value
@@ -106,10 +121,53 @@ RUNTIME_SETTINGS: Mapping[str, RuntimeSetting] = {
             needs_gpu=True,
             acts_between_jobs=True,
         ),
+        RuntimeSetting(
+            SettingName.ATTENTION,
+            "How networks compute attention",
+            ATTENTION_BACKENDS,
+            changes_rounding=True,
+        ),
+        RuntimeSetting(
+            SettingName.COMPILE_MODELS,
+            "Networks are compiled",
+            (False, True),
+            changes_rounding=True,
+            needs_warm_up=True,
+        ),
+        RuntimeSetting(
+            SettingName.DECODE,
+            "Where a shape's field is asked: near its surface, or everywhere",
+            DECODE_WAYS,
+            changes_rounding=True,
+        ),
+        RuntimeSetting(
+            SettingName.DECODE_CHUNK,
+            "Points of a shape's field asked in one call, 0 for as many as memory allows",
+            (0, 8192, 32_768, 131_072),
+            0,
+            16_777_216,
+            changes_rounding=True,
+        ),
+        RuntimeSetting(
+            SettingName.CFG_BATCH,
+            "Guidance asks its network once per step with a batch of two",
+            (False, True),
+            changes_rounding=True,
+        ),
+        RuntimeSetting(
+            SettingName.MAX_BATCH,
+            "Most jobs that run as one batch",
+            (1, 2, 4, 8),
+            1,
+            64,
+            acts_between_jobs=True,
+            changes_rounding=True,
+        ),
     )
 }
 
 _in_force: ContextVar[Mapping[str, Value] | None] = ContextVar("runtime_settings", default=None)
+_read: ContextVar[tuple[set[str], ...]] = ContextVar("settings_read", default=())
 _DEFAULTS = Settings()
 
 
@@ -120,12 +178,38 @@ def started_with(settings: Settings) -> dict[str, Value]:
 
 def value_of(name: SettingName) -> Value:
     """Return the value in force for the job at hand, or the default outside of any."""
+    for names in _read.get():
+        names.add(name.value)
     return (_in_force.get() or {}).get(name, getattr(_DEFAULTS, name))
 
 
 def number_of(name: SettingName) -> int:
     """Return the value of a setting that counts something."""
     return int(value_of(name) or 0)
+
+
+@contextmanager
+def recorded_reads() -> Iterator[set[str]]:
+    """Learn which settings the block reads, in the threads too that carry its context.
+
+    Yields
+    ------
+    set of str
+        Names, filled while the block runs. Blocks may be inside each other: all learn of it.
+
+    Examples
+    --------
+    >>> with recorded_reads() as names:
+    ...     _ = value_of(SettingName.RESIDENCY)
+    >>> names
+    {'residency'}
+    """
+    names: set[str] = set()
+    token = _read.set((*_read.get(), names))
+    try:
+        yield names
+    finally:
+        _read.reset(token)
 
 
 @contextmanager

@@ -14,6 +14,25 @@ ENV_PREFIX = "MESHKILN_"
 RESIDENCY_POLICIES = (
     "auto", "resident", "offload_after_use", "one_at_a_time", "release_after_use",
 )  # fmt: skip
+ATTENTION_BACKENDS = (
+    "auto", "flash_attn_3", "flash_attn_2", "sdpa_flash", "sdpa_cudnn", "sdpa_efficient", "math",
+)  # fmt: skip
+DECODE_WAYS = ("hierarchical", "dense")
+_CHOICES = {
+    "residency": ("policy", RESIDENCY_POLICIES),
+    "attention": ("backend", ATTENTION_BACKENDS),
+    "decode": ("way to decode", DECODE_WAYS),
+}
+_RANGES = {
+    "export_compression": (0, 9),
+    "export_threads": (1, 16),
+    "decode_chunk": (0, 16_777_216),
+    "max_batch": (1, 64),
+    "max_batch_items": (1, 100_000),
+    "max_batch_upload_mb": (1, 65_536),
+    "submits_per_min": (1, 1_000_000),
+    "reads_per_min": (1, 1_000_000),
+}
 _SWITCH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
     ("0", "false", "no", "off"), False
 )
@@ -37,15 +56,26 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 7860
     allowed_hosts: tuple[str, ...] = ()
+    require_key: bool = False
+    submits_per_min: int = 30
+    reads_per_min: int = 300
+    share_links: bool = False
     redis_url: str = ""
     database_url: str = ""
+    store_url: str = ""
+    cache_gb: float = 20.0
     max_upload_mb: int = 32
+    fetch_urls: bool = False
+    outbound_ports: tuple[str, ...] = ("80", "443")
+    webhook_hosts: tuple[str, ...] = ()
     max_image_megapixels: float = 36.0
     max_image_side_px: int = 8192
     min_image_side_px: int = 32
     max_image_aspect: float = 8.0
     stored_image_side_px: int = 2048
     max_queued_jobs: int = 1000
+    max_batch_items: int = 1000
+    max_batch_upload_mb: int = 512
     max_attempts: int = 3
     lease_s: float = 60.0
     lease_beat_s: float = 10.0
@@ -73,6 +103,11 @@ class Settings:
     precision: str = "auto"
     attention: str = "auto"
     compile_models: bool = False
+    decode: str = "hierarchical"
+    decode_chunk: int = 0
+    cfg_batch: bool = False
+    max_batch: int = 4
+    overlap: bool = True
     export_compression: int = 1
     export_threads: int = 1
     log_level: str = "INFO"
@@ -104,11 +139,12 @@ class Settings:
         return settings
 
     def _check(self) -> None:
-        if self.residency not in RESIDENCY_POLICIES:
-            raise StartFailed(
-                f"MESHKILN_RESIDENCY={self.residency!r} is not a policy.",
-                advice=f"Choose one of {', '.join(RESIDENCY_POLICIES)}.",
-            )
+        for name, (kind, choices) in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise StartFailed(
+                    f"MESHKILN_{name.upper()}={getattr(self, name)!r} is not a {kind}.",
+                    advice=f"Choose one of {', '.join(choices)}.",
+                )
         for name in ("idle_offload_s", "idle_release_s"):
             seconds = getattr(self, name)
             if not math.isfinite(seconds) or seconds < -1:
@@ -116,7 +152,7 @@ class Settings:
                     f"MESHKILN_{name.upper()}={seconds} is no number of seconds.",
                     advice="Give seconds, or -1 for never.",
                 )
-        for name, low, high in (("export_compression", 0, 9), ("export_threads", 1, 16)):
+        for name, (low, high) in _RANGES.items():
             if not low <= getattr(self, name) <= high:
                 raise StartFailed(
                     f"MESHKILN_{name.upper()}={getattr(self, name)} is not from {low} to {high}.",

@@ -58,3 +58,43 @@ def test_switches_are_read_as_words_and_survive_the_way_to_a_child():
     assert Settings.from_env(off.to_env()).gpu_management is False
     with pytest.raises(StartFailed, match="not a valid bool"):
         Settings.from_env({"MESHKILN_GPU_MANAGEMENT": "perhaps"})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("RESIDENCY", "sometimes"),
+        ("ATTENTION", "fastest"),
+        ("DECODE", "sparse"),
+        ("DECODE_CHUNK", "-1"),
+        ("MAX_BATCH", "0"),
+        ("MAX_BATCH", "65"),
+        ("EXPORT_THREADS", "17"),
+    ],
+)
+def test_a_value_that_is_none_of_its_setting_stops_the_start(name, text):
+    with pytest.raises(StartFailed, match=f"MESHKILN_{name}='?{text}"):
+        Settings.from_env({f"MESHKILN_{name}": text})
+
+
+def test_settings_of_networks_are_read():
+    env = {
+        "MESHKILN_ATTENTION": "math",
+        "MESHKILN_COMPILE_MODELS": "on",
+        "MESHKILN_DECODE": "dense",
+        "MESHKILN_DECODE_CHUNK": "8192",
+        "MESHKILN_CFG_BATCH": "yes",
+        "MESHKILN_MAX_BATCH": "1",
+        "MESHKILN_OVERLAP": "off",
+    }
+    settings = Settings.from_env(env)
+    assert {name: settings.to_env()[name] for name in env} == {
+        "MESHKILN_ATTENTION": "math",
+        "MESHKILN_COMPILE_MODELS": "True",
+        "MESHKILN_DECODE": "dense",
+        "MESHKILN_DECODE_CHUNK": "8192",
+        "MESHKILN_CFG_BATCH": "True",
+        "MESHKILN_MAX_BATCH": "1",
+        "MESHKILN_OVERLAP": "False",
+    }
+    assert Settings.from_env(settings.to_env()) == settings

@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from backend.catalog import MAX_SEED, PIPELINES, PipelineName, parse_params
+from backend.cli.parameters import given_params
 from backend.cli.remote import generate_on_server
-from backend.errors import FieldProblem, InvalidParameter, MissingFile
+from backend.errors import InvalidParameter, MissingFile
 from backend.progress import SilentSink
 from backend.settings import Settings
 
@@ -80,15 +81,7 @@ def _generate_here(
 
 
 def _params(args: argparse.Namespace) -> dict[str, Any]:
-    params: dict[str, Any] = {"seed": args.seed}
-    if args.preset:
-        params["preset"] = args.preset
-    for pair in args.param:
-        name, separator, value = pair.partition("=")
-        if not separator:
-            problem = FieldProblem(f"/params/{name}", "write NAME=VALUE")
-            raise InvalidParameter(f"--param {pair}: write NAME=VALUE", fields=(problem,))
-        params[name] = value
+    params: dict[str, Any] = {"seed": args.seed, **given_params(args)}
     if params["seed"] is None:
         params["seed"] = secrets.randbelow(MAX_SEED + 1)
     parse_params(PipelineName.IMAGE_TO_3D, params)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backend import __version__, catalog
+from backend.cli import batch, keys, webhook_secret
 from backend.errors import MeshkilnError, StartFailed
 from backend.settings import RESIDENCY_POLICIES, Settings
 
@@ -47,12 +48,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_serve(commands)
     _add_generate(commands)
+    batch.add_parser(commands)
     _add_tune(commands)
     status = commands.add_parser("status", help="jobs, workers and device of a running server")
     status.add_argument("--server", default="http://127.0.0.1:7860", metavar="URL")
     status.set_defaults(command=_status)
     doctor = commands.add_parser("doctor", help="what is missing here, what that costs, the cure")
     doctor.set_defaults(command=_doctor)
+    webhook_secret.add_parser(commands)
+    keys.add_commands(commands)
     return parser
 
 
@@ -70,7 +74,12 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     serve.add_argument(
         "--allow-network",
         action="store_true",
-        help="listen beyond this machine although nobody is asked for a key",
+        help=argparse.SUPPRESS,  # gone; who still uses it is told what to do
+    )
+    serve.add_argument(
+        "--only",
+        choices=["web", "worker"],
+        help="run a part; Redis, database and file store are shared, see docs/scaling.md",
     )
     _add_gpu_options(serve)
     serve.set_defaults(command=_serve)
@@ -172,7 +181,7 @@ def _add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _serve(args: argparse.Namespace) -> int:
-    from backend.jobs.supervisor import serve
+    from backend.jobs.supervisor import Part, serve
 
     hosts = tuple(args.allowed_host) if args.allowed_host else None
     data_dir = args.data_dir and args.data_dir.expanduser().resolve()
@@ -189,13 +198,12 @@ def _serve(args: argparse.Namespace) -> int:
         model_path=args.model_path,
         precision=args.precision,
     )
-    loopback = settings.host in {"127.0.0.1", "::1", "localhost"}
-    if not loopback and not args.allow_network:
+    if args.allow_network:
         raise StartFailed(
-            f"{settings.host} is reachable from other machines, and this version has no keys.",
-            advice="Listen on 127.0.0.1 and use an SSH tunnel, or add --allow-network.",
+            "There is no --allow-network any more: beyond this machine a server asks for keys.",
+            advice="Leave it out, and make a key: python -m backend keys create NAME --admin",
         )
-    return serve(settings)
+    return serve(settings, Part(args.only) if args.only else None)
 
 
 def _generate(args: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from backend.errors import GenerationFailed, MeshkilnError, WorkerOffline
 from backend.progress import ProgressSink
 
 CONNECT_S, READ_S = 5.0, 60.0
+KEY_VARIABLE = "MESHKILN_KEY"
 RECONNECTS, RECONNECT_PAUSE_S = 30, 1.0
 
 
@@ -56,8 +58,11 @@ def generate_on_server(
 
 def call(method: str, url: str, **options: Any) -> requests.Response:
     """Send a request; problems become our errors."""
+    headers = key_header() | options.pop("headers", {})
     try:
-        answer = requests.request(method, url, timeout=(CONNECT_S, READ_S), **options)
+        answer = requests.request(
+            method, url, timeout=(CONNECT_S, READ_S), headers=headers, **options
+        )
     except requests.RequestException as error:
         raise WorkerOffline(
             f"{url} does not answer.", advice="Start the server with script/server."
@@ -65,6 +70,15 @@ def call(method: str, url: str, **options: Any) -> requests.Response:
     if answer.status_code >= 400:
         raise _problem(answer)
     return answer
+
+
+def key_header() -> dict[str, str]:
+    """Return the header that shows the key of the variable MESHKILN_KEY, if there is one.
+
+    An option would show the key to everybody who lists the processes of the machine.
+    """
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _problem(answer: requests.Response) -> RemoteProblem:
@@ -96,7 +110,7 @@ def _follow(base: str, job_id: str, sink: ProgressSink) -> dict[str, Any]:
 
 
 def _events(base: str, job_id: str, last_id: str) -> Iterator[dict[str, Any]]:
-    headers = {"Last-Event-ID": last_id} if last_id else {}
+    headers = key_header() | ({"Last-Event-ID": last_id} if last_id else {})
     url = f"{base}/api/v1/jobs/{job_id}/events"
     with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_S, READ_S)) as answer:
         if answer.status_code >= 400:

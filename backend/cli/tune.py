@@ -27,6 +27,7 @@ from backend.errors import (
     MeshkilnError,
     MissingFile,
 )
+from backend.jobs.job_engines import engines_words
 from backend.jobs.service import JobService
 from backend.jobs.tuned_settings import keep_report, values_kept
 from backend.progress import SilentSink
@@ -103,9 +104,10 @@ def print_report(report: Report, console: Console, in_force_now: InForce, *, dry
         else:
             console.print(f"{setting} is [red]not in force[/]: {_change_words(change)} was found.")
     if all(_holding(report, in_force_now)):
+        work = f"{report['pipeline']} with {engines_words(report['engines'])}"
         console.print(
-            f"This holds for jobs of {report['pipeline']} on {report['device']}, wherever the "
-            "server is started with the same settings."
+            f"This holds for jobs of {work} on {report['device']}, wherever the server is started "
+            "with the same settings."
         )
     else:
         console.print("It could not be kept, or something else has been set since.")
@@ -152,7 +154,7 @@ def _read(path: Path) -> bytes:
 
 
 def _tune_here(name: str, picture: bytes, params: CutOutParams) -> tuple[Report, InForce]:
-    from backend.pipelines.catalogue import run_pipeline
+    from backend.jobs.job_runner import load_runner
     from backend.pipelines.pipeline import PipelineRequest
     from backend.pipelines.tune import REPORT
     from backend.web.uploads import normalise_image
@@ -170,7 +172,7 @@ def _tune_here(name: str, picture: bytes, params: CutOutParams) -> tuple[Report,
         values = started_with(settings) | service.tuning.values(target)
         with TrialBars(Console(stderr=True)) as sink, in_force(values):
             try:
-                outcome = run_pipeline(PipelineName.TUNE, request, sink)
+                outcome = load_runner()(PipelineName.TUNE, request, sink)
             except JobCanceled:
                 if not (out_dir / REPORT).exists():  # not even the first runs had ended
                     raise KeyboardInterrupt from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from backend.gpu.flops import Work, count_work
@@ -44,7 +44,7 @@ class CountedModule:
         """Run the model; what it raises is raised."""
         result = self._run(*args, **kwargs)
         if innermost_span() is not None:
-            _note(count_work(self._module, *args, dtype=_autocast_dtype(args), **kwargs))
+            _note(count_work(self._module, *args, dtype=autocast_dtype(args), **kwargs))
         return result
 
 
@@ -55,8 +55,8 @@ def _note(work: Work | None) -> None:
         note_work(work.flop, work.moved_bytes_min, work.dtype)
 
 
-def _autocast_dtype(args: tuple[Any, ...]) -> torch.dtype | None:
-    """What torch casts the products to where these tensors are; None if it does not."""
+def autocast_dtype(args: Sequence[Any]) -> torch.dtype | None:
+    """Return what torch casts products to where the first of these tensors is, None if nothing."""
     import torch
 
     first = next((arg for arg in args if isinstance(arg, torch.Tensor)), None)

@@ -44,6 +44,8 @@ class ShapeTask:
         Grid cells on the long side.
     depth_scale : float
         Thickness relative to the guess.
+    seed : int
+        Of this item alone, whatever batch it runs in; for engines that draw numbers.
     """
 
     rgb: NDArray[np.uint8]
@@ -51,6 +53,7 @@ class ShapeTask:
     mode: ShapeMode
     resolution: int
     depth_scale: float = 1.0
+    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,23 @@ MeshkilnError
 │   ├── InvalidParameter          invalid-parameter       422
 │   ├── IdempotencyKeyReused      idempotency-key-reused  422
 │   ├── UrlNotAllowed             url-not-allowed         422
+│   ├── UrlUnreachable            url-unreachable         422
+│   ├── ArchiveInvalid            archive-invalid         422
+│   ├── BatchTooLarge             batch-too-large         413
+│   ├── NothingAccepted           nothing-accepted        422
 │   └── UploadTooLarge            upload-too-large        413
 ├── Refused                       understood, but not allowed or not possible now
 │   ├── NotFound                  not-found               404
 │   ├── MethodNotAllowed          method-not-allowed      405
+│   ├── Unauthorized              unauthorized            401
+│   ├── AdminOnly                 admin-only              403
+│   ├── RateLimited               rate-limited            429
+│   ├── QuotaExceeded             quota-exceeded          429
+│   ├── SharingOff                sharing-off             403
 │   ├── JobFinished               job-finished            409
 │   ├── JobNotFinished            job-not-finished        409
+│   ├── BatchFinished             batch-finished          409
+│   ├── NothingFailed             nothing-failed          409
 │   ├── FilesExpired              files-expired           410
 │   ├── ForbiddenOrigin           forbidden-origin        403
 │   ├── CsrfFailed                csrf-failed             403
@@ -32,6 +43,7 @@ MeshkilnError
 │   ├── ManagementOff             gpu-management-off      409
 │   ├── ExperimentRunning         experiment-running      409
 │   ├── AdviceOutdated            advice-outdated         409
+│   ├── StoreUnavailable          store-unavailable       503
 │   └── StorageFull               storage-full            507
 ├── GenerationFailed              the job ran and could not deliver
 │   ├── EngineUnavailable         engine-unavailable      503
@@ -51,7 +63,9 @@ MeshkilnError
 from __future__ import annotations
 
 from backend.errors.bad_input import (
+    ArchiveInvalid,
     BadInput,
+    BatchTooLarge,
     EmptyFile,
     IdempotencyKeyReused,
     ImageCorrupt,
@@ -61,9 +75,11 @@ from backend.errors.bad_input import (
     MalformedRequest,
     MissingFile,
     NoForeground,
+    NothingAccepted,
     UnsupportedImage,
     UploadTooLarge,
     UrlNotAllowed,
+    UrlUnreachable,
 )
 from backend.errors.base import (
     FieldProblem,
@@ -85,7 +101,9 @@ from backend.errors.generation import (
     WorkerLost,
 )
 from backend.errors.refused import (
+    AdminOnly,
     AdviceOutdated,
+    BatchFinished,
     CsrfFailed,
     ExperimentRunning,
     FilesExpired,
@@ -98,17 +116,27 @@ from backend.errors.refused import (
     MethodNotAllowed,
     ModelLeased,
     NotFound,
+    NothingFailed,
     QueueFull,
+    QuotaExceeded,
+    RateLimited,
     Refused,
+    SharingOff,
     StorageFull,
+    StoreUnavailable,
     TooManySockets,
+    Unauthorized,
     UnknownModel,
     WorkerOffline,
 )
 
 __all__ = [
+    "AdminOnly",
     "AdviceOutdated",
+    "ArchiveInvalid",
     "BadInput",
+    "BatchFinished",
+    "BatchTooLarge",
     "CsrfFailed",
     "DeviceLost",
     "EmptyFile",
@@ -142,16 +170,24 @@ __all__ = [
     "NoForeground",
     "NoSurfaceFound",
     "NotFound",
+    "NothingAccepted",
+    "NothingFailed",
     "OutOfMemory",
     "QueueFull",
+    "QuotaExceeded",
+    "RateLimited",
     "Refused",
+    "SharingOff",
     "StartFailed",
     "StorageFull",
+    "StoreUnavailable",
     "TooManySockets",
+    "Unauthorized",
     "UnknownModel",
     "UnsupportedImage",
     "UploadTooLarge",
     "UrlNotAllowed",
+    "UrlUnreachable",
     "WorkerLost",
     "WorkerOffline",
 ]

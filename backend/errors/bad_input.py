@@ -98,11 +98,44 @@ class IdempotencyKeyReused(BadInput):
 
 
 class UrlNotAllowed(BadInput):
-    """Fetching pictures by address is off."""
+    """An address that this server does not call."""
 
     code = "url-not-allowed"
-    title = "This address may not be fetched"
+    title = "This address may not be called"
     default_advice = "Upload the file itself."
+
+
+class UrlUnreachable(BadInput):
+    """An address that did not give what was asked for."""
+
+    code = "url-unreachable"
+    title = "This address did not answer as expected"
+    default_advice = "Open the address in a browser, correct it, or upload the file itself."
+
+
+class ArchiveInvalid(BadInput):
+    """The archive is damaged, or holds what may not be unpacked."""
+
+    code = "archive-invalid"
+    title = "This archive cannot be used"
+    default_advice = "Pack the pictures anew into a plain zip file, without archives inside it."
+
+
+class BatchTooLarge(BadInput):
+    """The batch has too many items."""
+
+    code = "batch-too-large"
+    http_status = 413
+    title = "The batch has too many items"
+    default_advice = "Split it into several batches."
+
+
+class NothingAccepted(BadInput):
+    """Not one item of the batch can be used."""
+
+    code = "nothing-accepted"
+    title = "No item of the batch can be used"
+    default_advice = "Correct what is named for each item and send the batch again."
 
 
 class UploadTooLarge(BadInput):

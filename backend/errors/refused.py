@@ -23,6 +23,53 @@ class NotFound(Refused):
     default_advice = "Check the address; the job may have been deleted."
 
 
+class Unauthorized(Refused):
+    """No key came, or none that opens anything."""
+
+    code = "unauthorized"
+    http_status = 401
+    title = "A key is needed"
+    default_advice = "Send 'Authorization: Bearer mk_…', or log in at /login."
+
+
+class AdminOnly(Refused):
+    """The key may not do this."""
+
+    code = "admin-only"
+    http_status = 403
+    title = "This needs an administrator's key"
+    default_advice = "Ask whoever runs this server."
+
+
+class RateLimited(Refused):
+    """Too many requests in a short time."""
+
+    code = "rate-limited"
+    http_status = 429
+    title = "Too many requests"
+    default_advice = "Wait as long as Retry-After says."
+    retryable = True
+
+
+class QuotaExceeded(Refused):
+    """The key has used what it may use."""
+
+    code = "quota-exceeded"
+    http_status = 429
+    title = "The quota of this key is used up"
+    default_advice = "Wait for jobs to finish, or delete some."
+    retryable = True
+
+
+class SharingOff(Refused):
+    """Share links are switched off."""
+
+    code = "sharing-off"
+    http_status = 403
+    title = "Share links are switched off"
+    default_advice = "Set MESHKILN_SHARE_LINKS=true and restart the server."
+
+
 class MethodNotAllowed(Refused):
     """The route exists, with other methods."""
 
@@ -46,6 +93,22 @@ class JobNotFinished(Refused):
     code = "job-not-finished"
     title = "The job has not ended yet"
     default_advice = "Wait for it, or cancel it first."
+
+
+class BatchFinished(Refused):
+    """Nothing of the batch waits or runs any more."""
+
+    code = "batch-finished"
+    title = "The batch has already ended"
+    default_advice = "Try its failed items again, or send another batch."
+
+
+class NothingFailed(Refused):
+    """No item of the batch has failed."""
+
+    code = "nothing-failed"
+    title = "No item of the batch has failed"
+    default_advice = "Look at the results; items that were refused must be sent again."
 
 
 class FilesExpired(Refused):
@@ -164,6 +227,16 @@ class AdviceOutdated(Refused):
     code = "advice-outdated"
     title = "This advice is out of date"
     default_advice = "Reload the performance page; it shows what the last runs advise."
+
+
+class StoreUnavailable(Refused):
+    """The store that several machines share does not answer, or gives wrong bytes."""
+
+    code = "store-unavailable"
+    http_status = 503
+    title = "The file store cannot be reached"
+    default_advice = "Try again in a minute; if it lasts, look at the store and the server's log."
+    retryable = True
 
 
 class StorageFull(Refused):

@@ -104,14 +104,14 @@ class CompiledModel:
         self._give_up(failure)
         return result
 
-    def warm_up(self, *example: Any) -> float:
+    def warm_up(self, *example: Any, **named: Any) -> float:
         """Compile for inputs like these; returns the seconds it took.
 
         The caller names it as a stage of its own, so that no job's first step hides it.
         """
         started_s = self._clock.monotonic_s()
         for _ in range(GRAPH_WARM_UPS if self.mode == GRAPH_MODE else 1):
-            self(*example)
+            self(*example, **named)
         _wait_for_device()
         self.warm_up_s = self._clock.monotonic_s() - started_s
         return self.warm_up_s

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 # A model that is called with ever new shapes is not worth a count each time.
-MOST_COUNTS = 16
+MOST_COUNTS = 64
 
 _lock = threading.Lock()
 _counts: weakref.WeakKeyDictionary[Any, dict[Hashable, Work | None]] = weakref.WeakKeyDictionary()

@@ -11,11 +11,14 @@ import redis
 
 from backend.catalog import PipelineName, Queue
 from backend.jobs.evidence_batches import batch_figures
+from backend.jobs.evidence_copies import copy_figures
 from backend.jobs.evidence_device import device_peaks, gpu_samples
 from backend.jobs.evidence_encode import with_encoding
+from backend.jobs.evidence_models import with_models
 from backend.jobs.evidence_profiles import allocator_figures, cache_clearing_figures
 from backend.jobs.evidence_queue import queue_figures, queue_of
 from backend.jobs.evidence_residency import residency_figures
+from backend.jobs.evidence_traces import with_traces
 from backend.jobs.gpu_samples import DeviceHistory, find_streams, read_streams
 from backend.jobs.measurements import Measurements
 from backend.jobs.residency_moves import read_moves
@@ -116,24 +119,22 @@ def evidence_from(
     found = evidence_of_runs(runs.alike)
     profiles = tuple(runs.profiles.values())
     newest = runs.alike[0] if runs.alike else None
-    return replace(
+    moves, of_queue = read_moves(service.looks.client), _of_gpu_queue(pipeline, runs)
+    stages = with_encoding(found.stages, measurements, runs.alike, settings)
+    evidence = replace(
         found,
-        stages=with_encoding(found.stages, measurements, runs.alike, settings),
+        stages=with_traces(stages, measurements, runs.alike),
         settings=dict(settings),
         peaks=device_peaks(devices, newest.device if newest else None),
         gpu=samples,
-        residency=residency_figures(
-            beats,
-            read_moves(service.looks.client),
-            runs.alike,
-            _of_gpu_queue(pipeline, runs),
-            queue,
-        ),
+        copies=copy_figures(beats, moves, of_queue),
+        residency=residency_figures(beats, moves, runs.alike, of_queue, queue),
         queue=queue,
         batch=batch_figures(runs.alike),
         allocator=allocator_figures(profiles, samples.total_mb if samples else None),
         cache_clearing=cache_clearing_figures(profiles),
     )
+    return with_models(evidence, measurements, runs.alike)
 
 
 def _of_gpu_queue(pipeline: str, runs: WorkRuns) -> list[RunSummary]:

@@ -6,15 +6,17 @@ row has moved on, the write changes nothing and says so.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, Select, select, update
 from sqlalchemy.orm import Session
 
 from backend.errors import MeshkilnError, WorkerLost
+from backend.jobs.batches.pausing import not_paused
 from backend.jobs.error_documents import error_document
 from backend.jobs.owners import Owner
 from backend.jobs.records import OutputRecord
@@ -36,6 +38,22 @@ class ClaimedJob:
     stages: tuple[str, ...]
     owner: str
     attempt: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which jobs a claim begins with.
+
+    Parameters
+    ----------
+    batch_key : str
+        Only jobs of this key.
+    is_retry : bool
+        Only those whose worker has died, or only those that have not run yet.
+    """
+
+    batch_key: str
+    is_retry: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,8 +82,12 @@ class Claims:
         self._clock = store.clock
         self._lease = timedelta(seconds=lease_s)
 
-    def claim(self, queue: str, owner: str, max_n: int = 1) -> list[ClaimedJob]:
+    def claim(
+        self, queue: str, owner: str, max_n: int = 1, choice: Choice | None = None
+    ) -> list[ClaimedJob]:
         """Take waiting jobs: highest priority and oldest first, then those of the same batch key.
+
+        A job whose worker has died is taken alone: it may be what killed it.
 
         Parameters
         ----------
@@ -75,13 +97,21 @@ class Claims:
             Who takes them, ``str(Owner)``.
         max_n : int
             At most so many.
+        choice : Choice, optional
+            Which jobs instead; nothing is taken when others were faster.
         """
         with Session(self._writer) as session, session.begin():
-            first = session.scalars(self._waiting(queue).limit(1)).first()
+            first = session.scalars(_chosen(queue, choice).limit(1)).first()
             if first is None:
                 return []
-            same = self._waiting(queue).where(JobRow.batch_key == first.batch_key).limit(max_n)
-            rows = session.scalars(same).all()
+            rows = [first]
+            if max_n > 1 and first.attempt == 0:
+                same = _waiting(queue).where(
+                    JobRow.batch_key == first.batch_key,
+                    JobRow.attempt == 0,
+                    JobRow.id != first.id,
+                )
+                rows += session.scalars(same.limit(max_n - 1)).all()
             for row in rows:
                 self._take(row, owner)
             session.flush()
@@ -177,18 +207,35 @@ class Claims:
         """Free jobs whose lease ran out or whose worker died on this machine.
 
         A job goes back to its queue, or ends as canceled if that was asked for, or as failed
-        ``worker-lost`` after its last attempt.
+        ``worker-lost`` after its last attempt. One of several that the worker held gets the
+        attempt back: which of them killed it is not known, and from now on each runs alone.
         """
         now = self._clock.now()
-        query = select(JobRow).where(JobRow.status.in_(ACTIVE))
+        active = JobRow.status.in_(ACTIVE)
+        query = select(JobRow).where(active).with_for_update(skip_locked=True)
         with Session(self._writer) as session, session.begin():
             released = []
+            held = Counter(session.scalars(select(JobRow.owner).where(active)))
             for row in session.scalars(query).all():
                 expired = row.lease_until is None or row.lease_until < now
                 if expired or (row.owner and Owner.parse(row.owner).is_dead()):
+                    if held[row.owner] > 1:
+                        _give_attempt_back(row)
                     self._release(row)
                     released.append(Released(row.id, JobState(row.status), row.attempt))
             return released
+
+    def hand_back(self, job: ClaimedJob) -> bool:
+        """Put a job back that suffers for another one, with its attempt; False when it was lost.
+
+        It will run alone. A job that was asked to stop ends as canceled.
+        """
+
+        def change(row: JobRow) -> None:
+            _give_attempt_back(row)
+            self._release(row)
+
+        return self._change(job, change)
 
     def overdue_cancels(self, grace_s: float) -> list[Owner]:
         """Owners of jobs that were asked to stop more than ``grace_s`` seconds ago."""
@@ -198,14 +245,6 @@ class Claims:
         )
         with self._engine.connect() as connection:
             return [Owner.parse(owner) for owner in connection.scalars(query) if owner]
-
-    def _waiting(self, queue: str) -> Any:
-        return (
-            select(JobRow)
-            .where(JobRow.queue == queue, JobRow.status == JobState.QUEUED.value, ~JobRow.deleted)
-            .order_by(JobRow.priority.desc(), JobRow.id)
-            .with_for_update(skip_locked=True)
-        )
 
     def _take(self, row: JobRow, owner: str) -> None:
         now = self._clock.now()
@@ -254,6 +293,41 @@ class Claims:
             _stop_stages(row, StageState.FAILED)
         else:
             row.status = JobState.QUEUED.value
+
+
+def waiting_conditions(queue: str) -> tuple[ColumnElement[bool], ...]:
+    """What is true of the jobs of a queue that a worker may take now."""
+    return (
+        JobRow.queue == queue,
+        JobRow.status == JobState.QUEUED.value,
+        ~JobRow.deleted,
+        not_paused(),
+    )
+
+
+def _waiting(queue: str) -> Select[JobRow]:
+    return (
+        select(JobRow)
+        .where(*waiting_conditions(queue))
+        .order_by(JobRow.priority.desc(), JobRow.id)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _chosen(queue: str, choice: Choice | None) -> Select[JobRow]:
+    if choice is None:
+        return _waiting(queue)
+    ran = JobRow.attempt > 0 if choice.is_retry else JobRow.attempt == 0
+    return _waiting(queue).where(JobRow.batch_key == choice.batch_key, ran)
+
+
+def _give_attempt_back(row: JobRow) -> None:
+    """Allow one more: the number itself tells this attempt from the next and must not repeat.
+
+    A job that has run before runs alone, so this happens once.
+    """
+    if row.attempt == 1:
+        row.max_attempts += 1
 
 
 def _stop_stages(row: JobRow, state: StageState) -> None:

@@ -8,16 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
-
+from backend.jobs.after_job import run_of, somebody_waits
 from backend.jobs.claims import ClaimedJob
 from backend.jobs.encode_timing import ROUNDS, LevelTimes, read_payloads, time_levels
 from backend.jobs.measurements import MeasuredOn, Measurement, Measurements
-from backend.jobs.schema import JobRow
 from backend.jobs.service import JobService
 from backend.jobs.settings_in_force import settings_in_force
-from backend.jobs.states import JobState
-from backend.profiling.run_summary import RunStatus, StoredRun
+from backend.profiling.run_summary import StoredRun
 from backend.profiling.self_time import covered_ns
 from backend.profiling.spans import PipelineProfile, Span, SpanKind
 from backend.runtime_settings import RUNTIME_SETTINGS, SettingName
@@ -66,7 +63,7 @@ class EncodeProbe:
             return None
 
     def _measure(self, job: ClaimedJob) -> LevelTimes | None:
-        run = self._run_of(job)
+        run = run_of(self._service, job)
         if run is None or writing_share(run) < WRITING_SHARE or self._somebody_waits():
             return None
         summary = run.summary
@@ -86,14 +83,6 @@ class EncodeProbe:
             self._slow_at_s[about] = self._service.clock.monotonic_s()
         return times
 
-    def _run_of(self, job: ClaimedJob) -> StoredRun | None:
-        """Return the run of the job if it was the last one stored and went well."""
-        newest = self._service.run_history.newest()
-        stored = self._service.run_history.run(newest) if newest else None
-        if stored is None or stored.summary.job_id != job.id:
-            return None
-        return stored if stored.summary.status is RunStatus.OK else None
-
     def _is_known(self, about: MeasuredOn, level: int) -> bool:
         found = self._measurements.newest(about)
         if found is None or level not in read_times(found).seconds:
@@ -111,11 +100,7 @@ class EncodeProbe:
         return self._service.artefacts.output_path(job.id, job.attempt, name)
 
     def _somebody_waits(self) -> bool:
-        waiting = select(JobRow.id).where(
-            JobRow.queue == self._queue, JobRow.status == JobState.QUEUED.value, ~JobRow.deleted
-        )
-        with self._service.store.engine.connect() as connection:
-            return connection.execute(waiting.limit(1)).first() is not None
+        return somebody_waits(self._service, self._queue)
 
 
 def writing_share(run: StoredRun) -> float:

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import Engine, and_, func, select
 from sqlalchemy.orm import Session
 
+from backend.jobs.batches.pausing import not_paused
 from backend.jobs.records import EtaRange
 from backend.jobs.schema import JobRow, StageRow
 from backend.jobs.states import JobState
@@ -126,6 +127,7 @@ class History:
                 (JobRow.status == JobState.RUNNING)
                 | and_(
                     JobRow.status == JobState.QUEUED,
+                    not_paused(),
                     (JobRow.priority > row.priority)
                     | and_(JobRow.priority == row.priority, JobRow.id < row.id),
                 ),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from backend.catalog import parse_params
 from backend.errors import (
@@ -31,6 +33,9 @@ from backend.jobs.states import EventType, JobState
 from backend.pipelines.pipeline import PipelineOutcome, PipelineRequest
 from backend.progress import ProgressSink
 
+if TYPE_CHECKING:
+    from backend.batch_processor import BatchedStage, BatchMember
+
 RUNNER_VARIABLE = "MESHKILN_PIPELINE_RUNNER"
 DEFAULT_RUNNER = "backend.pipelines.catalogue:run_pipeline"
 
@@ -40,9 +45,30 @@ log = logging.getLogger(__name__)
 
 def load_runner() -> Runner:
     """Import what runs pipelines; tests name a scripted one in MESHKILN_PIPELINE_RUNNER."""
-    module, _, function = os.environ.get(RUNNER_VARIABLE, DEFAULT_RUNNER).partition(":")
-    runner: Runner = getattr(importlib.import_module(module), function)
+    runner: Runner = getattr(_runner_module(), _runner_name()[1])
     return runner
+
+
+def device_stages(pipeline: str, params: dict[str, Any]) -> list[BatchedStage]:
+    """Name the stages of some work whose engines take batches or the device.
+
+    The module of the runner tells with a function ``batched_stages``; without one no jobs run as
+    a batch. Raises MeshkilnError where the work cannot be done at all.
+    """
+    find = getattr(_runner_module(), "batched_stages", None)
+    found: list[BatchedStage] = (
+        [] if find is None else find(pipeline, parse_params(pipeline, params))
+    )
+    return found
+
+
+def _runner_name() -> tuple[str, str]:
+    module, _, function = os.environ.get(RUNNER_VARIABLE, DEFAULT_RUNNER).partition(":")
+    return module, function
+
+
+def _runner_module() -> ModuleType:
+    return importlib.import_module(_runner_name()[0])
 
 
 @dataclass(frozen=True)
@@ -53,8 +79,16 @@ class _Ended:
     error: MeshkilnError | None = None
 
 
+@dataclass(frozen=True)
+class _Around:
+    """What a job is told before it starts, and its place in a batch."""
+
+    warning: str | None = None
+    member: BatchMember | None = None
+
+
 class JobRunner:
-    """Runs claimed jobs one after the other.
+    """Runs claimed jobs; several threads may run one each.
 
     Parameters
     ----------
@@ -87,14 +121,24 @@ class JobRunner:
         self._measured = measured
         self._recording = recording
         self._tuning = tuning
+        # It keeps what the job at hand runs with; jobs that run together begin one by one.
+        self._tuning_lock = threading.Lock()
 
-    def run(self, job: ClaimedJob, sink: JobSink, warning: str | None = None) -> JobState | None:
+    def run(
+        self,
+        job: ClaimedJob,
+        sink: JobSink,
+        warning: str | None = None,
+        member: BatchMember | None = None,
+    ) -> JobState | None:
         """Run a job to its end; returns the state, or None when the claim was lost.
 
         Parameters
         ----------
         warning : str, optional
             Told with the job before it starts.
+        member : BatchMember, optional
+            Its place in a batch.
 
         Raises
         ------
@@ -104,20 +148,22 @@ class JobRunner:
         run = self._recording.begin(job) if self._recording else None
         ended = _Ended(None)
         try:
-            ended = self._to_its_end(job, sink, warning, run)
+            ended = self._to_its_end(job, sink, run, _Around(warning, member))
         finally:
             self._artefacts.drop_attempt(job.id, job.attempt)
+            if run and member:
+                run.batch_size = member.batch_size
             self._report(job, ended, run)
         return ended.state
 
     def _to_its_end(
-        self, job: ClaimedJob, sink: JobSink, warning: str | None, run: RecordedRun | None
+        self, job: ClaimedJob, sink: JobSink, run: RecordedRun | None, around: _Around
     ) -> _Ended:
         try:
             sink.started()
-            if warning:
-                sink.warn(warning)
-            outcome = self._make(job, sink, run)
+            if around.warning:
+                sink.warn(around.warning)
+            outcome = self._make(job, sink, run, around.member)
             return _Ended(self._succeed(job, outcome, run.facts if run else {}))
         except JobCanceled:
             return _Ended(self._end(job, JobState.CANCELED, self._claims.mark_canceled(job)))
@@ -135,9 +181,12 @@ class JobRunner:
         if run:
             run.keep()
         if self._tuning:
-            self._tuning.ended(job, ended.state, ended.error, work_s)
+            with self._tuning_lock:
+                self._tuning.ended(job, ended.state, ended.error, work_s)
 
-    def _make(self, job: ClaimedJob, sink: JobSink, run: RecordedRun | None) -> PipelineOutcome:
+    def _make(
+        self, job: ClaimedJob, sink: JobSink, run: RecordedRun | None, member: BatchMember | None
+    ) -> PipelineOutcome:
         inputs = {}
         for name in job.inputs:
             path = self._artefacts.input_path(job.id, name)
@@ -148,9 +197,12 @@ class JobRunner:
         params = parse_params(job.pipeline, job.params)
         with ExitStack() as around:
             if self._tuning:
-                around.enter_context(self._tuning.in_force(job))
+                with self._tuning_lock:
+                    around.enter_context(self._tuning.in_force(job))
             if run:
                 around.enter_context(run.recorded())
+            if member:
+                around.enter_context(member.present())
             return self._run_pipeline(job.pipeline, PipelineRequest(inputs, params, out_dir), sink)
 
     def _succeed(

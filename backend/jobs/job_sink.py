@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from backend.jobs.artefacts import sha256_of
+from backend.jobs.artefacts import ArtefactStore, sha256_of
 from backend.jobs.claims import ClaimedJob, Claims
 from backend.jobs.events import EventLog
 from backend.jobs.records import OutputRecord, output_document
@@ -31,13 +31,23 @@ class JobSink:
         Writes the stream.
     clock : Clock
         Measures the pauses between writes.
+    artefacts : ArtefactStore, optional
+        Shows files of the running attempt to other machines.
     """
 
-    def __init__(self, job: ClaimedJob, claims: Claims, events: EventLog, clock: Clock) -> None:
+    def __init__(
+        self,
+        job: ClaimedJob,
+        claims: Claims,
+        events: EventLog,
+        clock: Clock,
+        artefacts: ArtefactStore | None = None,
+    ) -> None:
         self._job = job
         self._claims = claims
         self._events = events
         self._clock = clock
+        self._artefacts = artefacts
         self._done = 0
         self._told_s = self._stored_s = self._looked_s = self._flagged_s = -1e9
         self._stopped = False
@@ -92,6 +102,8 @@ class JobSink:
         record = OutputRecord(
             name, path.suffix.lstrip("."), role, path.stat().st_size, sha256_of(path)
         )
+        if self._artefacts is not None:
+            self._artefacts.offer(self._job.id, self._job.attempt, path)
         self._publish(EventType.ARTIFACT, output_document(self._job.id, record))
 
     def warn(self, message: str) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine, MetaData, inspect
 from sqlalchemy.exc import DBAPIError
 
-from backend.jobs.schema import BUSY_TIMEOUT_MS, for_writing
+from backend.jobs.schema import BUSY_TIMEOUT_MS, for_writing, queue_writers
 
 Answer = TypeVar("Answer")
 
@@ -100,6 +100,7 @@ def _transaction(writer: Engine, patience_ms: int) -> Iterator[Connection]:
     with writer.connect() as connection, _patience(connection, patience_ms), connection.begin():
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = {patience_ms}")
+            queue_writers(connection)
         yield connection
 
 

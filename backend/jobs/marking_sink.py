@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from backend.jobs.artefacts import ArtefactStore
 from backend.jobs.claims import ClaimedJob, Claims
 from backend.jobs.events import EventLog
 from backend.jobs.job_sink import JobSink
@@ -26,8 +27,9 @@ class MarkingSink(JobSink):
         events: EventLog,
         clock: Clock,
         mark: Callable[[str], None],
+        artefacts: ArtefactStore | None = None,
     ) -> None:
-        super().__init__(job, claims, events, clock)
+        super().__init__(job, claims, events, clock, artefacts)
         self._mark = mark
 
     def stage_started(self, stage: str) -> None:

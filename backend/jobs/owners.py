@@ -8,6 +8,17 @@ from dataclasses import dataclass
 
 import psutil
 
+HOST_NAME_VARIABLE = "MESHKILN_HOST_NAME"
+
+
+def host_name() -> str:
+    """Name this machine: ``MESHKILN_HOST_NAME``, or what the system calls it.
+
+    Two machines, or containers with process numbers of their own, must not have the same name: a
+    process would be looked for where it is not, and taken for dead.
+    """
+    return os.environ.get(HOST_NAME_VARIABLE) or platform.node()
+
 
 @dataclass(frozen=True)
 class Owner:
@@ -30,7 +41,7 @@ class Owner:
     @classmethod
     def this_process(cls) -> Owner:
         """Name the calling process."""
-        return cls(platform.node(), os.getpid(), _born(psutil.Process()))
+        return cls(host_name(), os.getpid(), _born(psutil.Process()))
 
     @classmethod
     def parse(cls, text: str) -> Owner:
@@ -43,7 +54,7 @@ class Owner:
 
     def is_here(self) -> bool:
         """Whether it runs, or ran, on this machine."""
-        return self.host == platform.node()
+        return self.host == host_name()
 
     def is_dead(self) -> bool:
         """Whether it is known to have ended; a process of another machine never is."""

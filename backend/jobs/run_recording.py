@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from threading import current_thread, main_thread
 from typing import Any
 
 from sqlalchemy import Engine, select
@@ -47,7 +48,13 @@ class _Origin:
 
 
 class RecordedRun:
-    """The run of one job: ``recorded`` around the work, ``keep`` when the job has ended."""
+    """The run of one job: ``recorded`` around the work, ``keep`` when the job has ended.
+
+    Attributes
+    ----------
+    batch_size : int
+        Jobs that an engine worked for in one call, this one among them.
+    """
 
     def __init__(self, recording: RunRecording, job: ClaimedJob) -> None:
         self._recording = recording
@@ -55,6 +62,7 @@ class RecordedRun:
         self._deep = recording.deep_run(job)
         self._profile: PipelineProfile | None = None
         self._status = RunStatus.FAILED
+        self.batch_size = 1
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
@@ -91,7 +99,9 @@ class RecordedRun:
         deep, self._deep = self._deep, None
         run = None
         if profile is not None:
-            run = self._recording.store(self._job, profile, self._status, deep=deep is not None)
+            run = self._recording.store(
+                self._job, profile, self._status, deep=deep is not None, batch_size=self.batch_size
+            )
         if deep:
             deep.finish(run, profile.total_duration if profile else None)
 
@@ -138,8 +148,14 @@ class RunRecording:
         return RecordedRun(self, job)
 
     def deep_run(self, job: ClaimedJob) -> DeepRun | None:
-        """Take the order to profile this job in depth, if there is one."""
-        return self._deep_profiles.claim(job) if self._deep_profiles else None
+        """Take the order to profile this job in depth, if there is one.
+
+        Only for a job that runs by itself: the profilers of the whole process need the main
+        thread, and would show the work of others too.
+        """
+        if self._deep_profiles is None or current_thread() is not main_thread():
+            return None
+        return self._deep_profiles.claim(job)
 
     @contextmanager
     def open(self, job: ClaimedJob) -> Iterator[Trace]:
@@ -154,7 +170,13 @@ class RunRecording:
             yield trace
 
     def store(
-        self, job: ClaimedJob, profile: PipelineProfile, status: RunStatus, *, deep: bool = False
+        self,
+        job: ClaimedJob,
+        profile: PipelineProfile,
+        status: RunStatus,
+        *,
+        deep: bool = False,
+        batch_size: int = 1,
     ) -> str | None:
         """Write one run; logs the first failure and keeps quiet about the next ones.
 
@@ -162,6 +184,8 @@ class RunRecording:
         ----------
         deep : bool
             Whether profilers slowed it, so that statistics leave it out.
+        batch_size : int
+            Jobs that shared the work of an engine.
 
         Returns
         -------
@@ -173,7 +197,7 @@ class RunRecording:
                 "engine": self._engines(job),
                 "settings": dict(self._settings_in_force()) | ({DEEP: True} if deep else {}),
                 "shape_key": self.shape_key_of(job),
-                "batch_size": 1,  # a worker claims one job at a time
+                "batch_size": batch_size,
             }
             run = self._history.record(
                 profile, job_id=job.id, pipeline=job.pipeline, status=status, **facts

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     CheckConstraint,
     Connection,
@@ -26,15 +27,13 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 
+from backend.errors import StartFailed
+from backend.jobs.final_states import guard_final_states
 from backend.jobs.states import JobState, StageState
 
 BUSY_TIMEOUT_MS = 20_000
-_TERMINAL_IS_FINAL = """
-CREATE TRIGGER IF NOT EXISTS terminal_is_final BEFORE UPDATE OF status ON jobs
-WHEN OLD.status IN ('succeeded', 'failed', 'canceled', 'expired')
- AND NEW.status NOT IN (OLD.status, 'expired')
-BEGIN SELECT RAISE(ABORT, 'a job that has ended cannot change'); END
-"""
+# Two processes may start at once: whoever comes second waits, then finds everything there.
+_ONE_AT_A_TIME = 0x6D65_7368  # any number that is ours
 _STATES = ", ".join(f"'{state.value}'" for state in JobState)
 
 
@@ -131,7 +130,7 @@ class OutputRow(Base):
     position: Mapped[int] = mapped_column(Integer)
     format: Mapped[str] = mapped_column(String(20))
     role: Mapped[str] = mapped_column(String(40))
-    bytes: Mapped[int] = mapped_column(Integer)
+    bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
 
 
@@ -160,22 +159,45 @@ def open_database(url: str) -> Engine:
     """Connect, and create what is missing.
 
     SQLite runs in WAL mode with full synchronisation, so that an acknowledged job survives a
-    power failure; a trigger keeps a job that has ended from changing again.
+    power failure; a trigger keeps a job that has ended from changing again. PostgreSQL keeps its
+    own promises with its usual settings (``synchronous_commit = on``).
+
+    Raises
+    ------
+    StartFailed
+        The driver that the address names is not installed.
     """
-    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    engine = _engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     with for_writing(engine).begin() as connection:
+        queue_writers(connection)
         Base.metadata.create_all(connection)
-        if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql(_TERMINAL_IS_FINAL)
+        guard_final_states(connection)
     return engine
+
+
+def _engine(url: str) -> Engine:
+    try:
+        return create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    except ModuleNotFoundError as error:
+        raise StartFailed(
+            f"The database driver {error.name} is not installed.",
+            advice="Run: pip install -r requirements-postgres.txt "
+            "and begin the address with postgresql+psycopg://",
+        ) from error
 
 
 def for_writing(engine: Engine) -> Engine:
     """Return the same database, with transactions that take the write lock when they begin."""
     return engine.execution_options(writes=True)
+
+
+def queue_writers(connection: Connection) -> None:
+    """Let one transaction after the other pass here, as SQLite does by itself."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select
 
 from backend.errors import AdviceOutdated, InvalidParameter
+from backend.jobs.engine_overrides import engine_rows, put_engine_row, remove_engine_rows
+from backend.jobs.job_engines import Engines, holds_for
 from backend.jobs.local_devices import is_same_device
 from backend.jobs.tuning_table import LONGEST_NAME, OVERRIDES, StoredExperiment
 from backend.profiling.experiment import Value
@@ -27,17 +29,20 @@ class Scope:
     ----------
     pipeline, device : str
         Empty for all.
+    engines : str
+        See ``job_engines.engines_key``; empty for all.
     """
 
     pipeline: str = ""
     device: str = ""
+    engines: str = ""
 
 
 EVERYWHERE = Scope()
 
 
 class SettingOverrides:
-    """The rows of ``setting_overrides``, inside transactions of ``TuningStore``.
+    """The rows of ``setting_overrides`` and ``engine_overrides``, for ``TuningStore``.
 
     A row counts only where the server was started with the value that it replaced: whoever starts
     it with another has the last word there, and touches nobody else's rows. Of several rows for
@@ -64,7 +69,11 @@ class SettingOverrides:
         self._devices = devices
 
     def values(
-        self, connection: Connection, pipeline: str | None = None, device: str | None = None
+        self,
+        connection: Connection,
+        pipeline: str | None = None,
+        device: str | None = None,
+        engines: Engines | None = None,
     ) -> dict[str, Value]:
         """Return the values in force.
 
@@ -74,14 +83,13 @@ class SettingOverrides:
             Whose jobs; by default those of any.
         device : str, optional
             Where; by default on the devices of this machine.
+        engines : mapping, optional
+            With which engines, by role; by default with any.
         """
-        newest_last = select(OVERRIDES).order_by(OVERRIDES.c.changed_at, OVERRIDES.c.pipeline)
-        rows = connection.execute(newest_last).all()
-        return {
-            row.name: row.value["value"]
-            for row in rows
-            if self._counts(row) and self._covers(row, pipeline, device)
-        }
+        rows = [row for row in self._rows(connection, engines) if self._counts(row)]
+        rows = [row for row in rows if self._covers(row, pipeline, device)]
+        newest_last = sorted(rows, key=lambda row: (row.changed_at, row.pipeline))
+        return {row.name: row.value["value"] for row in newest_last}
 
     def put(
         self,
@@ -92,6 +100,11 @@ class SettingOverrides:
         scope: Scope = EVERYWHERE,
     ) -> None:
         """Put a value in force; ``experiment_id`` is the trial that confirmed it, if one did."""
+        if scope.engines:
+            device = scope.device[:LONGEST_NAME]
+            key = (name, self._start_key(name), scope.pipeline, device, scope.engines)
+            put_engine_row(connection, key, value, naive_utc(self._clock.now()))
+            return
         row = self._row(connection, name, scope)
         previous: dict[str, Any] = {}
         if row is not None and self._counts(row):
@@ -105,6 +118,7 @@ class SettingOverrides:
     def remove(self, connection: Connection, name: str) -> None:
         """Return to the value of the start, for all work."""
         connection.execute(delete(OVERRIDES).where(self._of_this_start(name)))
+        remove_engine_rows(connection, name, self._start_key(name))
 
     def take_back(self, connection: Connection, stored: StoredExperiment) -> None:
         """Put back what was in force before a confirmed value.
@@ -156,6 +170,13 @@ class SettingOverrides:
                 changed_at=changed_at,
             )
         )
+
+    def _rows(self, connection: Connection, engines: Engines | None) -> list[Row[Any]]:
+        """Return the rows for all work, and those of the engines."""
+        of_engines = engine_rows(connection)
+        if engines is not None:
+            of_engines = [row for row in of_engines if holds_for(row.engines, engines)]
+        return [*connection.execute(select(OVERRIDES)).all(), *of_engines]
 
     def _row(self, connection: Connection, name: str, scope: Scope) -> Row[Any] | None:
         query = select(OVERRIDES).where(self._of_this_start(name), *_within(scope))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Select, and_, delete, func, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from backend.errors import IdempotencyKeyReused, InvalidParameter, JobFinished, NotFound, QueueFull
+from backend.errors import IdempotencyKeyReused, JobFinished, NotFound, QueueFull
+from backend.jobs.access.job_owners import check_quota, may_see, record_owner
+from backend.jobs.access.viewer import current_key_id, job_is_visible, scoped
+from backend.jobs.batches.pausing import not_paused
 from backend.jobs.history import History
+from backend.jobs.page_cursor import read_cursor, write_cursor
 from backend.jobs.records import JobRecord, OutputRecord, StageRecord
 from backend.jobs.schema import (
     IdempotencyRow,
@@ -25,8 +27,9 @@ from backend.jobs.schema import (
 )
 from backend.jobs.states import JobState, Priority, StageState
 from backend.jobs.trace_links import trace_row
+from backend.jobs.webhooks.table import webhook_row
 from backend.profiling.trace_headers import RemoteParent
-from backend.units import Clock, SystemClock
+from backend.units import Clock, SystemClock, new_id
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
 MAX_PAGE = 200
@@ -52,6 +55,7 @@ class NewJob:
     idempotency_key: str | None = None
     body_sha256: str | None = None
     trace: RemoteParent | None = None
+    webhook_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,29 +122,58 @@ class JobStore:
             The key came with another body within 24 hours.
         QueueFull
             Too many jobs are waiting.
+        QuotaExceeded
+            The API key of this request may not have another job.
         """
+        try:
+            return self._submit(new)
+        except IntegrityError:  # the same key came twice at once, and the other was first
+            return self._submit(new)
+
+    def _submit(self, new: NewJob) -> tuple[JobRecord, bool]:
         with Session(self.writer) as session, session.begin():
             known = self._known_key(session, new)
             if known is not None:
                 return to_record(known), False
-            waiting = session.scalar(select(func.count()).where(_is_waiting())) or 0
-            if waiting >= self._max_queued_jobs:
-                raise QueueFull(f"{waiting} jobs are waiting.", retry_after_s=30)
-            row = self._row(new)
-            session.add(row)
+            self.check_room(session)
+            (row,) = self.add(session, new)
             if new.idempotency_key:
                 session.add(
                     IdempotencyRow(
-                        key=new.idempotency_key,
+                        key=scoped(new.idempotency_key),
                         body_sha256=new.body_sha256 or "",
                         job_id=new.id,
                         created_at=row.created_at,
                     )
                 )
             session.flush()
+            return to_record(row), True
+
+    def check_room(self, session: Session) -> None:
+        """Raise QueueFull or QuotaExceeded when no further job may wait."""
+        if self.room(session) < 1:
+            raise QueueFull(f"{self._max_queued_jobs} jobs are waiting.", retry_after_s=30)
+        check_quota(session)
+
+    def room(self, session: Session) -> int:
+        """How many further jobs may wait; the quota of a key may be less."""
+        waiting = session.scalar(select(func.count()).where(_is_waiting())) or 0
+        return max(0, self._max_queued_jobs - waiting)
+
+    def add(self, session: Session, *news: NewJob) -> list[JobRow]:
+        """Add everything that belongs to new jobs within somebody's own transaction."""
+        rows = [self._row(new) for new in news]
+        session.add_all(rows)
+        session.flush()
+        for new, row in zip(news, rows, strict=True):
+            record_owner(session, new.id)
             if new.trace:
                 session.add(trace_row(new.id, new.trace))
-            return to_record(row), True
+            if new.webhook_url:
+                now, key_id = row.created_at, current_key_id()
+                hook = webhook_row(new_id(now), new.webhook_url, now, job_id=new.id, key_id=key_id)
+                session.add(hook)
+        return rows
 
     def get(self, job_id: str) -> JobRecord:
         """Look up a job with its queue position and ETA; raises NotFound."""
@@ -148,6 +181,8 @@ class JobStore:
             row = _visible(session, job_id)
             record = to_record(row)
             if record.status is JobState.QUEUED:
+                if row.batch_id and not session.scalar(_may_start(row)):
+                    return record  # nobody knows when a paused batch goes on
                 ahead = session.scalar(select(func.count()).where(_is_ahead(row))) or 0
                 record = replace(record, queue_position=ahead + 1)
             return replace(record, eta=self.history.eta(session, row, self.clock.now()))
@@ -161,8 +196,9 @@ class JobStore:
         with Session(self.engine) as session, session.begin():
             rows = session.scalars(query).all()
             records = [to_record(row) for row in rows[:limit]]
-        more = len(rows) > limit
-        return JobPage(records, _cursor(records[-1]) if more else None)
+        if len(rows) <= limit:
+            return JobPage(records, None)
+        return JobPage(records, write_cursor(records[-1].created_at, records[-1].id))
 
     def counts(self) -> dict[JobState, int]:
         """How many listed jobs are in each state."""
@@ -179,7 +215,7 @@ class JobStore:
         """Cancel a waiting job at once, ask a running one to stop; raises JobFinished."""
         now = self.clock.now()
         with Session(self.writer) as session, session.begin():
-            row = _visible(session, job_id)
+            row = _visible(session, job_id, lock=True)
             state = JobState(row.status)
             if state.is_terminal:
                 raise JobFinished(f"The job is {state}.")
@@ -194,7 +230,7 @@ class JobStore:
     def rename(self, job_id: str, name: str) -> JobRecord:
         """Give a job another display name; raises NotFound."""
         with Session(self.writer) as session, session.begin():
-            row = _visible(session, job_id)
+            row = _visible(session, job_id, lock=True)
             row.name = name
             row.version += 1
             session.flush()
@@ -207,7 +243,7 @@ class JobStore:
         """
         now = self.clock.now()
         with Session(self.writer) as session, session.begin():
-            row = _visible(session, job_id)
+            row = _visible(session, job_id, lock=True)
             if row.status == JobState.QUEUED:
                 row.status, row.finished_at = JobState.CANCELED.value, now
             elif row.status == JobState.RUNNING:
@@ -219,7 +255,8 @@ class JobStore:
     def waiting_queues(self) -> Sequence[str]:
         """Queues that have a waiting job."""
         with self.engine.connect() as connection:
-            return list(connection.scalars(select(JobRow.queue).where(_is_waiting()).distinct()))
+            waiting = select(JobRow.queue).where(_is_waiting(), not_paused()).distinct()
+            return list(connection.scalars(waiting))
 
     def forget_old_keys(self) -> int:
         """Remove idempotency keys older than a day; returns how many."""
@@ -233,7 +270,7 @@ class JobStore:
     def _known_key(self, session: Session, new: NewJob) -> JobRow | None:
         if not new.idempotency_key:
             return None
-        known = session.get(IdempotencyRow, new.idempotency_key)
+        known = session.get(IdempotencyRow, scoped(new.idempotency_key))
         if known is None:
             return None
         if known.created_at < self.clock.now() - IDEMPOTENCY_KEPT:
@@ -297,9 +334,10 @@ def to_record(row: JobRow) -> JobRecord:
     )
 
 
-def _visible(session: Session, job_id: str) -> JobRow:
-    row = session.get(JobRow, job_id)
-    if row is None or row.deleted:
+def _visible(session: Session, job_id: str, *, lock: bool = False) -> JobRow:
+    # PostgreSQL takes no NUL in a question either
+    row = None if "\0" in job_id else session.get(JobRow, job_id, with_for_update=lock or None)
+    if row is None or row.deleted or not may_see(session, job_id):
         raise NotFound("There is no such job.")
     return row
 
@@ -311,12 +349,19 @@ def _is_waiting() -> Any:
 def _is_ahead(row: JobRow) -> Any:
     older = and_(JobRow.priority == row.priority, JobRow.id < row.id)
     return and_(
-        _is_waiting(), JobRow.queue == row.queue, or_(JobRow.priority > row.priority, older)
+        _is_waiting(),
+        not_paused(),
+        JobRow.queue == row.queue,
+        or_(JobRow.priority > row.priority, older),
     )
 
 
+def _may_start(row: JobRow) -> Select[int]:
+    return select(func.count()).where(JobRow.id == row.id, not_paused())
+
+
 def _filtered(query: Select[JobRow], wanted: JobFilter) -> Select[JobRow]:
-    query = query.where(~JobRow.deleted)
+    query = query.where(~JobRow.deleted, job_is_visible(JobRow.id))
     if wanted.listed_only:
         query = query.where(JobRow.listed)
     if wanted.status:
@@ -328,7 +373,7 @@ def _filtered(query: Select[JobRow], wanted: JobFilter) -> Select[JobRow]:
     if wanted.query:
         query = query.where(JobRow.name.icontains(wanted.query, autoescape=True))
     if wanted.cursor:
-        created_at, job_id = _read_cursor(wanted.cursor)
+        created_at, job_id = read_cursor(wanted.cursor)
         query = query.where(
             or_(
                 JobRow.created_at < created_at,
@@ -336,17 +381,3 @@ def _filtered(query: Select[JobRow], wanted: JobFilter) -> Select[JobRow]:
             )
         )
     return query
-
-
-def _cursor(record: JobRecord) -> str:
-    text = json.dumps([record.created_at.timestamp(), record.id])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        stamp, job_id = json.loads(base64.urlsafe_b64decode(padded))
-        return datetime.fromtimestamp(float(stamp), UTC), str(job_id)
-    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
-        raise InvalidParameter("cursor: not one of ours") from error

@@ -13,16 +13,21 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from enum import StrEnum
 from types import FrameType
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend.catalog import Queue
 from backend.errors import StartFailed
 from backend.gpu.allocator import allocator_environment
 from backend.gpu.choice import CPU, choose_gpus
 from backend.gpu.telemetry import VISIBLE, device_status
+from backend.jobs.access.start_check import check_start
 from backend.jobs.broker import redis_command, redis_url, socket_path
 from backend.jobs.child_process import ChildProcess, ChildSpec
 from backend.jobs.gpu_settings import forget_settings
+from backend.jobs.owners import Owner, host_name
 from backend.jobs.redis_url import connect
 from backend.jobs.service import JobService
 from backend.residency.process import degraded_reason
@@ -36,18 +41,38 @@ FAILED_STARTS = 4
 WORKER_NICENESS = 5
 
 
-def serve(settings: Settings) -> int:
-    """Run the whole product until Ctrl-C or SIGTERM.
+class Part(StrEnum):
+    """What of the product a machine runs when it does not run all of it."""
+
+    WEB = "web"
+    WORKER = "worker"
+
+
+def serve(settings: Settings, only: Part | None = None) -> int:
+    """Run the whole product, or a part of it, until Ctrl-C or SIGTERM.
+
+    Parameters
+    ----------
+    settings : Settings
+        For a part, ``redis_url``, ``database_url`` and ``store_url`` must be set.
+    only : Part, optional
+        Run this part; others run elsewhere.
 
     Raises
     ------
     StartFailed
-        The port is taken, the data folder is in use, or a process does not come up.
+        The port is taken, the data folder is in use, a process does not come up, or keys are in
+        force and there is none.
     """
     _check_folder(settings)
+    if only is not None:
+        _check_shared(settings)
+    if only is not Part.WORKER:  # workers listen on no address
+        check_start(settings)
     with _locked(settings):
-        _check_port(settings)
-        return Supervisor(settings).run()
+        if only is not Part.WORKER:
+            _check_port(settings)
+        return Supervisor(settings, only=only).run()
 
 
 class Supervisor:
@@ -57,9 +82,14 @@ class Supervisor:
     ----------
     settings : Settings
         Handed to every process through its environment.
+    only : Part, optional
+        Run this part only.
     """
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, only: Part | None = None
+    ) -> None:
+        self._only = only
         self._own_redis = not settings.redis_url
         url = settings.redis_url or redis_url(settings.data_dir)
         self._settings = replace(settings, redis_url=url)
@@ -86,10 +116,22 @@ class Supervisor:
             child.start()
             if child.spec.name == "redis":
                 self._wait_for_redis(child)
-        client = connect(self._settings.redis_url, socket_timeout=5.0)
-        forget_settings(client, self._settings.provenance)
-        client.close()
-        self._service = JobService(self._settings)
+        if not self._own_redis:
+            self._wait_for_redis(None)
+        if self._only is not Part.WORKER:  # the settings of one machine are not those of all
+            client = connect(self._settings.redis_url, socket_timeout=5.0)
+            forget_settings(client, self._settings.provenance)
+            client.close()
+        self._service = self._open_service()
+
+    def _open_service(self) -> JobService:
+        try:
+            return JobService(self._settings)
+        except SQLAlchemyError as error:
+            raise StartFailed(
+                f"The database does not answer ({type(error).__name__}).",
+                advice="See that it runs, and check MESHKILN_DATABASE_URL.",
+            ) from error
 
     def _watch(self) -> None:
         ready = False
@@ -134,6 +176,10 @@ class Supervisor:
         self._stop.set()
 
     def _announce(self) -> None:
+        if self._only is Part.WORKER:
+            sys.stdout.write(f"Meshkiln's workers on {host_name()} are ready.\n")
+            sys.stdout.flush()
+            return
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         why = "it was asked for" if self._settings.gpu == CPU else "no NVIDIA GPU was found"
         mode = "" if self._gpus else f"  (CPU mode: {why})"
@@ -144,23 +190,39 @@ class Supervisor:
         sys.stdout.flush()
 
     def _is_ready(self, timeout_s: float = 1.0) -> bool:
+        if self._only is Part.WORKER:
+            return self._workers_beat()
+        # Without workers of its own the web process is ready when it answers.
+        path = "/healthz" if self._only is Part.WEB else "/readyz"
         host = self._settings.host if self._settings.host not in ("0.0.0.0", "::") else "localhost"  # noqa: S104
         connection = http.client.HTTPConnection(host, self._settings.port, timeout=timeout_s)
         try:
-            connection.request("GET", "/readyz")
+            connection.request("GET", path)
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False
         finally:
             connection.close()
 
-    def _wait_for_redis(self, child: ChildProcess) -> None:
+    def _workers_beat(self) -> bool:
+        """Whether a worker of each queue on this machine has spoken."""
+        found = self._service.worker_status() if self._service else []
+        here = {beat["queue"] for beat in found if Owner.parse(str(beat["epoch"])).is_here()}
+        return here >= {queue.value for queue in Queue}
+
+    def _wait_for_redis(self, child: ChildProcess | None) -> None:
+        """Wait for our own, or for somebody else's, which may start later than we do."""
         client = connect(self._settings.redis_url, socket_timeout=1.0)
         deadline_s = self._clock.monotonic_s() + REDIS_READY_S
         pause = threading.Event()
         while not _answers(client.ping):
-            if child.has_died() or self._clock.monotonic_s() > deadline_s:
+            late = self._clock.monotonic_s() > deadline_s
+            if child and (late or child.has_died()):
                 raise StartFailed("Redis does not come up:\n" + "\n".join(child.tail))
+            if late:
+                raise StartFailed(
+                    "Redis does not answer.", advice="See that it runs, and check REDIS_URL."
+                )
             pause.wait(0.02)
         client.close()
 
@@ -170,7 +232,10 @@ class Supervisor:
         if self._own_redis:
             folder = self._settings.data_dir
             specs.append(ChildSpec("redis", lambda: redis_command(folder), env))
-        specs.append(ChildSpec("web", _web_command, env))
+        if self._only is not Part.WORKER:
+            specs.append(ChildSpec("web", _web_command, env))
+        if self._only is Part.WEB:
+            return specs
         no_card = env | {VISIBLE: ""}
         return [*specs, *self._gpu_workers(env), self._worker_spec(Queue.CPU, no_card, "cpu", 1)]
 
@@ -234,6 +299,20 @@ def _check_folder(settings: Settings) -> None:
             f"The data folder {settings.data_dir} cannot be made: {error.strerror}",
             advice="Set MESHKILN_DATA_DIR to a folder of yours.",
         ) from error
+
+
+def _check_shared(settings: Settings) -> None:
+    needed = {
+        "MESHKILN_REDIS_URL": settings.redis_url,
+        "MESHKILN_DATABASE_URL": settings.database_url,
+        "MESHKILN_STORE_URL": settings.store_url,
+    }
+    missing = ", ".join(name for name, value in needed.items() if not value)
+    if missing:
+        raise StartFailed(
+            f"A part of the server alone needs what it shares with the others: {missing}.",
+            advice="Set them to the same values on all machines; see docs/scaling.md.",
+        )
 
 
 def _check_port(settings: Settings) -> None:

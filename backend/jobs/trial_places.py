@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from backend.catalog import PipelineName
 from backend.errors import OutOfMemory
+from backend.jobs.job_engines import engines_of_job
 from backend.jobs.lazy_tables import LazyTables
 from backend.jobs.schema import JobRow
 from backend.jobs.setting_overrides import SettingOverrides
@@ -163,8 +164,7 @@ class TrialPlaces:
         return {**plan.values, **plan.tried}
 
     def _plan(self, connection: Connection, job: StartingJob, *, locked: bool = False) -> _Plan:
-        pipeline = _measured_pipeline(connection, job)
-        values = self._overrides.values(connection, pipeline) | dict(job.by_hand)
+        values = self._tuned(connection, job) | dict(job.by_hand)
         # Trials of one kind of work go one after the other: two at a time would be credited
         # with each other's effect.
         query = of_kind(job.pipeline, job.shape_key).where(is_in(ExperimentState.APPLIED))
@@ -179,6 +179,13 @@ class TrialPlaces:
                 values, row, ended, has_expired=True, loses_place=_holds_place(ended, job.id)
             )
         return self._place(connection, row, stored.experiment, job.id, values)
+
+    def _tuned(self, connection: Connection, job: StartingJob) -> dict[str, Value]:
+        """Return the values that hold for the pipeline that is measured, with its engines."""
+        pipeline = _measured_pipeline(connection, job)
+        alike = job.shape_key if pipeline == job.pipeline else None
+        engines = engines_of_job(connection, job.id, pipeline, alike)
+        return self._overrides.values(connection, pipeline, engines=engines)
 
     def _place(
         self, connection: Connection, row: Row[Any], test: Experiment, job_id: str, values: Values

@@ -30,6 +30,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from backend.catalog import PipelineName
 from backend.errors import MeshkilnError
 from backend.jobs.claims import ClaimedJob
+from backend.jobs.job_engines import engines_key
 from backend.jobs.lazy_tables import LazyTables
 from backend.jobs.schema import BUSY_TIMEOUT_MS
 from backend.jobs.service import JobService
@@ -177,9 +178,9 @@ def keep_report(
 ) -> None:
     """Store a report and put what it changes in force, all of it or nothing.
 
-    The values hold for jobs of the pipeline that was measured, on the device that it was measured
-    on. A setting that the report leaves as it was is not set, so that it goes on to follow the
-    start.
+    The values hold for jobs of the pipeline that was measured, with the engines and on the device
+    that it was measured with. A setting that the report leaves as it was is not set, so that it
+    goes on to follow the start.
 
     Raises
     ------
@@ -195,7 +196,7 @@ def keep_report(
         return
     service.tuning.adopt(
         changes,
-        Scope(report["pipeline"], str(report["device"])),
+        Scope(report["pipeline"], str(report["device"]), engines_key(report["engines"])),
         also=lambda connection: reports.put(connection, job_id, report, adopted=True),
         patience_ms=patience_ms,
     )
@@ -203,7 +204,7 @@ def keep_report(
 
 def values_kept(service: JobService, report: Mapping[str, Any]) -> dict[str, bool]:
     """Read back which changes of a report are in force, by the names of settings."""
-    values = service.tuning.values(report["pipeline"], str(report["device"]))
+    values = service.tuning.values(report["pipeline"], str(report["device"]), report["engines"])
     return {one["setting"]: values.get(one["setting"]) == one["to"] for one in report["changes"]}
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, Select, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from backend.errors import AdviceOutdated, ExperimentRunning, NotFound
+from backend.jobs.job_engines import Engines, engines_of_last_run
 from backend.jobs.lazy_tables import LazyTables
 from backend.jobs.local_devices import LocalDevices
 from backend.jobs.proposal import Proposal
@@ -63,7 +64,12 @@ class TuningStore:
             self._tables, self._overrides, self._trials, self._started, clock
         )
 
-    def values(self, pipeline: str | None = None, device: str | None = None) -> dict[str, Value]:
+    def values(
+        self,
+        pipeline: str | None = None,
+        device: str | None = None,
+        engines: Engines | None = None,
+    ) -> dict[str, Value]:
         """Return the values that replace those of the start.
 
         Parameters
@@ -72,8 +78,17 @@ class TuningStore:
             Whose jobs; by default of any, and where two differ, the newest.
         device : str, optional
             Where; by default on the devices of this machine.
+        engines : mapping, optional
+            With which engines, by role; by default those of the last run of the pipeline.
         """
-        return self._tables.read(lambda c: self._overrides.values(c, pipeline, device), {})
+
+        def ask(connection: Connection) -> dict[str, Value]:
+            found = engines
+            if found is None and pipeline is not None:
+                found = engines_of_last_run(connection, pipeline)
+            return self._overrides.values(connection, pipeline, device, found)
+
+        return self._tables.read(ask, {})
 
     def set(self, name: str, value: Value) -> None:
         """Put a value in force for all jobs and end the trial of that setting, if any.

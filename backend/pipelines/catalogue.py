@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from backend.catalog import PipelineName, TunedPipeline, pipeline_spec
+from backend.batch_processor import BatchedStage
+from backend.catalog import CutOutParams, PipelineName, TunedPipeline, pipeline_spec
 from backend.engines.builtin import default_registry
 from backend.pipelines.cut_out import CutOutPipeline
 from backend.pipelines.image_to_3d import ImageTo3DPipeline
 from backend.pipelines.pipeline import Pipeline, PipelineOutcome, PipelineRequest
 from backend.pipelines.tune import TunePipeline
 from backend.progress import ProgressSink
+
+
+def batched_stages(name: str, params: CutOutParams) -> list[BatchedStage]:
+    """Name the stages of some work that take batches or the device; raises EngineUnavailable."""
+    if pipeline_spec(name).name is not PipelineName.IMAGE_TO_3D:
+        return []
+    return ImageTo3DPipeline(default_registry()).batched_stages(params)
 
 
 def run_pipeline(name: str, request: PipelineRequest, sink: ProgressSink) -> PipelineOutcome:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from backend.batch_processor import run_engine
 from backend.catalog import BackgroundEngine, CutOutParams, PipelineName, StageName
 from backend.engines.background_task import BackgroundTask, CutOut, require_object
 from backend.engines.engine import Role
@@ -50,7 +51,7 @@ def find_object(
     else:
         engine = registry.choose(Role.BACKGROUND, _engine_name(working, params))
         progress.engine_chosen(Role.BACKGROUND, engine.name)
-        (found,) = engine.run([BackgroundTask(working)], progress)
+        found = run_engine(engine, BackgroundTask(working), progress)
     if found.confidence < LOOK_BELOW:
         progress.warn(
             "The object was hard to tell from the background: check the mask, and paint it "

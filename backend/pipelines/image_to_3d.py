@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from backend.catalog import ImageTo3DParams, PipelineName, Preset, ShapeMode, StageName
+from backend.batch_processor import BatchedStage, needs_device_alone, run_engine
+from backend.catalog import (
+    CutOutParams,
+    ImageTo3DParams,
+    PipelineName,
+    Preset,
+    ShapeMode,
+    StageName,
+)
 from backend.engines.background_task import CutOut
 from backend.engines.engine import Role
 from backend.engines.inflate import Shape, ShapeTask
@@ -105,6 +113,16 @@ class ImageTo3DPipeline:
         }
         return PipelineOutcome(outputs, facts)
 
+    def batched_stages(self, raw: CutOutParams) -> list[BatchedStage]:
+        """Name the stages whose engines take batches or the device; raises EngineUnavailable."""
+        params = ImageTo3DParams.model_validate(raw.model_dump())
+        shape = self._registry.choose(Role.SHAPE, params.engine)
+        stages = [BatchedStage(StageName.SHAPE_GENERATION, shape)]
+        if params.texture:
+            texture = self._registry.choose(Role.TEXTURE)
+            stages.append(BatchedStage(StageName.TEXTURE_SYNTHESIS, texture))
+        return [one for one in stages if needs_device_alone(one.engine)]
+
     def _shape(
         self,
         working: Picture,
@@ -116,10 +134,15 @@ class ImageTo3DPipeline:
         engine = self._registry.choose(Role.SHAPE, params.engine)
         progress.engine_chosen(Role.SHAPE, engine.name)
         task = ShapeTask(
-            working.rgb, found.mask, params.shape_mode, effort.resolution, params.depth_scale
+            working.rgb,
+            found.mask,
+            params.shape_mode,
+            effort.resolution,
+            params.depth_scale,
+            seed=params.seed or 0,
         )
         shape: Shape
-        (shape,) = engine.run([task], progress)
+        shape = run_engine(engine, task, progress)
         progress.warn(shape.notice)
         return shape
 
@@ -145,7 +168,7 @@ class ImageTo3DPipeline:
             params.back_side,
         )
         textured: TexturedMesh
-        (textured,) = engine.run([task], progress)
+        textured = run_engine(engine, task, progress)
         return textured
 
 

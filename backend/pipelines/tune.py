@@ -35,13 +35,13 @@ from backend.pipelines.pipeline import (
 from backend.profiling.recorder import record_pipeline
 from backend.profiling.spans import PipelineProfile, SpanKind
 from backend.progress import ProgressSink, SilentSink
-from backend.runtime_settings import in_force
+from backend.runtime_settings import in_force, recorded_reads
 from backend.tuning.budget import Budget
 from backend.tuning.climb import StopReason
 from backend.tuning.limits import Limits
 from backend.tuning.machine import processor_name
 from backend.tuning.report import TuningReport, Work
-from backend.tuning.run_figures import RunFigures
+from backend.tuning.run_figures import Gauge, RunFigures
 from backend.tuning.search_space import Values, search_space, values_in_force
 from backend.tuning.tuner import Tuner
 from backend.units import MB, Clock, SystemClock
@@ -53,6 +53,13 @@ SEED = 0
 # Files that hold no compressed stream of ours: they must come out byte by byte.
 SAME_FILES = ("model.glb", "model.stl", "model.ply")
 SAME_COUNTS = ("vertices", "faces", "bodies")
+# Simplification is free to stop a face earlier or later. Half a percent of the longest side is
+# half a cell of the coarsest grid.
+COUNT_TOLERANCE, SIZE_TOLERANCE = 0.01, 0.005
+ROUNDED_COUNTS = ("vertices", "faces")
+SIDES = ("extent_x_m", "extent_y_m", "extent_z_m")
+# What engines call the time in which they compile or record something once.
+WARM_UP = "warm_up"
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +99,7 @@ class TunePipeline:
         tuner = Tuner(runs, values_in_force(), limits, budget)
         with stage(TuneStageName.REFERENCE_RUNS, sink) as progress:
             tuner.take_reference(progress.step)
-        axes, left_out = search_space(uses_gpu=runs.uses_gpu)
+        axes, left_out = search_space(uses_gpu=runs.uses_gpu, reads=runs.reads)
         with stage(TuneStageName.SETTING_TRIALS, sink) as progress:
             tuner.search(axes, progress.step)
             _tell_if_canceled(tuner.report(runs.work(), left_out), request.out_dir, sink)
@@ -121,6 +128,13 @@ class RepeatedRuns:
         Asked whether to stop; told of the engines, but not of the stages of the runs.
     clock_ns : callable
         Measures the runs.
+
+    Attributes
+    ----------
+    uses_gpu : bool
+        Whether any run worked on a GPU.
+    reads : set of str
+        Names of the settings that the runs asked for.
     """
 
     def __init__(
@@ -138,14 +152,20 @@ class RepeatedRuns:
         self._clock_ns = clock_ns
         self._device: str | None = None
         self.uses_gpu = False
+        self.reads: set[str] = set()
 
     def __call__(self, values: Values) -> RunFigures:
         """Run once; raises MeshkilnError, whatever went wrong."""
         out_dir = self._request.out_dir / "run"
         out_dir.mkdir()
         try:
-            with in_force(values), record_pipeline(RUN, clock_ns=self._clock_ns) as trace:
+            with (
+                in_force(values),
+                recorded_reads() as reads,
+                record_pipeline(RUN, clock_ns=self._clock_ns) as trace,
+            ):
                 outcome = self._pipeline.run(self._run_request(out_dir), self._sink)
+            self.reads |= reads
             return self._figures(trace.profile, outcome)
         except MeshkilnError:
             raise
@@ -177,7 +197,14 @@ class RepeatedRuns:
         on_gpu = any(span.kind in (SpanKind.GPU, SpanKind.LOAD) for span in profile.spans)
         self.uses_gpu = self.uses_gpu or (on_gpu and profile.device is not None)
         peak_mb = None if profile.peak_bytes is None else profile.peak_bytes / MB
-        return RunFigures(profile.total_duration, peak_mb, outputs_of(outcome))
+        return RunFigures(
+            profile.total_duration,
+            peak_mb,
+            outputs=counts_of(outcome),
+            files=digests_of(outcome),
+            gauges=gauges_of(outcome),
+            is_warm_up=any(span.name == WARM_UP for span in profile.spans),
+        )
 
 
 class QuietSink(SilentSink):
@@ -198,16 +225,39 @@ class QuietSink(SilentSink):
         return self._outer.is_canceled()
 
 
-def outputs_of(outcome: PipelineOutcome) -> dict[str, str]:
-    """Return what settings must not change: counts of the mesh, and digests of its files."""
+def counts_of(outcome: PipelineOutcome) -> dict[str, str]:
+    """Return the counts of the mesh."""
     mesh = outcome.facts.get("mesh") or {}
-    counts = {name: str(mesh[name]) for name in SAME_COUNTS if name in mesh}
-    files = {
+    return {name: str(mesh[name]) for name in SAME_COUNTS if name in mesh}
+
+
+def digests_of(outcome: PipelineOutcome) -> dict[str, str]:
+    """Return the digests of the files that settings must not change."""
+    return {
         file.name: hashlib.sha256(file.path.read_bytes()).hexdigest()
         for file in outcome.outputs
         if file.name in SAME_FILES
     }
-    return counts | files
+
+
+def gauges_of(outcome: PipelineOutcome) -> dict[str, Gauge]:
+    """Return the numbers of the mesh, and how far rounding may move each.
+
+    Counts may move by a hundredth, volume by half a percent, each side by half a percent of the
+    longest one.
+    """
+    mesh = outcome.facts.get("mesh") or {}
+    gauges = {
+        name: Gauge(float(mesh[name]), COUNT_TOLERANCE * mesh[name])
+        for name in ROUNDED_COUNTS
+        if name in mesh
+    }
+    if "volume_m3" in mesh:
+        gauges["volume_m3"] = Gauge(mesh["volume_m3"], SIZE_TOLERANCE * mesh["volume_m3"])
+    sides_m = mesh.get("extents_m") or []
+    for name, side_m in zip(SIDES, sides_m, strict=False):
+        gauges[name] = Gauge(side_m, SIZE_TOLERANCE * max(sides_m))
+    return gauges
 
 
 def _explained(error: Exception) -> MeshkilnError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -53,6 +53,8 @@ class RunFilter:
         At most so many, the newest.
     with_deep : bool
         Also runs that were profiled in depth, which the profilers slowed.
+    jobs : select or None
+        A query of identifiers; only runs of these jobs.
     """
 
     pipeline: str | None = None
@@ -62,6 +64,7 @@ class RunFilter:
     since: datetime | None = None
     limit: int = 200
     with_deep: bool = False
+    jobs: Select[Any] | None = None
 
 
 class RunHistory:
@@ -153,7 +156,7 @@ class RunHistory:
             "settings": dict(settings),
             "batch_size": batch_size,
             "version": self._version,
-            "stages": [asdict(stage) for stage in run_stages(profile)],
+            "stages": [stage.to_row() for stage in run_stages(profile)],
             "profile": pack(profile.to_document()),
         }
         with self._writer.begin() as connection:
@@ -223,6 +226,8 @@ def _query(wanted: RunFilter) -> Select[Any]:
         value = getattr(wanted, name)
         if value is not None:
             query = query.where(RUNS.c[name] == value)
+    if wanted.jobs is not None:
+        query = query.where(RUNS.c.job_id.in_(wanted.jobs))
     if wanted.since is not None:
         query = query.where(RUNS.c.started_at >= naive_utc(wanted.since))
     if not wanted.with_deep:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -10,7 +12,8 @@ from typing import Any
 
 from backend.profiling.self_time import covered_ns
 from backend.profiling.spans import NS, PipelineProfile, ProfileStatus, SpanKind
-from backend.profiling.work import NO_WORK, stage_work
+from backend.profiling.stage_facts import Facts
+from backend.profiling.stage_parts import StagePart, inner_parts, stage_parts
 from backend.units import MB, iso
 
 
@@ -29,10 +32,12 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True)
 class RunStage:
-    """One top-level stage of a run.
+    """One stage of a run.
 
     Parameters
     ----------
+    name : str
+        That of a stage inside others is its path, as in ``shape_generation/denoise``.
     elapsed_s : float
         Wall time of all its repeats.
     share_pct : float or None
@@ -43,6 +48,10 @@ class RunStage:
         What it computed, and moved at least; None if not known.
     dtype : str or None
         What it computed in; None if not known or in several types.
+    calls : int or None
+        How often its models were called; None if that was not counted.
+    noted : str or None
+        JSON of ``facts`` and ``inner``, which few readers of many runs want; see ``noted_text``.
     """
 
     name: str
@@ -54,6 +63,46 @@ class RunStage:
     flop: float | None = None
     moved_bytes: float | None = None
     dtype: str | None = None
+    calls: int | None = None
+    noted: str | None = None
+
+    @property
+    def facts(self) -> Facts:
+        """How it went about its work, see ``backend.profiling.stage_facts``."""
+        facts: Facts = self._told.get("facts", {})
+        return facts
+
+    @cached_property
+    def inner(self) -> tuple[RunStage, ...]:
+        """The stages at any depth inside it that told of facts or work; those have none."""
+        return read_stages(self._told.get("inner", ()))
+
+    @cached_property
+    def _told(self) -> Mapping[str, Any]:
+        told: Mapping[str, Any] = json.loads(self.noted) if self.noted else {}
+        return told
+
+    def to_row(self) -> dict[str, Any]:
+        """Return it as it is stored: JSON-ready, without ``noted`` where there is nothing."""
+        # All its fields are plain: a deep copy takes twenty times as long.
+        row = vars(self).copy()
+        for name in ("inner", "_told"):
+            row.pop(name, None)
+        if row["noted"] is None:
+            del row["noted"]
+        return row
+
+    def to_document(self) -> dict[str, Any]:
+        """Return it JSON-ready, with ``facts`` and ``inner`` where there are some."""
+        document = self.to_row()
+        if document.pop("noted", None) is None:
+            return document
+        inner = [stage.to_document() for stage in self.inner]
+        told: dict[str, Any] = {"facts": self.facts, "inner": inner}
+        return document | {name: found for name, found in told.items() if found}
+
+
+_FIELDS = RunStage.__dataclass_fields__.keys()
 
 
 @dataclass(frozen=True)
@@ -104,12 +153,18 @@ class RunSummary:
 
     def to_document(self) -> dict[str, Any]:
         """Return it JSON-ready."""
+        return self._document([stage.to_document() for stage in self.stages])
+
+    def to_row(self) -> dict[str, Any]:
+        """Return it JSON-ready with its stages as they are stored, which is faster for many."""
+        return self._document([stage.to_row() for stage in self.stages])
+
+    def _document(self, stages: list[dict[str, Any]]) -> dict[str, Any]:
         document = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return document | {
             "started_at": iso(self.started_at),
             "status": self.status.value,
-            # All its fields are plain: a deep copy takes twenty times as long.
-            "stages": [vars(stage).copy() for stage in self.stages],
+            "stages": stages,
         }
 
 
@@ -126,19 +181,15 @@ class StoredRun:
 
 
 def run_stages(profile: PipelineProfile) -> tuple[RunStage, ...]:
-    """Summarise the top-level stages of a profile."""
-    work = stage_work(profile)
+    """Summarise the top-level stages of a profile, and what is known of those inside them."""
+    parts = stage_parts(profile)
+    inner: dict[str | None, list[RunStage]] = {}
+    for part in inner_parts(parts, profile):
+        inner.setdefault(part.top, []).append(_stage_of(part, profile))
     return tuple(
-        RunStage(
-            name=stage.name,
-            kind=stage.kind.value,
-            elapsed_s=stage.duration_seconds,
-            share_pct=_share_pct(stage.duration_seconds, profile.total_duration),
-            gpu_s=stage.gpu_seconds,
-            peak_mb=None if stage.peak_bytes is None else stage.peak_bytes / MB,
-            **asdict(work.get(stage.name, NO_WORK)),
-        )
-        for stage in profile.stages
+        _stage_of(part, profile, inner.get(part.path, ()))
+        for part in parts.values()
+        if part.top is None
     )
 
 
@@ -155,12 +206,38 @@ def load_seconds(profile: PipelineProfile) -> float:
     return covered_ns(loads) / NS
 
 
-def read_stages(rows: list[dict[str, Any]]) -> tuple[RunStage, ...]:
+def read_stages(rows: Sequence[Mapping[str, Any]]) -> tuple[RunStage, ...]:
     """Read the stages of a stored summary, also of earlier and later versions."""
-    known = RunStage.__dataclass_fields__.keys()
-    if rows and rows[0].keys() != known:
-        rows = [{name: row[name] for name in known & row.keys()} for row in rows]
-    return tuple(RunStage(**row) for row in rows)
+    return tuple(RunStage(**_known_fields(row)) for row in rows)
+
+
+def noted_text(facts: Facts, inner: Sequence[RunStage] = ()) -> str | None:
+    """Write what a stage noted, and the stages inside it; None if there is nothing."""
+    document: dict[str, Any] = {"facts": facts, "inner": [stage.to_row() for stage in inner]}
+    told = {name: found for name, found in document.items() if found}
+    return json.dumps(told, separators=(",", ":")) if told else None
+
+
+def _known_fields(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    if row.keys() <= _FIELDS:
+        return row
+    return {name: row[name] for name in _FIELDS & row.keys()}
+
+
+def _stage_of(
+    part: StagePart, profile: PipelineProfile, inner: Sequence[RunStage] = ()
+) -> RunStage:
+    elapsed_s, peak_bytes = part.elapsed_s(profile), part.peak_bytes
+    return RunStage(
+        name=part.path,
+        kind=part.kind.value,
+        elapsed_s=elapsed_s,
+        share_pct=_share_pct(elapsed_s, profile.total_duration),
+        gpu_s=part.gpu_s,
+        peak_mb=None if peak_bytes is None else peak_bytes / MB,
+        **asdict(part.work),
+        noted=noted_text(part.facts, inner),
+    )
 
 
 def _share_pct(elapsed_s: float, total_s: float) -> float | None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backend.profiling.recorder import innermost_span
-from backend.profiling.spans import PipelineProfile, SpanKind
+from backend.profiling.span_notes import note
 
 MIXED = "mixed"
 FLOP, MOVED_BYTES, DTYPE, CALLS = "flop", "moved_bytes", "dtype", "calls"
-
-_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -26,11 +22,14 @@ class StageWork:
         None if nothing was noted, or part of it was not known.
     dtype : str or None
         What it computes in; None if nothing was noted or it computes in several types.
+    calls : int or None
+        How often a counted model was called; None if nothing was noted.
     """
 
     flop: float | None = None
     moved_bytes: float | None = None
     dtype: str | None = None
+    calls: int | None = None
 
 
 NO_WORK = StageWork()
@@ -50,44 +49,31 @@ def note_work(
     calls : int
         How often the model was called.
     """
-    span = innermost_span()
-    if span is None:
-        return
-    with _lock:
-        noted = span.attributes or {}
-        # The dict may be one that the caller gives to every run of the stage.
-        span.attributes = noted | {
+    note(
+        lambda noted: {
             FLOP: _sum(noted, FLOP, flop),
             MOVED_BYTES: _sum(noted, MOVED_BYTES, moved_bytes),
             DTYPE: _common((noted.get(DTYPE), dtype)),
             CALLS: noted.get(CALLS, 0) + calls,
         }
+    )
 
 
-def stage_work(profile: PipelineProfile) -> dict[str, StageWork]:
-    """Add up the noted work of every top-level stage by name; repeats are summed."""
-    tops: dict[int, str] = {}
-    noted: dict[str, list[dict[str, Any]]] = {}
-    for span in profile.spans:
-        if span.parent is None and span.kind is SpanKind.QUEUE:
-            continue
-        top = span.name if span.parent is None else tops.get(span.parent, span.name)
-        tops[span.id] = top
-        if span.attributes and FLOP in span.attributes:
-            noted.setdefault(top, []).append(span.attributes)
-    return {name: _added(parts) for name, parts in noted.items()}
-
-
-def _added(parts: list[dict[str, Any]]) -> StageWork:
+def added_work(notes: Sequence[Mapping[str, Any]]) -> StageWork:
+    """Add up what ``note_work`` put into the attributes of spans; others of them do not count."""
+    parts = [noted for noted in notes if FLOP in noted]
+    if not parts:
+        return NO_WORK
     dtype = _common(part.get(DTYPE) for part in parts)
     return StageWork(
         flop=_total(part.get(FLOP) for part in parts),
         moved_bytes=_total(part.get(MOVED_BYTES) for part in parts),
         dtype=None if dtype == MIXED else dtype,
+        calls=sum(part.get(CALLS) or 0 for part in parts),
     )
 
 
-def _sum(noted: dict[str, Any], name: str, more: float | None) -> float | None:
+def _sum(noted: Mapping[str, Any], name: str, more: float | None) -> float | None:
     return _total((noted.get(name, 0), more))
 
 

@@ -48,6 +48,7 @@ class ResidencyManager:
         free_host: Callable[[], int] = free_host_bytes,
     ) -> None:
         self.device = device
+        self.free_host = free_host
         self.table = ModelTable(
             clock or SystemClock(), rules or ResidencyRules(), device.memory().total_bytes
         )

@@ -31,11 +31,12 @@ def residency_status(manager: ResidencyManager) -> dict[str, Any]:
     """
     reading = manager.device.memory()
     link = manager.device.known_link_bytes_per_s()
+    free_host_mb = _mb(manager.free_host())
     with manager.table:
-        return {
-            "models": [_model(manager, r, link) for r in manager.table.records.values()],
-            "residency": _residency(manager, reading, link),
-        }
+        models = [_model(manager, r, link) for r in manager.table.records.values()]
+        residency = _residency(manager, reading, link)
+    residency["host"]["free_mb"] = free_host_mb
+    return {"models": models, "residency": residency}
 
 
 def status_before_start(specs: list[ModelSpec], rules: ResidencyRules) -> dict[str, Any]:
@@ -49,6 +50,7 @@ def status_before_start(specs: list[ModelSpec], rules: ResidencyRules) -> dict[s
             "budget": dict.fromkeys(BUDGET_KEYS),
             "host": {
                 "pin_budget_mb": _mb(rules.pin_budget_bytes), "pinned_mb": 0.0, "used_mb": 0.0,
+                "free_mb": None,
             },
             "link": {"gb_per_s": None},
             "switches": 0,

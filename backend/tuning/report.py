@@ -11,6 +11,7 @@ from typing import Any
 from backend.profiling.regression import MARGIN
 from backend.runtime_settings import Value
 from backend.tuning.climb import Climb
+from backend.tuning.expected_result import ExpectedResult
 from backend.tuning.limits import Limits
 from backend.tuning.run_figures import RunFigures
 from backend.tuning.search_space import LeftOut, Values
@@ -75,7 +76,7 @@ class TuningReport:
     found: Climb
     final: Trial | None
     reference: Sequence[RunFigures]
-    expected: Mapping[str, str]
+    expected: ExpectedResult
     left_out: Sequence[LeftOut]
     limits: Limits
     runs: int
@@ -111,7 +112,8 @@ class TuningReport:
             "tried": [step.to_document() for step in self.found.steps],
             "left_out": [vars(one).copy() for one in self.left_out],
             "reference": self._reference(),
-            "compared_outputs": sorted(self.expected),
+            "compared_outputs": self.expected.names,
+            "tolerances": {n: gauge.tolerance for n, gauge in self.expected.gauges.items()},
             "runs": self.runs,
             "elapsed_s": round(self.elapsed_s, 3),
             "budget_s": self.budget_s,

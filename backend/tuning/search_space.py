@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from backend.runtime_settings import (
     RUNTIME_SETTINGS,
     RuntimeSetting,
+    SettingName,
     Value,
     value_of,
 )
@@ -16,6 +17,8 @@ Values = Mapping[str, Value]
 
 ACTS_BETWEEN_JOBS = "It acts between jobs, so runs one after the other cannot judge it."
 NEEDS_GPU = "These runs used no GPU."
+NOTHING_READS_IT = "Nothing in these runs reads it."
+SINGLE_RUNS = "Each run is one job; what a batch gains shows only where several wait."
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,10 @@ class LeftOut:
 
 
 def search_space(
-    *, uses_gpu: bool, known: Mapping[str, RuntimeSetting] = RUNTIME_SETTINGS
+    *,
+    uses_gpu: bool,
+    reads: Collection[str],
+    known: Mapping[str, RuntimeSetting] = RUNTIME_SETTINGS,
 ) -> tuple[list[Axis], list[LeftOut]]:
     """Tell what may be tried in runs of one pipeline on this machine.
 
@@ -73,17 +79,21 @@ def search_space(
     ----------
     uses_gpu : bool
         Whether the runs do any work on a GPU.
+    reads : collection of str
+        Names of the settings that the runs asked for. A setting that nobody asks for cannot change
+        a run, and whether it gains something would be a question to chance.
     known : mapping
         All settings that may change while the server runs; a new one joins by being there.
 
     Returns
     -------
     tuple
-        What is tried, and what is left out with its reason.
+        What is tried, in this order, and what is left out with its reason. Settings of networks
+        come first: where there are networks, they take most of the time.
     """
     axes, left_out = [], []
-    for setting in known.values():
-        reason = _why_not(setting, uses_gpu=uses_gpu)
+    for setting in sorted(known.values(), key=lambda one: not one.changes_rounding):
+        reason = _why_not(setting, uses_gpu, reads)
         if reason is None:
             axes.append(Axis(setting.name.value, setting.title, setting.choices))
         else:
@@ -97,10 +107,14 @@ def values_in_force() -> dict[str, Value]:
     return {name.value: value_of(name) for name in judged}
 
 
-def _why_not(setting: RuntimeSetting, *, uses_gpu: bool) -> str | None:
+def _why_not(setting: RuntimeSetting, uses_gpu: bool, reads: Collection[str]) -> str | None:
     if setting.needs_gpu and not uses_gpu:
         return NEEDS_GPU
-    return ACTS_BETWEEN_JOBS if setting.acts_between_jobs else None
+    if setting.name is SettingName.MAX_BATCH:
+        return SINGLE_RUNS
+    if setting.acts_between_jobs:
+        return ACTS_BETWEEN_JOBS
+    return None if setting.name.value in reads else NOTHING_READS_IT
 
 
 def _is_number(value: Value) -> bool:

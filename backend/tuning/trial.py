@@ -5,15 +5,17 @@ The order within pairs alternates (ABBA), so that what drifts slowly hits both s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from backend.errors import DeviceLost, JobCanceled, MeshkilnError
 from backend.profiling.regression import MARGIN, RatioInterval, paired_interval
+from backend.runtime_settings import RUNTIME_SETTINGS
+from backend.tuning.expected_result import ExpectedResult
 from backend.tuning.limits import Limits
-from backend.tuning.run_figures import Measure, RunFigures, changed_output
+from backend.tuning.run_figures import Measure, RunFigures
 from backend.tuning.search_space import Values
 
 # With noise of 10 % and settings that make no difference, one trial in 140 still calls the new
@@ -21,8 +23,9 @@ from backend.tuning.search_space import Values
 MIN_PAIRS = 6
 MAX_PAIRS = 12
 CONFIDENCE = 0.99
-# The first run with new settings is not counted: it may compile or load something.
-MOST_RUNS = 1 + 2 * MAX_PAIRS
+# The first runs with new settings are not counted: they may compile or load something.
+MOST_WARM_UPS = 3
+MOST_RUNS = MOST_WARM_UPS + 2 * MAX_PAIRS
 LEAST_RUNS = 1 + 2 * MIN_PAIRS
 
 
@@ -49,11 +52,14 @@ class Trial:
         the first pair, without bounds before the fifth.
     reason : str or None
         Why it was refused.
+    is_rounded : bool
+        Whether a run with the new settings gave the same result only but for rounding.
     """
 
     verdict: TrialVerdict
     speed_up: RatioInterval | None = None
     reason: str | None = None
+    is_rounded: bool = False
 
     def to_document(self) -> dict[str, Any]:
         """Write it as what JSON can hold."""
@@ -62,6 +68,7 @@ class Trial:
         return {
             "verdict": self.verdict.value,
             "reason": self.reason,
+            "is_rounded": self.is_rounded,
             "speed_up": interval.ratio if interval else None,
             "ci": [interval.low, interval.high] if interval and known else None,
             "pairs": interval.n_before if interval else 0,
@@ -74,6 +81,7 @@ class _Runs:
 
     old: list[RunFigures] = field(default_factory=list)
     new: list[RunFigures] = field(default_factory=list)
+    is_rounded: bool = False
 
     def speed_up(self) -> RatioInterval | None:
         pairs = min(len(self.old), len(self.new))
@@ -97,8 +105,8 @@ class Comparison:
         Runs the work once with the given settings; raises MeshkilnError.
     limits : Limits
         What the new settings must not break, unless the old ones break it as well.
-    expected : mapping of str to str
-        Outputs that must come out as given.
+    expected : ExpectedResult
+        What must come out.
     has_time : callable
         Asked before every run; when it says no, the trial ends undecided.
     """
@@ -107,7 +115,7 @@ class Comparison:
         self,
         measure: Measure,
         limits: Limits,
-        expected: Mapping[str, str],
+        expected: ExpectedResult,
         has_time: Callable[[], bool],
     ) -> None:
         self._measure = measure
@@ -129,19 +137,18 @@ class Comparison:
         try:
             verdict = self._verdict(old, new, runs)
         except _RefusedError as refused:
-            return Trial(TrialVerdict.REFUSED, runs.speed_up(), str(refused))
-        return Trial(verdict, runs.speed_up())
+            return Trial(TrialVerdict.REFUSED, runs.speed_up(), str(refused), runs.is_rounded)
+        return Trial(verdict, runs.speed_up(), None, runs.is_rounded)
 
     def _verdict(self, old: Values, new: Values, runs: _Runs) -> TrialVerdict:
-        if not self._has_time():
+        if not self._is_warm(old, new, runs):
             return TrialVerdict.UNDECIDED
-        self._run_new(new)  # the warm-up, which also tells early that it cannot be used
         for pair in range(MAX_PAIRS):
             for is_new in (False, True) if pair % 2 == 0 else (True, False):
                 if not self._has_time():
                     return TrialVerdict.UNDECIDED
                 if is_new:
-                    runs.new.append(self._run_new(new))
+                    runs.new.append(self._run_new(new, runs))
                 else:
                     runs.old.append(self._measure(old))
             if pair + 1 >= MIN_PAIRS:
@@ -151,16 +158,31 @@ class Comparison:
                     return verdict
         return TrialVerdict.NO_DIFFERENCE
 
-    def _run_new(self, new: Values) -> RunFigures:
+    def _is_warm(self, old: Values, new: Values, runs: _Runs) -> bool:
+        """Run until nothing has to be made ready; this also tells early what cannot be used.
+
+        Returns False when time is over before that.
+        """
+        fewest = 2 if _needs_warm_up(old, new) else 1
+        for number in range(MOST_WARM_UPS):
+            if not self._has_time():
+                return False
+            run = self._run_new(new, runs)
+            if number + 1 >= fewest and not run.is_warm_up:
+                break
+        return True
+
+    def _run_new(self, new: Values, runs: _Runs) -> RunFigures:
         try:
             run = self._measure(new)
         except (JobCanceled, DeviceLost):
             raise
         except MeshkilnError as error:
             raise _RefusedError(f"A run with it failed: {error.detail}") from error
-        change = changed_output(self._expected, run)
+        change = self._expected.change(new, run)
         if change:
             raise _RefusedError(change)
+        runs.is_rounded = runs.is_rounded or self._expected.is_rounded(run)
         return run
 
     def _check_limits(self, runs: _Runs) -> None:
@@ -168,6 +190,14 @@ class Comparison:
         for name, reason in self._limits.broken_by(runs.new).items():
             if name not in before:
                 raise _RefusedError(reason)
+
+
+def _needs_warm_up(old: Values, new: Values) -> bool:
+    """Whether a setting changes whose new value has to be made ready."""
+    changed = (name for name, value in new.items() if old.get(name) != value)
+    return any(
+        name in RUNTIME_SETTINGS and RUNTIME_SETTINGS[name].needs_warm_up for name in changed
+    )
 
 
 def _clear_verdict(speed_up: RatioInterval | None) -> TrialVerdict | None:

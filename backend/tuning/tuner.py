@@ -9,9 +9,10 @@ from backend.errors import JobCanceled
 from backend.runtime_settings import Value
 from backend.tuning.budget import Budget
 from backend.tuning.climb import Climb, StopReason, climb
+from backend.tuning.expected_result import ExpectedResult
 from backend.tuning.limits import Limits
 from backend.tuning.report import TuningReport, Work
-from backend.tuning.run_figures import Measure, RunFigures, repeated_outputs
+from backend.tuning.run_figures import Measure, RunFigures
 from backend.tuning.search_space import Axis, LeftOut, Values
 from backend.tuning.trial import LEAST_RUNS, MOST_RUNS, Comparison, Trial
 
@@ -19,6 +20,11 @@ from backend.tuning.trial import LEAST_RUNS, MOST_RUNS, Comparison, Trial
 REFERENCE_RUNS = 3
 # At the pace of the start; some checks take more pairs than the fewest.
 RESERVED_RUNS = round(1.5 * LEAST_RUNS)
+
+ROUNDED = (
+    "With what was found the model is the same but for rounding: its files differ in their last "
+    "digits, its counts and its size do not differ beyond the tolerances in the report."
+)
 
 Tell = Callable[[int, int], None]
 SearchSpace = tuple[Sequence[Axis], Sequence[LeftOut]]
@@ -49,7 +55,7 @@ class Tuner:
         self._stage_runs = 0
         self.runs = 0
         self.reference: list[RunFigures] = []
-        self.expected: dict[str, str] = {}
+        self.expected = ExpectedResult(start)
         self.found = Climb(dict(start))
         self.final: Trial | None = None
 
@@ -58,7 +64,7 @@ class Tuner:
         self._begin(tell, REFERENCE_RUNS)
         taken = [self._counted(self._start) for _ in range(REFERENCE_RUNS)]
         self.reference = taken[1:]
-        self.expected = repeated_outputs(taken)
+        self.expected = ExpectedResult.of(self._start, taken)
 
     def search(self, axes: Sequence[Axis], tell: Tell) -> Climb:
         """Climb from the values in force; ends early when time is over or somebody cancels."""
@@ -82,7 +88,10 @@ class Tuner:
 
     def report(self, work: Work, left_out: Sequence[LeftOut]) -> TuningReport:
         """Put together what was found; the reference must have been taken."""
-        notes = self._limits.broken_by(self.reference).values()
+        broken = self._limits.broken_by(self.reference).values()
+        notes = [f"With the values in force before: {note}" for note in broken]
+        if self.final is not None and self.final.is_rounded:
+            notes.append(ROUNDED)
         return TuningReport(
             work=work,
             start=self._start,
@@ -95,7 +104,7 @@ class Tuner:
             runs=self.runs,
             elapsed_s=self._budget.spent_s,
             budget_s=self._budget.limit_s,
-            notes=[f"With the values in force before: {note}" for note in notes],
+            notes=notes,
         )
 
     def _comparison(self) -> Comparison:

@@ -13,8 +13,10 @@ from flask import Flask, Response
 from backend.jobs.service import JobService
 from backend.settings import Settings
 from backend.units import MB
-from backend.web import events_sse, gpu_socket, pages, problems, security, sockets
+from backend.web import events_sse, gpu_socket, large_uploads, pages, problems, security, sockets
+from backend.web.access import guard, login, share_forms, share_page, shares
 from backend.web.api import (
+    batches,
     deep_profiles,
     files,
     gpu,
@@ -28,6 +30,7 @@ from backend.web.api import (
     performance_runs,
     recommendation_actions,
     report,
+    webhooks,
 )
 from backend.web.live_connections import LiveConnections
 from backend.web.request_log import init_request_log
@@ -79,11 +82,13 @@ def create_app(settings: Settings | None = None, service: JobService | None = No
     app.extensions["meshkiln.static"] = StaticCompression()
     problems.install(app)
     init_request_log(app)
+    large_uploads.install(app, settings, settings.data_dir / "incoming")
     security.install(app, settings)
+    guard.install(app, settings)
     for module in (
         jobs, files, events_sse, gpu, gpu_control, gpu_history, performance, performance_runs,
         recommendation_actions, deep_profiles, report, metrics, health, openapi, pages, sockets,
-        gpu_socket,
+        gpu_socket, batches, login, shares, share_forms, share_page, webhooks,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)
     return app

@@ -59,6 +59,8 @@ def problem_response(error: MeshkilnError, **changes: Any) -> Response:
     response.status_code = problem["status"]
     if error.retry_after_s:
         response.headers["Retry-After"] = str(error.retry_after_s)
+    if response.status_code == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="Meshkiln"'
     if response.status_code == 413:
         response.headers["Connection"] = "close"
     return response

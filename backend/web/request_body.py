@@ -24,7 +24,6 @@ from backend.web.security import CSRF_FIELD
 
 MAX_DEPTH = 32
 FILE_FIELDS = ("file", "mask")
-NOT_YET = {"webhook_url": "Webhooks are not in this version; follow the job's events instead."}
 
 
 @dataclass(frozen=True)
@@ -35,26 +34,29 @@ class SubmitBody:
     ----------
     pipeline : str
     params, options : dict
-        Parameters of the pipeline; name and priority.
+        Parameters of the pipeline; name, priority and webhook.
     files : mapping of str to (filename, bytes)
         'file' and 'mask'.
+    image_url : str or None
+        Where the picture is, instead of a 'file'.
     """
 
     pipeline: str
     params: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     files: Mapping[str, tuple[str | None, bytes]] = field(default_factory=dict)
+    image_url: str | None = None
 
 
 def read_submit(request: Request) -> SubmitBody:
     """Read a submit; raises MalformedRequest, MissingFile, InvalidParameter, UrlNotAllowed."""
     if request.mimetype == "application/json":
-        body = _from_json(parse_json(request.get_data()))
+        body = json_fields(parse_json(request.get_data()))
     elif request.mimetype in ("multipart/form-data", "application/x-www-form-urlencoded"):
         body = _from_form(request)
     else:
         raise MalformedRequest(f"The content type {request.mimetype or 'none'!r} is not read.")
-    if "file" not in body.files:
+    if "file" not in body.files and body.image_url is None:
         raise MissingFile
     return body
 
@@ -72,14 +74,7 @@ def parse_json(data: bytes) -> dict[str, Any]:
 
 
 def split_options(fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Separate name and priority from the pipeline's own parameters."""
-    for name, advice in NOT_YET.items():
-        if fields.get(name):
-            raise InvalidParameter(
-                f"{name}: not available.",
-                advice=advice,
-                fields=(FieldProblem(f"/params/{name}", advice),),
-            )
+    """Separate name, priority and webhook from the pipeline's own parameters."""
     options = {name: fields.pop(name) for name in JobOptions.model_fields if name in fields}
     return fields, options
 
@@ -111,8 +106,9 @@ def _from_form(request: Request) -> SubmitBody:
     return replace(fields, files=files)
 
 
-def _from_json(body: dict[str, Any]) -> SubmitBody:
-    _refuse_address("image_url", body.get("image_url"))
+def json_fields(body: dict[str, Any]) -> SubmitBody:
+    """Read a submit from a JSON object, which is used up."""
+    image_url = _image_url(body)
     files: dict[str, tuple[str | None, bytes]] = {}
     for source, target in (("image", "file"), ("mask", "mask")):
         if source in body:
@@ -123,7 +119,18 @@ def _from_json(body: dict[str, Any]) -> SubmitBody:
         raise InvalidParameter("params: must be an object", fields=(problem,))
     pipeline = str(body.pop("pipeline", "image_to_3d"))
     params, options = split_options({**body, **nested})
-    return SubmitBody(pipeline, params, options, files)
+    return SubmitBody(pipeline, params, options, files, image_url)
+
+
+def _image_url(body: dict[str, Any]) -> str | None:
+    """Take the address of the picture out of a JSON body."""
+    url = body.pop("image_url", None)
+    if url is None:
+        return None
+    if not isinstance(url, str) or not url or "image" in body:
+        problem = FieldProblem("/image_url", "must be an address, and excludes 'image'")
+        raise InvalidParameter(f"image_url: {problem.detail}", fields=(problem,))
+    return url
 
 
 def _data_uri(name: str, value: object) -> bytes:
@@ -142,10 +149,12 @@ def _data_uri(name: str, value: object) -> bytes:
 
 
 def _refuse_address(name: str, value: object) -> None:
-    """Addresses are never fetched in this version, so none can be made to."""
+    """Refuse an address in a field that takes none."""
     if value:
-        problem = FieldProblem(f"/{name}", "pictures are not fetched by address")
-        raise UrlNotAllowed("Fetching pictures by address is off.", fields=(problem,))
+        problem = FieldProblem(f"/{name}", "is not where an address belongs")
+        raise UrlNotAllowed(
+            "An address is only taken as image_url in a JSON body.", fields=(problem,)
+        )
 
 
 def _single_values(form: MultiDict[str, str]) -> dict[str, Any]:

@@ -10,17 +10,25 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import secrets
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, g, request
 
-from backend.errors import CsrfFailed, ForbiddenOrigin, HostNotAllowed
+from backend.errors import (
+    CsrfFailed,
+    ForbiddenOrigin,
+    HostNotAllowed,
+    InvalidParameter,
+    NotFound,
+)
 from backend.settings import Settings
+from backend.web.access.guard import admit, came_by_cookie, came_by_header
+from backend.web.access.rules import SAFE_METHODS
 
 CSRF_COOKIE = "mk_csrf"
 CSRF_FIELD = "csrf_token"
 CSRF_HEADER = "X-CSRF-Token"
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 API_ALIASES = frozenset({"/gpu/offload", "/gpu/release", "/gpu/preload"})
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 YEAR_S = 365 * 24 * 3600
@@ -33,12 +41,17 @@ def install(app: Flask, settings: Settings) -> None:
     any_address = settings.host in ("0.0.0.0", "::")  # noqa: S104  compared, not bound
 
     @app.before_request
-    def check() -> None:
+    def check() -> Any:
         g.request_id = secrets.token_hex(8)
         _check_host(hosts, any_address)
-        if request.method not in SAFE_METHODS:
+        _check_text()
+        is_safe = request.method in SAFE_METHODS
+        if not is_safe:
             check_origin()
+        answer = admit()
+        if answer is None and not is_safe:
             _check_token()
+        return answer
 
     @app.after_request
     def label(response: Response) -> Response:
@@ -112,6 +125,14 @@ def _check_host(hosts: frozenset[str] | set[str], any_address: bool) -> None:
     raise HostNotAllowed(f"{name[:100]!r} is not a name of this server.")
 
 
+def _check_text() -> None:
+    """Refuse NUL, which no file system and not every database takes."""
+    if "\0" in request.path:
+        raise NotFound
+    if any("\0" in part for pair in request.args.items(multi=True) for part in pair):
+        raise InvalidParameter("A NUL is in the address.")
+
+
 def _is_address(name: str) -> bool:
     """An address cannot be rebound, so any address of the machine is fine."""
     try:
@@ -122,10 +143,12 @@ def _is_address(name: str) -> bool:
 
 
 def _check_token() -> None:
-    """Browsers send the cookie or a form; both need the token. Scripts have neither."""
+    """Browsers send a cookie or a form; both need the token. Scripts have neither."""
+    if came_by_header():
+        return
     cookie = request.cookies.get(CSRF_COOKIE)
     is_page = not request.path.startswith("/api/") and request.path not in API_ALIASES
-    if cookie is None and not is_page:
+    if cookie is None and not is_page and not came_by_cookie():
         return
     given = request.headers.get(CSRF_HEADER) or request.form.get(CSRF_FIELD, "")
     if cookie is None or not hmac.compare_digest(given.encode(), cookie.encode()):
@@ -135,7 +158,12 @@ def _check_token() -> None:
 def _set_cookie(response: Response) -> None:
     if "csrf_token" in g and request.cookies.get(CSRF_COOKIE) != g.csrf_token:
         response.set_cookie(
-            CSRF_COOKIE, g.csrf_token, max_age=YEAR_S, httponly=True, samesite="Lax"
+            CSRF_COOKIE,
+            g.csrf_token,
+            max_age=YEAR_S,
+            httponly=True,
+            samesite="Lax",
+            secure=request.is_secure,
         )
 
 

@@ -16,6 +16,7 @@ from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server
 from wsproto.utilities import LocalProtocolError
 
+from backend.web.access.guard import is_still_admitted
 from backend.web.live_connections import LiveConnections
 from backend.web.security import check_socket_origin
 
@@ -70,12 +71,18 @@ def send(client: Server, text: str) -> None:
 
 
 def is_flooding(client: Server) -> bool:
-    """Throw away what the client says; raises ConnectionClosed when it has gone."""
+    """Throw away what the client says; whether it says too much, or its key has ended.
+
+    Raises
+    ------
+    ConnectionClosed
+        The client has gone.
+    """
     if not client.connected:
         raise ConnectionClosed(client.close_reason, client.close_message)
     count = len(client.input_buffer)
     client.input_buffer.clear()
-    return count > MAX_CLIENT_MESSAGES
+    return count > MAX_CLIENT_MESSAGES or not is_still_admitted()
 
 
 def _limit_sending(client: Server) -> None:

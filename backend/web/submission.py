@@ -12,7 +12,9 @@ from flask import Request, current_app
 from backend.catalog import parse_options
 from backend.errors import FieldProblem, InvalidParameter, NoForeground
 from backend.jobs.records import JobRecord
+from backend.jobs.repeated_submits import made_before
 from backend.jobs.service import JobService, priority_of
+from backend.web.picture_fetch import check_fetching, fetch_picture
 from backend.web.request_body import SubmitBody, read_submit
 from backend.web.uploads import (
     MAX_NAME,
@@ -40,7 +42,7 @@ def submit_from_request(
     BadInput, QueueFull, StorageFull
     """
     service = service or current_app.extensions["meshkiln"]
-    return submit_body(read_submit(request), service, _idempotency_key(request))
+    return submit_body(read_submit(request), service, idempotency_key(request))
 
 
 def submit_body(
@@ -48,6 +50,8 @@ def submit_body(
 ) -> tuple[JobRecord, bool, list[str]]:
     """Store the job of a submit that was read already; see ``submit_from_request``."""
     options = parse_options(body.options)
+    if body.image_url:
+        check_fetching(service.settings)
     new = service.prepare(  # a wrong parameter is told before a picture is decoded
         body.pipeline,
         body.params,
@@ -55,12 +59,22 @@ def submit_body(
         priority=priority_of(options.priority),
         idempotency_key=key,
         body_sha256=_digest(body) if key else None,
+        webhook_url=options.webhook_url,
     )
-    picture, files = _files(body, service)
+    if options.webhook_url:
+        service.webhooks.check(options.webhook_url)
+    if body.image_url:
+        known = made_before(service.store, new)  # its address may lead nowhere by now
+        if known:
+            return service.store.get(known), False, []
+        fetched = fetch_picture(body.image_url, service.settings, service.outbound)
+        body = replace(body, files={**body.files, "file": fetched})
+    picture, files = files_of(body, service)
     return service.submit(replace(new, name=new.name or picture.display_name), files)
 
 
-def _files(body: SubmitBody, service: JobService) -> tuple[NormalisedImage, dict[str, bytes]]:
+def files_of(body: SubmitBody, service: JobService) -> tuple[NormalisedImage, dict[str, bytes]]:
+    """Turn the pictures of a submit into what is kept; raises BadInput."""
     filename, data = body.files["file"]
     picture = normalise_image(data, filename, service.settings)
     files = {picture.file_name: picture.data}
@@ -72,7 +86,8 @@ def _files(body: SubmitBody, service: JobService) -> tuple[NormalisedImage, dict
     return picture, files
 
 
-def _idempotency_key(request: Request) -> str | None:
+def idempotency_key(request: Request) -> str | None:
+    """Read the key with which the same request may be sent again; raises InvalidParameter."""
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 0 < len(key) <= MAX_KEY:
         problem = FieldProblem("Idempotency-Key", f"1 to {MAX_KEY} characters")
@@ -84,6 +99,8 @@ def _digest(body: SubmitBody) -> str:
     """Hash of everything that makes two submits the same."""
     digest = hashlib.sha256()
     fields: dict[str, Any] = {"p": body.pipeline, "a": body.params, "o": body.options}
+    if body.image_url:
+        fields["u"] = body.image_url
     digest.update(json.dumps(fields, sort_keys=True).encode())
     for name, (_, data) in sorted(body.files.items()):
         digest.update(name.encode() + hashlib.sha256(data).digest())

@@ -5,13 +5,6 @@ import pytest
 from backend.cli.main import main
 
 
-def test_a_bind_beyond_this_machine_is_refused_with_advice(capsys):
-    assert main(["serve", "--host", "0.0.0.0"]) == 1
-    shown = capsys.readouterr().err
-    assert "reachable from other machines" in shown
-    assert "--allow-network" in shown
-
-
 def test_missing_picture_is_an_error_with_advice(tmp_path, capsys):
     assert main(["generate", str(tmp_path / "none.png"), "-o", str(tmp_path / "m.glb")]) == 1
     assert "No such file" in capsys.readouterr().err

@@ -38,3 +38,14 @@ def test_what_the_server_refuses_is_explained(server, tmp_path, capsys):
     shown = capsys.readouterr().err
     assert "PNG, JPEG or WebP" in shown
     assert not output.exists()
+
+
+def test_a_folder_becomes_models_on_the_server(server, tmp_path, figure_png, capsys):
+    folder, out = tmp_path / "toys", tmp_path / "out"
+    folder.mkdir()
+    for name in ("doll.png", "other.png"):
+        (folder / name).write_bytes(figure_png)
+    arguments = ["batch", str(folder), "-o", str(out), "--server", server.url, "--preset", "draft"]
+    assert main(arguments) == 0
+    assert "2 of 2 pictures are models" in capsys.readouterr().err
+    assert trimesh.load(out / "other" / "model.ply").is_watertight

@@ -20,6 +20,7 @@ from backend.jobs.states import JobState
 from backend.jobs.store import JobStore, NewJob
 from backend.settings import Settings
 from backend.units import new_id
+from tests.databases import database_url
 
 
 class ScriptedClock:
@@ -46,7 +47,8 @@ def clock():
 
 @pytest.fixture
 def store(tmp_path, clock):
-    made = JobStore(f"sqlite:///{tmp_path / 'jobs.sqlite3'}", clock, max_queued_jobs=50)
+    url = database_url(tmp_path) or f"sqlite:///{tmp_path / 'jobs.sqlite3'}"
+    made = JobStore(url, clock, max_queued_jobs=50)
     yield made
     made.close()
 
@@ -73,7 +75,9 @@ def new_job(clock):
 @pytest.fixture
 def service(tmp_path, clock):
     """A service whose Redis does not answer."""
-    settings = Settings.from_env({}, data_dir=tmp_path, disk_floor_mb=1)
+    settings = Settings.from_env(
+        {}, data_dir=tmp_path, disk_floor_mb=1, database_url=database_url(tmp_path)
+    )
     made = JobService(settings, clock)
     yield made
     made.close()
@@ -151,7 +155,7 @@ def wait_until(ask, timeout_s: float = 30):
 def workshop(tmp_path):
     settings = Settings.from_env(
         {}, data_dir=tmp_path, disk_floor_mb=1, lease_s=4.0, lease_beat_s=1.0,
-        reconcile_s=0.5, cancel_grace_s=1.0,
+        reconcile_s=0.5, cancel_grace_s=1.0, database_url=database_url(tmp_path),
     )  # fmt: skip
     settings = replace(settings, redis_url=redis_url(tmp_path))
     shop = Workshop(None, settings, None)

@@ -111,3 +111,15 @@ def test_removing_a_job_leaves_the_others(files):
     files.remove(JOB)
     assert set(files.job_ids()) == {OTHER}
     assert files.size_bytes(OTHER) == 1
+
+
+def test_every_attempt_that_left_something_is_named_and_can_be_forgotten(files):
+    files.put_input(JOB, "image.png", b"x")
+    make(files, attempt=1)
+    files.publish(JOB, 2, [make(files, attempt=2)])
+    assert files.attempts() == {(JOB, 1), (JOB, 2)}
+    files.forget_attempt(JOB, 1)
+    files.drop_attempt(JOB, 2)
+    assert files.attempts() == {(JOB, 2)}
+    assert files.output_path(JOB, 2, "model.glb")
+    assert files.input_path(JOB, "image.png")

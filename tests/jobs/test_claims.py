@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from backend.errors import JobFinished, NoForeground
-from backend.jobs.claims import Claims
+from backend.jobs.claims import Choice, Claims
 from backend.jobs.owners import Owner
 from backend.jobs.records import OutputRecord
 from backend.jobs.states import JobState, Priority, StageState
@@ -37,6 +37,113 @@ def test_a_batch_takes_only_jobs_of_the_same_key(store, claims, new_job):
     store.submit(new_job(batch_key="b"))
     c, _ = store.submit(new_job(batch_key="a"))
     assert [job.id for job in claims.claim("gpu", ME, max_n=4)] == [a.id, c.id]
+
+
+def test_a_batch_is_no_larger_than_asked_for(store, claims, new_job):
+    jobs = [store.submit(new_job())[0] for _ in range(5)]
+    assert [job.id for job in claims.claim("gpu", ME, max_n=3)] == [job.id for job in jobs[:3]]
+    assert len(claims.claim("gpu", ME, max_n=3)) == 2
+
+
+def test_a_choice_takes_only_what_was_chosen(store, claims, new_job):
+    store.submit(new_job(batch_key="a"))
+    b, _ = store.submit(new_job(batch_key="b"))
+    assert [job.id for job in claims.claim("gpu", ME, 4, Choice("b"))] == [b.id]
+    assert claims.claim("gpu", ME, 4, Choice("b")) == [], "others were faster"
+    assert claims.claim("gpu", ME, 4, Choice("a", is_retry=True)) == []
+
+
+def test_after_a_crash_the_jobs_of_a_batch_run_alone(store, claims, new_job):
+    jobs = [store.submit(new_job())[0] for _ in range(3)]
+    assert len(claims.claim("gpu", DEAD, max_n=3)) == 3
+    claims.release_lost()
+    fresh, _ = store.submit(new_job())
+    taken = [[job.id for job in claims.claim("gpu", ME, max_n=4)] for _ in range(4)]
+    assert taken == [[job.id] for job in jobs] + [[fresh.id]]
+
+
+def test_a_fresh_batch_leaves_out_jobs_whose_worker_died(store, claims, new_job):
+    first = new_job(priority=Priority.LOW)
+    store.submit(first)
+    claims.claim("gpu", DEAD)
+    claims.release_lost()
+    fresh = [store.submit(new_job())[0].id for _ in range(2)]
+    assert [job.id for job in claims.claim("gpu", ME, max_n=4)] == fresh
+    chosen = claims.claim("gpu", ME, 4, Choice("b", is_retry=True))
+    assert [job.id for job in chosen] == [first.id]
+
+
+def test_a_poison_job_costs_its_siblings_nothing(store, claims, new_job):
+    """Three deaths of the poison job; its siblings still have all of their attempts."""
+    poison, *siblings = [store.submit(new_job())[0] for _ in range(3)]
+    claims.claim("gpu", DEAD, max_n=3)
+    claims.release_lost()
+    for _ in range(3):
+        (held,) = claims.claim("gpu", DEAD, max_n=4)
+        assert held.id == poison.id
+        claims.release_lost()
+    assert store.get(poison.id).error["code"] == "worker-lost"
+    for sibling in siblings:
+        left = store.get(sibling.id)
+        assert left.status is JobState.QUEUED
+        assert left.max_attempts - left.attempt == 3
+
+
+def test_an_attempt_is_given_back_once_only(store, claims, new_job):
+    job, _ = store.submit(new_job())
+    store.submit(new_job())
+    claims.claim("gpu", DEAD, max_n=2)
+    claims.release_lost()
+    for _ in range(2):  # held together although they should not be
+        claims.claim("gpu", DEAD)
+    claims.release_lost()
+    assert store.get(job.id).max_attempts == 4
+
+
+def test_the_only_job_of_a_dead_worker_loses_its_attempt(store, claims, new_job):
+    job, _ = store.submit(new_job())
+    claims.claim("gpu", DEAD)
+    claims.release_lost()
+    assert store.get(job.id).max_attempts == 3
+
+
+def test_a_job_handed_back_may_run_again_at_once_and_alone(store, claims, new_job):
+    job, _ = store.submit(new_job())
+    store.submit(new_job())
+    held, _ = claims.claim("gpu", ME, max_n=2)
+    assert claims.hand_back(held)
+    assert not claims.hand_back(held), "it is no longer this worker's"
+    assert not claims.finish(held, [OUTPUT], {})
+    waits = store.get(job.id)
+    assert (waits.status, waits.max_attempts - waits.attempt) == (JobState.QUEUED, 3)
+    assert [one.id for one in claims.claim("gpu", ME, max_n=4)] == [job.id]
+
+
+def test_a_canceled_job_handed_back_is_canceled(store, claims, new_job):
+    job, _ = store.submit(new_job())
+    (held,) = claims.claim("gpu", ME)
+    store.request_cancel(job.id)
+    assert claims.hand_back(held)
+    assert store.get(job.id).status is JobState.CANCELED
+
+
+def test_parallel_batches_never_share_a_job(store, claims, new_job):
+    for number in range(40):
+        key = "ab"[number % 2]
+        store.submit(new_job(batch_key=key, params={"key": key}))
+    taken = []
+
+    def work(owner):
+        while jobs := claims.claim("gpu", owner, max_n=3):
+            assert len({job.params["key"] for job in jobs}) == 1
+            taken.extend(job.id for job in jobs)
+
+    threads = [threading.Thread(target=work, args=(f"m:{i}:1",)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == len(set(taken)) == 40
 
 
 def test_queues_are_apart(store, claims, new_job):

@@ -21,6 +21,7 @@ from backend.jobs.job_sink import JobSink
 from backend.jobs.live_tuning import LiveTuning, values_in_force
 from backend.jobs.proposal import Proposal
 from backend.jobs.run_recording import RunRecording, settings_on_record
+from backend.jobs.setting_overrides import Scope
 from backend.jobs.states import JobState
 from backend.pipelines.pipeline import OutputFile, PipelineOutcome
 from backend.profiling.experiment import Arm, ExperimentState, RevertReason, arm_of_slot
@@ -28,6 +29,7 @@ from backend.profiling.recorder import profile_stage
 from backend.profiling.spans import SpanKind
 from backend.profiling.trial_interval import MOST_PAIRS
 from backend.runtime_settings import SettingName, started_with, value_of
+from backend.tuning.machine import processor_name
 
 KIND = {"pipeline": "image_to_3d", "shape_key": "image_to_3d:draft:auto:textured"}
 COMPRESS = Proposal("slow_encoding.mesh_export", "Compress less", "export_compression", 9, 0.4)
@@ -125,6 +127,17 @@ def test_each_job_runs_with_its_arm_and_is_recorded_so(on_trial):
     runs = on_trial.service.run_history.runs()
     assert [run.settings["export_compression"] for run in reversed(runs)] == on_trial.seen
     assert value_of(SettingName.EXPORT_COMPRESSION) == 1, "in force for the job only"
+
+
+def test_what_was_found_for_an_engine_is_in_force_for_its_jobs_only(floor):
+    found = Scope("image_to_3d", processor_name(), "shape=inflate")
+    floor.service.tuning.adopt({"export_compression": 6}, found)
+    floor.run(params={"engine": "inflate"})
+    others = Scope("image_to_3d", processor_name(), "shape=carve")
+    floor.service.tuning.reset("export_compression")
+    floor.service.tuning.adopt({"export_compression": 3}, others)
+    floor.run(params={"engine": "inflate"})
+    assert floor.seen == [6, 1]
 
 
 def test_what_a_job_took_goes_to_its_place(on_trial):

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import sqlite3
 import time
-from contextlib import closing
 
 import pytest
 from sqlalchemy.exc import StatementError
@@ -23,6 +21,7 @@ from backend.jobs.tuned_settings import (
 )
 from backend.jobs.tuning_store import TuningStore
 from backend.runtime_settings import started_with
+from tests.databases import another_writer
 from tests.jobs.conftest import wait_until
 
 ENGINES = {"shape": "inflate", "background": "alpha"}
@@ -82,6 +81,13 @@ def changes(**values):
     ]}  # fmt: skip
 
 
+def test_values_are_kept_for_the_engines_that_the_runs_used(service):
+    keep_report(service, "cli", report(), dry_run=False)
+    others = dict.fromkeys(ENGINES, "another")
+    assert service.tuning.values("image_to_3d", "Abacus", ENGINES) == {"export_compression": 1}
+    assert service.tuning.values("image_to_3d", "Abacus", others) == {}
+
+
 def test_what_is_in_force_can_be_read_back(service):
     found = report() | changes(export_compression=1, export_threads=4)
     assert values_kept(service, found) == {"export_compression": False, "export_threads": False}
@@ -98,7 +104,7 @@ def test_a_report_is_kept_with_all_of_its_values_or_not_at_all(service, broken):
         found["changes"][1]["to"] = 99
     else:
         found["best"] = {"export_compression": object()}  # what SQL cannot hold
-    with pytest.raises((InvalidParameter, StatementError)):
+    with pytest.raises((InvalidParameter, StatementError, TypeError)):
         keep_report(service, "cli", found, dry_run=False)
     assert service.tuning.values() == {}
     assert reports_of(service).latest() is None
@@ -107,14 +113,11 @@ def test_a_report_is_kept_with_all_of_its_values_or_not_at_all(service, broken):
 def test_while_others_write_no_job_waits_and_the_report_is_kept_later(service, finish, monkeypatch):
     monkeypatch.setattr("backend.jobs.tuned_settings.RETRY_S", 0.05)
     job = finish(report())
-    database = service.settings.data_dir / "meshkiln.sqlite3"
-    with closing(sqlite3.connect(database, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with another_writer(service.store):
         began_s = time.perf_counter()
         keep_if_tuned(service, job, JobState.SUCCEEDED)
         elapsed_s = time.perf_counter() - began_s
         assert reports_of(service).latest() is None
-        other.execute("ROLLBACK")
     assert elapsed_s < 0.6
     wait_until(lambda: reports_of(service).of_job(job.id), 5)
     assert service.tuning.values("image_to_3d") == {"export_compression": 1}

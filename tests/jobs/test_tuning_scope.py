@@ -1,8 +1,9 @@
-"""What auto-tune found holds for the pipeline and the device that it measured, for no other."""
+"""What auto-tune found holds for the pipeline, device and engines it measured, for no others."""
 
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import inspect
 
 from backend.errors import InvalidParameter
 from backend.jobs import local_devices
@@ -11,7 +12,10 @@ from backend.jobs.proposal import Proposal
 from backend.jobs.setting_overrides import Scope
 from backend.jobs.tuning_store import TuningStore
 from backend.profiling.experiment import ExperimentState
+from backend.profiling.history import RunHistory
+from backend.profiling.run_summary import RunStatus
 from backend.tuning.machine import processor_name
+from tests.profiling.made_runs import made_profile
 
 SETTING = "export_compression"
 STARTED = {SETTING: 9, "export_threads": 1}
@@ -135,3 +139,94 @@ def test_names_of_processors_are_short_enough(tuning):
     long = "A" * 500
     tuning.adopt({SETTING: 1}, Scope(MODELS, long))
     assert tuning.values(MODELS, long) == {SETTING: 1}
+
+
+SHAPED = "shape=inflate texture=projection"
+WITH_CARVE = {"shape": "carve", "texture": "projection"}
+WITH_INFLATE = {"shape": "inflate", "texture": "projection", "background": "grabcut"}
+
+
+@pytest.fixture
+def history(store, clock):
+    return RunHistory(store.engine, clock)
+
+
+def ran(history, clock, engine, shape_key=KIND[1], status=RunStatus.OK):
+    clock.forward(seconds=1)
+    profile = made_profile({"shape_generation": 1.0}, started_at=clock.now())
+    history.record(
+        profile, job_id=None, pipeline=MODELS, engine=engine, settings={},
+        shape_key=shape_key, batch_size=1, status=status,
+    )  # fmt: skip
+
+
+def test_values_hold_for_the_engines_they_were_found_with(tuning, history, clock):
+    tuning.adopt({SETTING: 1}, Scope(MODELS, "Abacus", SHAPED))
+    assert tuning.values_for("job", *KIND) == {SETTING: 1}, "nothing speaks against it"
+    ran(history, clock, WITH_CARVE)
+    assert tuning.values_for("job", *KIND) == {}
+    assert tuning.values(MODELS) == {}
+    ran(history, clock, WITH_INFLATE)
+    assert tuning.values_for("job", *KIND) == {SETTING: 1}, "the background follows the picture"
+    assert tuning.values(MODELS) == {SETTING: 1}
+
+
+def test_only_like_work_that_went_well_tells_the_engine(tuning, history, clock):
+    tuning.adopt({SETTING: 1}, Scope(MODELS, "Abacus", SHAPED))
+    ran(history, clock, WITH_INFLATE)
+    ran(history, clock, WITH_CARVE, shape_key="image_to_3d:high")
+    ran(history, clock, WITH_CARVE, status=RunStatus.FAILED)
+    assert tuning.values_for("job", *KIND) == {SETTING: 1}
+    assert tuning.values_for("job", MODELS, "image_to_3d:high") == {}
+
+
+def test_an_engine_asked_for_by_name_goes_before_what_ran_last(
+    tuning, history, clock, store, new_job
+):
+    tuning.adopt({SETTING: 1}, Scope(MODELS, "Abacus", SHAPED))
+    ran(history, clock, WITH_CARVE)
+    inflate, _ = store.submit(new_job(pipeline=MODELS, params={"engine": "inflate"}))
+    auto, _ = store.submit(new_job(pipeline=MODELS, params={"engine": "auto"}))
+    assert tuning.values_for(inflate.id, *KIND) == {SETTING: 1}
+    assert tuning.values_for(auto.id, *KIND) == {}
+
+
+def test_each_set_of_engines_has_values_of_its_own(tuning, history, clock):
+    tuning.adopt({SETTING: 1}, Scope(MODELS, "Abacus", SHAPED))
+    clock.forward(seconds=1)
+    tuning.adopt({SETTING: 6}, Scope(MODELS, "Abacus", "shape=carve texture=projection"))
+    assert tuning.values(MODELS, "Abacus", WITH_INFLATE) == {SETTING: 1}
+    assert tuning.values(MODELS, "Abacus", WITH_CARVE) == {SETTING: 6}
+    ran(history, clock, WITH_INFLATE)
+    assert tuning.values_for("job", *KIND) == {SETTING: 1}
+    tuning.adopt({SETTING: 3}, Scope(MODELS, "Abacus", SHAPED))
+    assert tuning.values(MODELS, "Abacus", WITH_INFLATE) == {SETTING: 3}
+    clock.forward(seconds=1)
+    tuning.set(SETTING, 9)
+    assert tuning.values(MODELS, "Abacus", WITH_CARVE) == {SETTING: 9}, "a person speaks for all"
+    tuning.reset(SETTING)
+    assert tuning.values() == {}
+
+
+def test_what_an_earlier_version_found_holds_for_any_engine(tuning, history, clock, store):
+    """Its table has no column for engines, and no other table is there."""
+    tuning.adopt({SETTING: 1}, FOUND)
+    tables = inspect(store.engine).get_table_names()
+    assert "engine_overrides" not in tables
+    ran(history, clock, WITH_CARVE)
+    assert tuning.values_for("job", *KIND) == {SETTING: 1}
+    clock.forward(seconds=1)
+    tuning.adopt({SETTING: 6}, Scope(MODELS, "Abacus", SHAPED))
+    assert tuning.values(MODELS, "Abacus", WITH_CARVE) == {SETTING: 1}
+    assert tuning.values(MODELS, "Abacus", WITH_INFLATE) == {SETTING: 6}
+
+
+def test_auto_tune_starts_from_the_values_of_the_engines_it_will_find(
+    tuning, history, clock, store, new_job
+):
+    tuning.adopt({SETTING: 1}, Scope(MODELS, "Abacus", SHAPED))
+    tune, _ = store.submit(new_job(pipeline="tune", params={"target": MODELS}))
+    ran(history, clock, WITH_INFLATE, shape_key="image_to_3d:high")
+    assert tuning.values_for(tune.id, "tune", "tune:draft:60") == {SETTING: 1}
+    ran(history, clock, WITH_CARVE, shape_key="image_to_3d:high")
+    assert tuning.values_for(tune.id, "tune", "tune:draft:60") == {}

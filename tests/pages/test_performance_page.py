@@ -390,10 +390,8 @@ def test_document_is_read_from_the_history(service, make_job):
 
 def test_stored_runs_are_written_out_once(service, monkeypatch):
     written = []
-    to_document = RunSummary.to_document
-    monkeypatch.setattr(
-        RunSummary, "to_document", lambda run: written.append(run.run) or to_document(run)
-    )
+    to_row = RunSummary.to_row
+    monkeypatch.setattr(RunSummary, "to_row", lambda run: written.append(run.run) or to_row(run))
     history = service.run_history
     first = [recorded(history, service, "draft-256", total_s=2) for _ in range(3)]
     assert [r["run"] for r in performance_document(service)["runs"]] == first[::-1]

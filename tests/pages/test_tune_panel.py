@@ -147,7 +147,8 @@ def test_what_holds_is_said_with_its_work_and_only_while_it_holds(client, start,
     assert client.get(address).json == {
         "kept": True, "adopted": True, "in_force": {"export_compression": True}
     }  # fmt: skip
-    assert "UTC for image to 3d on Abacus, 2 cores" in text_of(panel(client))
+    expected = "UTC for image to 3d with shape inflate on Abacus, 2 cores"
+    assert expected in text_of(panel(client))
     service.tuning.set("export_compression", 6)
     assert client.get(address).json["in_force"] == {"export_compression": False}
 

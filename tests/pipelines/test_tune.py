@@ -13,9 +13,11 @@ from backend.pipelines.catalogue import run_pipeline
 from backend.pipelines.pipeline import OutputFile, PipelineOutcome, PipelineRequest, stage
 from backend.pipelines.tune import RUN, TunePipeline
 from backend.profiling import recorder
-from backend.profiling.recorder import record_pipeline
-from backend.runtime_settings import SettingName, in_force, number_of
+from backend.profiling.recorder import profile_stage, record_pipeline
+from backend.profiling.spans import SpanKind
+from backend.runtime_settings import SettingName, in_force, number_of, value_of
 from backend.tuning.picture import drawn_picture
+from backend.tuning.search_space import NOTHING_READS_IT
 from tests.pipelines.test_image_to_3d import NotingSink
 
 
@@ -45,6 +47,7 @@ class FakePipeline:
 
     def run(self, request, sink):
         assert list(request.out_dir.iterdir()) == [], "each run has an empty folder"
+        value_of(SettingName.EXPORT_THREADS)
         with stage("image_preprocessing", sink) as progress:
             progress.engine_chosen("shape", "fake")
             progress.step(1, 1)
@@ -90,7 +93,7 @@ def test_stages_are_reported_from_counted_runs_and_inner_ones_are_not(request_fo
     assert report["runs"] == fake.runs
     assert report["best"]["export_compression"] == 1
     assert report["stopped"] == "no_better_neighbour"
-    assert report["left_out"][0]["setting"] == "residency"
+    assert "residency" in {one["setting"] for one in report["left_out"]}
 
 
 def test_runs_are_no_runs_of_the_tuned_pipeline(request_for):
@@ -124,6 +127,62 @@ def test_values_that_change_the_result_or_fail_are_refused(request_for):
     assert "faces is 10 before and 9 with it" in refused[3]
     assert "out of memory" in refused[9]
     assert report["best"]["export_compression"] == 6
+
+
+def test_only_settings_that_the_runs_read_are_tried(request_for):
+    report = run_fake(FakePipeline(lambda: 1 + level()), request_for()).facts["tuning"]
+    assert {tried["setting"] for tried in report["tried"]} <= {
+        "export_compression", "export_threads",
+    }  # fmt: skip
+    reasons = {one["setting"]: one["reason"] for one in report["left_out"]}
+    assert reasons["decode"] == reasons["compile_models"] == NOTHING_READS_IT
+
+
+class FakeNetwork(FakePipeline):
+    """Reads whether to compile; the first compiled run compiles, and all of them round."""
+
+    def __init__(self, volume_m3=0.50001):
+        super().__init__(self._elapsed_s)
+        self.compiled_runs = 0
+        self._volume_m3 = volume_m3
+
+    def _elapsed_s(self):
+        if not value_of(SettingName.COMPILE_MODELS):
+            return 2.0
+        self.compiled_runs += 1
+        if self.compiled_runs == 1:
+            with profile_stage("warm_up", SpanKind.LOAD):
+                return 40.0
+        return 1.0
+
+    def run(self, request, sink):
+        outcome = super().run(request, sink)
+        is_on = bool(value_of(SettingName.COMPILE_MODELS))
+        (glb,) = outcome.outputs
+        glb.path.write_bytes(b"rounded" if is_on else b"plain")
+        outcome.facts["mesh"] |= {
+            "bodies": 1,
+            "volume_m3": self._volume_m3 if is_on else 0.5,
+            "extents_m": [1.0, 0.8, 0.6],
+        }
+        return outcome
+
+
+def test_compiled_networks_are_judged_without_what_compiling_costs(request_for):
+    report = run_fake(FakeNetwork(), request_for()).facts["tuning"]
+    (change,) = report["changes"]
+    assert (change["setting"], change["to"]) == ("compile_models", True)
+    assert report["final"]["speed_up"] == pytest.approx(2.0)
+    assert report["final"]["is_rounded"] is True
+    assert any("but for rounding" in note for note in report["notes"])
+    assert report["tolerances"]["extent_z_m"] == pytest.approx(0.005)
+
+
+def test_another_shape_is_no_rounding(request_for):
+    report = run_fake(FakeNetwork(volume_m3=0.51), request_for()).facts["tuning"]
+    assert report["changes"] == []
+    refused = {t["setting"]: t["reason"] for t in report["tried"] if t["verdict"] == "refused"}
+    assert "volume_m3" in refused["compile_models"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def stage(name, kind, share_pct):
 def run(total_s, shares, *, queue_s=2.0, status=RunStatus.OK, day=1):
     made = made_run(
         {}, day, started_at=datetime(2026, 11, day, tzinfo=UTC), total_s=total_s, queue_s=queue_s,
-        status=status, settings={"precision": "fp32", "day": day},
+        status=status, settings={"precision": "fp32", "day": day}, device="NVIDIA H200",
     )  # fmt: skip
     return replace(made, stages=(stage("wait", "queue", 5.0), *(stage(*share) for share in shares)))
 

@@ -99,16 +99,22 @@ def test_advice_carries_all_that_backs_it():
     assert (document["method"], document["confidence"]) == ("amdahl", "medium")
     assert document["action"]["from"] == "math"
     assert document["verify"] is None
-    assert document["action"]["available"] is False
-    assert document["may_auto_apply"] is False
+    assert document["action"]["available"] is True
+    assert document["may_auto_apply"] is True
+
+
+def test_advice_on_a_stage_inside_another_has_a_name_for_an_address():
+    [advice] = recommend(replace(FOUND, stages=(SHAPE, replace(SHAPE, name="a/b", share=0.9))))
+    assert (advice.stage, advice.advice_id) == ("a/b", "slow_attention.a.b")
 
 
 def test_only_a_setting_that_jobs_read_can_be_applied():
-    """Attention is in force and on record, but nothing reads it between two jobs."""
+    """The precision is in force and on record, but nothing reads it between two jobs."""
     encode = EncodeFigures("export_compression", 9, 1, 6.0, 1.0)
     export = StageEvidence("mesh_export", SpanKind.CPU, 0.4, 10, encode=encode)
-    settings = SETTINGS | {"export_compression": 9}
-    slow_export, attention = recommend(Evidence(JOB, (export, SHAPE), settings))[::-1]
+    wide = replace(SHAPE, attention=None, matmul=MatmulFigures("fp32", 0.9, bf16_factor=3.0))
+    settings = {"precision": "fp32", "export_compression": 9}
+    slow_export, precision = recommend(Evidence(JOB, (export, wide), settings))[::-1]
     assert slow_export.action.to_document() == {
         "setting": "export_compression",
         "from": 9,
@@ -117,7 +123,7 @@ def test_only_a_setting_that_jobs_read_can_be_applied():
         "available": True,
     }
     assert slow_export.may_auto_apply
-    assert (attention.action.available, attention.action.needs_restart) == (False, True)
+    assert (precision.action.available, precision.action.needs_restart) == (False, True)
     [unknown] = recommend(Evidence(JOB, (export,), {}))
     assert not unknown.action.available
 

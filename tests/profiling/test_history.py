@@ -27,7 +27,7 @@ COMMON = {
     "batch_size": 1,
 }
 
-UNKNOWN_WORK = {"flop": None, "moved_bytes": None, "dtype": None}
+UNKNOWN_WORK = {"flop": None, "moved_bytes": None, "dtype": None, "calls": None}
 
 
 @pytest.fixture

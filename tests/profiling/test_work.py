@@ -8,11 +8,20 @@ import pytest
 from backend.profiling.recorder import profile_stage, record_pipeline, wrap
 from backend.profiling.run_summary import read_stages, run_stages
 from backend.profiling.spans import SpanKind
-from backend.profiling.work import NO_WORK, StageWork, note_work, stage_work
+from backend.profiling.work import NO_WORK, StageWork, note_work
 
 # The goal is 2 µs (bench/flop_count.py); a shared machine gets room for its noise.
 MOST_NOTE_NS, MOST_OFF_NS = 6_000, 1_500
 REPEATS, NOTES = 30, 500
+
+
+def stage_work(profile):
+    """Work of the top-level stages that noted any."""
+    found = {
+        stage.name: StageWork(stage.flop, stage.moved_bytes, stage.dtype, stage.calls)
+        for stage in run_stages(profile)
+    }
+    return {name: work for name, work in found.items() if work != NO_WORK}
 
 
 def attributes(trace):
@@ -29,7 +38,7 @@ def test_work_is_added_to_the_innermost_stage():
         "outer": {"flop": 5, "moved_bytes": 50, "dtype": "bf16", "calls": 1},
         "inner": {"flop": 30, "moved_bytes": 300, "dtype": "bf16", "calls": 4},
     }
-    assert stage_work(trace.profile) == {"outer": StageWork(35, 350, "bf16")}
+    assert stage_work(trace.profile) == {"outer": StageWork(35, 350, "bf16", 4 + 1)}
 
 
 def test_without_a_stage_nothing_is_noted():
@@ -51,7 +60,7 @@ def test_facts_that_runs_of_a_stage_share_stay_as_they_are():
     assert facts == {"steps": 20}
     assert [span.attributes["flop"] for span in trace.profile.spans] == [7, 7]
     assert trace.profile.spans[0].attributes["steps"] == 20
-    assert stage_work(trace.profile) == {"a": StageWork(14, 140, "fp16")}
+    assert stage_work(trace.profile) == {"a": StageWork(14, 140, "fp16", 2)}
 
 
 def test_one_unknown_call_makes_the_whole_stage_unknown():
@@ -63,8 +72,8 @@ def test_one_unknown_call_makes_the_whole_stage_unknown():
         with profile_stage("b"):
             note_work(3, 4, "bf16")
     assert stage_work(trace.profile) == {
-        "a": StageWork(None, None, "bf16"),
-        "b": StageWork(3, 4, "bf16"),
+        "a": StageWork(None, None, "bf16", 3),
+        "b": StageWork(3, 4, "bf16", 1),
     }
 
 
@@ -78,21 +87,21 @@ def test_several_types_are_no_type_but_the_sums_hold(inside):
         else:
             note_work(3, 4, "fp32")
             note_work(0, 0, "bf16")
-    assert stage_work(trace.profile) == {"a": StageWork(4, 6, None)}
+    assert stage_work(trace.profile) == {"a": StageWork(4, 6, None, 2 if inside else 3)}
 
 
 def test_work_without_products_does_not_name_a_type():
     with record_pipeline("p") as trace, profile_stage("a"):
         note_work(0, 8, None)
         note_work(1, 2, "bf16")
-    assert stage_work(trace.profile) == {"a": StageWork(1, 10, "bf16")}
+    assert stage_work(trace.profile) == {"a": StageWork(1, 10, "bf16", 2)}
 
 
 def test_work_of_a_stage_that_is_not_kept_counts_for_the_stage_around_it():
     with record_pipeline("p", span_limit=1) as trace, profile_stage("a"), profile_stage("b"):
         note_work(5, 6, "fp32")
     assert trace.profile.dropped_spans == 1
-    assert stage_work(trace.profile) == {"a": StageWork(5, 6, "fp32")}
+    assert stage_work(trace.profile) == {"a": StageWork(5, 6, "fp32", 1)}
 
 
 def test_threads_that_share_a_stage_lose_no_work():
@@ -101,7 +110,7 @@ def test_threads_that_share_a_stage_lose_no_work():
         with ThreadPoolExecutor(8) as pool:
             for done in [pool.submit(note) for _ in range(8)]:
                 done.result()
-    assert stage_work(trace.profile) == {"a": StageWork(16_000, 32_000, "bf16")}
+    assert stage_work(trace.profile) == {"a": StageWork(16_000, 32_000, "bf16", 16_000)}
 
 
 def test_a_stored_run_tells_the_work_of_its_stages():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from backend.tuning.limits import Limits
 from backend.tuning.machine import processor_name
-from backend.tuning.run_figures import RunFigures, changed_output, repeated_outputs
+from backend.tuning.run_figures import RunFigures
 
 
 def test_one_run_above_the_memory_limit_breaks_it():
@@ -21,19 +21,6 @@ def test_one_slow_run_does_not_break_the_limit_of_time():
     runs = [RunFigures(1.0), RunFigures(1.1), RunFigures(9.0)]
     assert Limits(latency_s=1.2).broken_by(runs) == {}
     assert set(Limits(latency_s=1.05).broken_by(runs)) == {"latency_s"}
-
-
-def test_only_outputs_that_repeat_are_compared():
-    runs = [
-        RunFigures(1.0, None, {"faces": "10", "model.glb": "aa"}),
-        RunFigures(1.0, None, {"faces": "10", "model.glb": "bb"}),
-    ]
-    expected = repeated_outputs(runs)
-    assert expected == {"faces": "10"}
-    assert changed_output(expected, runs[1]) is None
-    change = changed_output(expected, RunFigures(1.0, None, {"faces": "11"}))
-    assert change == "The result changed: faces is 10 before and 11 with it."
-    assert changed_output(expected, RunFigures(1.0)) is not None
 
 
 def test_processor_is_named_by_the_system_and_never_empty(tmp_path):

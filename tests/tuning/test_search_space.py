@@ -4,41 +4,65 @@ from backend.runtime_settings import RUNTIME_SETTINGS, RuntimeSetting, SettingNa
 from backend.tuning.search_space import (
     ACTS_BETWEEN_JOBS,
     NEEDS_GPU,
+    NOTHING_READS_IT,
+    SINGLE_RUNS,
     Axis,
     search_space,
     values_in_force,
 )
 
+EXPORT = {"export_compression", "export_threads"}
+
 
 def test_without_gpu_only_what_means_something_is_tried():
-    axes, left_out = search_space(uses_gpu=False)
+    axes, left_out = search_space(uses_gpu=False, reads=EXPORT)
     assert [axis.setting for axis in axes] == ["export_compression", "export_threads"]
     assert {one.setting: one.reason for one in left_out} == {
         "residency": NEEDS_GPU,
         "idle_offload_s": NEEDS_GPU,
         "idle_release_s": NEEDS_GPU,
+        "attention": NOTHING_READS_IT,
+        "compile_models": NOTHING_READS_IT,
+        "decode": NOTHING_READS_IT,
+        "decode_chunk": NOTHING_READS_IT,
+        "cfg_batch": NOTHING_READS_IT,
+        "max_batch": SINGLE_RUNS,
     }
 
 
+def test_a_setting_joins_when_a_run_reads_it():
+    axes, left_out = search_space(uses_gpu=False, reads=EXPORT | {"attention", "decode"})
+    assert [axis.setting for axis in axes][:2] == ["attention", "decode"], "networks first"
+    assert {axis.setting for axis in axes} == EXPORT | {"attention", "decode"}
+    assert "attention" not in {one.setting for one in left_out}
+
+
 def test_what_acts_between_jobs_is_not_tried_with_a_gpu_either():
-    axes, left_out = search_space(uses_gpu=True)
-    assert len(axes) == 2
-    assert {one.reason for one in left_out} == {ACTS_BETWEEN_JOBS}
+    axes, left_out = search_space(uses_gpu=True, reads=set(RUNTIME_SETTINGS))
+    reasons = {one.setting: one.reason for one in left_out}
+    assert {name for name, reason in reasons.items() if reason == ACTS_BETWEEN_JOBS} == {
+        "residency", "idle_offload_s", "idle_release_s",
+    }  # fmt: skip
+    assert reasons["max_batch"] == SINGLE_RUNS
+    assert {axis.setting for axis in axes} == set(RUNTIME_SETTINGS) - set(reasons)
 
 
 def test_a_new_setting_joins_by_being_there():
     name = SettingName.EXPORT_THREADS
     on_gpu = RuntimeSetting(name, "Steps at once", (1, 2), 1, 2, needs_gpu=True)
-    assert search_space(uses_gpu=True, known={"steps": on_gpu})[0] == [
+    assert search_space(uses_gpu=True, reads={name}, known={"steps": on_gpu})[0] == [
         Axis("export_threads", "Steps at once", (1, 2))
     ]
-    assert search_space(uses_gpu=False, known={"steps": on_gpu})[0] == []
+    assert search_space(uses_gpu=False, reads={name}, known={"steps": on_gpu})[0] == []
 
 
 def test_start_values_are_those_in_force():
-    with in_force({"export_compression": 7}):
-        assert values_in_force() == {"export_compression": 7, "export_threads": 1}
-    assert set(values_in_force()) < set(RUNTIME_SETTINGS)
+    with in_force({"export_compression": 7, "decode": "dense"}):
+        values = values_in_force()
+    assert (values["export_compression"], values["export_threads"]) == (7, 1)
+    assert (values["decode"], values["compile_models"]) == ("dense", False)
+    assert set(values) < set(RUNTIME_SETTINGS)
+    assert "residency" not in values
 
 
 def test_numbers_have_two_ways_and_names_as_many_as_there_are():

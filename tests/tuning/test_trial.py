@@ -3,17 +3,25 @@ from __future__ import annotations
 import pytest
 
 from backend.errors import DeviceLost, JobCanceled, MeshInvalid, OutOfMemory
+from backend.tuning.expected_result import ExpectedResult
 from backend.tuning.limits import Limits
-from backend.tuning.run_figures import RunFigures
-from backend.tuning.trial import MAX_PAIRS, MIN_PAIRS, Comparison, TrialVerdict
+from backend.tuning.run_figures import Gauge, RunFigures
+from backend.tuning.trial import (
+    MAX_PAIRS,
+    MIN_PAIRS,
+    MOST_WARM_UPS,
+    Comparison,
+    TrialVerdict,
+)
 from tests.tuning.noisy_machine import OUTPUTS, NoisyMachine
 
 OLD, NEW = {"level": 9}, {"level": 1}
 TRIALS = 600
 
 
-def compare(machine, limits=None, expected=OUTPUTS, has_time=lambda: True):
-    return Comparison(machine, limits or Limits(), expected, has_time)(OLD, NEW)
+def compare(machine, limits=None, has_time=lambda: True, old=OLD, new=NEW):
+    expected = ExpectedResult(old, OUTPUTS)
+    return Comparison(machine, limits or Limits(), expected, has_time)(old, new)
 
 
 def costs(new_s, old_s=1.0):
@@ -33,6 +41,47 @@ def test_runs_alternate_and_the_first_is_not_counted():
     assert trial.verdict is TrialVerdict.FASTER
     assert trial.speed_up.ratio == pytest.approx(2.0)
     assert trial.speed_up.n_before == MIN_PAIRS
+
+
+COMPILE_OFF, COMPILE_ON = {"compile_models": False}, {"compile_models": True}
+
+
+def compiling(slow_runs, span=True):
+    """A machine that compiles in the first runs with the new value; returns it and its log."""
+    ran = []
+
+    def measure(values):
+        is_new = values == COMPILE_ON
+        first = is_new and ran.count("new") < slow_runs
+        ran.append("new" if is_new else "old")
+        if first:
+            return RunFigures(30.0, None, OUTPUTS, is_warm_up=span)
+        return RunFigures(0.5 if is_new else 1.0, None, OUTPUTS)
+
+    return measure, ran
+
+
+@pytest.mark.parametrize(("slow_runs", "span"), [(1, True), (2, False), (2, True), (3, True)])
+def test_what_compiling_costs_once_is_not_held_against_it(slow_runs, span):
+    measure, ran = compiling(slow_runs, span)
+    trial = compare(measure, old=COMPILE_OFF, new=COMPILE_ON)
+    assert trial.verdict is TrialVerdict.FASTER
+    assert trial.speed_up.ratio == pytest.approx(2.0)
+    uncounted = ran.index("old")
+    assert 2 <= uncounted <= MOST_WARM_UPS
+
+
+def test_what_is_made_ready_in_every_run_is_counted_in_the_end():
+    measure, ran = compiling(99)
+    assert compare(measure, old=COMPILE_OFF, new=COMPILE_ON).verdict is TrialVerdict.SLOWER
+    assert ran.index("old") == MOST_WARM_UPS
+
+
+def test_compiling_may_use_the_time_up():
+    measure, ran = compiling(3)
+    trial = compare(measure, has_time=lambda: len(ran) < 2, old=COMPILE_OFF, new=COMPILE_ON)
+    assert trial.verdict is TrialVerdict.UNDECIDED
+    assert ran == ["new", "new"]
 
 
 def test_a_steady_drift_of_the_machine_is_not_taken_for_a_gain():
@@ -125,6 +174,26 @@ def test_values_that_change_the_result_are_refused_before_anything_is_compared()
     assert ran == [NEW]
 
 
+@pytest.mark.parametrize(
+    ("setting", "verdict"),
+    [("attention", TrialVerdict.FASTER), ("export_threads", TrialVerdict.REFUSED)],
+)
+def test_only_a_setting_that_rounds_may_change_the_last_digits(setting, verdict):
+    old, new = {setting: "a"}, {setting: "b"}
+
+    def measure(values):
+        digest = "bb" if values == new else "aa"
+        gauges = {"volume_m3": Gauge(0.5001 if values == new else 0.5, 0.001)}
+        elapsed_s = 0.5 if values == new else 1.0
+        return RunFigures(elapsed_s, None, {}, {"model.glb": digest}, gauges)
+
+    expected = ExpectedResult.of(old, [measure(old)])
+    trial = Comparison(measure, Limits(), expected, lambda: True)(old, new)
+    assert trial.verdict is verdict
+    assert trial.is_rounded is (verdict is TrialVerdict.FASTER)
+    assert trial.to_document()["is_rounded"] is trial.is_rounded
+
+
 def test_faster_values_that_take_too_much_memory_are_refused():
     def measure(values):
         is_new = values == NEW
@@ -152,5 +221,6 @@ def test_without_time_nothing_is_decided_and_nothing_more_runs():
     assert trial.verdict is TrialVerdict.UNDECIDED
     assert trial.to_document() | {"speed_up": 2.0} == {
         "verdict": "undecided", "reason": None, "speed_up": 2.0, "ci": None, "pairs": 2,
+        "is_rounded": False,
     }  # fmt: skip
     assert compare(NoisyMachine(costs(0.5)), has_time=lambda: False).speed_up is None

@@ -26,6 +26,7 @@ from backend.jobs.service import JobService
 from backend.settings import Settings
 from backend.web.app import create_app
 from tests.conftest import png_bytes
+from tests.databases import database_url
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,10 @@ class Server:
 
 @contextlib.contextmanager
 def serving(tmp_path: Path, **values: Any) -> Iterator[Server]:
-    defaults: dict[str, Any] = {"data_dir": tmp_path / "data", "disk_floor_mb": 1}
+    folder = values.get("data_dir", tmp_path / "data")
+    defaults: dict[str, Any] = {
+        "data_dir": folder, "disk_floor_mb": 1, "database_url": database_url(folder)
+    }  # fmt: skip
     server = Server(Settings(**(defaults | values)))
     try:
         yield server
@@ -149,8 +153,9 @@ class Gunicorn:
 @contextlib.contextmanager
 def gunicorn(folder: Path, redis_address: str, **values: Any) -> Iterator[Gunicorn]:
     settings = Settings(
-        data_dir=folder, port=free_port(), redis_url=redis_address, disk_floor_mb=1, **values
-    )
+        data_dir=folder, port=free_port(), redis_url=redis_address, disk_floor_mb=1,
+        database_url=database_url(folder), **values,
+    )  # fmt: skip
     log = folder.parent / "gunicorn.log"
     command = [sys.executable, "-m", "gunicorn", "-c", "python:backend.web.gunicorn_config",
                "backend.web.app:create_app()"]  # fmt: skip

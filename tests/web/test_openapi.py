@@ -6,7 +6,7 @@ from openapi_spec_validator import validate
 
 from backend.web.api.openapi import document
 
-OTHER_BLUEPRINTS = {"pages"}
+OTHER_BLUEPRINTS = {"pages", "login", "share_forms", "share_page"}
 
 
 def routes(app):

@@ -145,8 +145,8 @@ class Advice:
 
     @property
     def advice_id(self) -> str:
-        """The same for the same advice in every run of the rules."""
-        return f"{self.rule.value}.{self.stage}"
+        """The same for the same advice in every run of the rules; it may stand in an address."""
+        return f"{self.rule.value}.{self.stage.replace('/', '.')}"
 
     @property
     def may_auto_apply(self) -> bool:

@@ -5,11 +5,13 @@ All times are medians per job unless they say otherwise; shares lie between 0 an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from backend.profiling.advice.stage_evidence import StageEvidence
 from backend.profiling.experiment import Value
+from backend.profiling.spans import SpanKind
 
 
 @dataclass(frozen=True)
@@ -163,3 +165,17 @@ class Evidence:
     batch: BatchFigures | None = None
     allocator: AllocatorFigures | None = None
     cache_clearing: CacheClearingFigures | None = None
+
+    @property
+    def top_stages(self) -> tuple[StageEvidence, ...]:
+        """The stages of the job itself, without those inside them."""
+        return tuple(stage for stage in self.stages if stage.parent is None)
+
+    def share_of(self, kind: SpanKind) -> float:
+        """Add up the shares of one kind; what a stage holds inside counts there, and once."""
+        inside: dict[str, float] = {}
+        for stage in self.stages:
+            if stage.parent is not None:
+                inside[stage.parent] = inside.get(stage.parent, 0.0) + stage.share
+        own = (s.share - inside.get(s.name, 0.0) for s in self.stages if s.kind is kind)
+        return math.fsum(max(0.0, share) for share in own)

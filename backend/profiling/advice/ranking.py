@@ -95,7 +95,7 @@ def with_test(advice: Advice, test: Experiment | None) -> Advice | None:
 
 def seed_lines(evidence: Evidence, shown: Sequence[Advice]) -> list[str]:
     """Write the lines of earlier versions: the largest stages, then what is advised."""
-    stages = sorted(evidence.stages, key=lambda stage: -stage.share)
+    stages = sorted(evidence.top_stages, key=lambda stage: -stage.share)
     lines = [
         critical_line(stage.name, 100 * stage.share)
         for stage in stages

@@ -95,13 +95,16 @@ def _slow_attention(evidence: Evidence, stage: StageEvidence) -> Advice | None:
 
 
 def _guidance_twice(evidence: Evidence, stage: StageEvidence) -> Advice | None:
-    """R4: guidance in two passes while the device has room for one of twice the size."""
+    """R4: guidance in two passes while the device has room for one of twice the size.
+
+    It is silent where the peak of the device is not known, as on a processor.
+    """
     found = stage.guidance
     if found is None or found.forwards_per_step != 2 or found.mfu >= IDLE_MFU or not found.fits:
         return None
     if not 0 < found.double_s < 2 * found.single_s:
         return None
-    factor = 2 * found.single_s / found.double_s
+    factor = factor_of_stage(found.share, 2 * found.single_s / found.double_s)
     facts: Facts = {"mfu": found.mfu, "single_s": found.single_s, "double_s": found.double_s}
     gain = speed_up(evidence, stage, factor, factor)
     action = change(evidence, "cfg_batch", True)

@@ -68,7 +68,7 @@ def slow_link(evidence: Evidence) -> Advice | None:
 
 def _at_full_clock(evidence: Evidence, found: GpuSamples) -> ExpectedGain | None:
     job = evidence.job
-    share = sum(stage.share for stage in evidence.stages if stage.kind is SpanKind.GPU)
+    share = evidence.share_of(SpanKind.GPU)
     if job is None or job.total_s <= 0 or not share or not found.clock_mhz:
         return None
     if found.clock_max_mhz is None or found.clock_max_mhz <= found.clock_mhz:

@@ -56,8 +56,8 @@ def cpu_in_the_way(evidence: Evidence) -> Advice | None:
     job, queue = evidence.job, evidence.queue
     if job is None or queue is None or queue.waiting is None or queue.waiting < 1:
         return None
-    cpu = _share(evidence, SpanKind.CPU)
-    gpu = _share(evidence, SpanKind.GPU)
+    cpu = evidence.share_of(SpanKind.CPU)
+    gpu = evidence.share_of(SpanKind.GPU)
     if gpu <= 0 or cpu < CPU_SHARE:
         return None
     saved_s = min(cpu, gpu) * job.total_s
@@ -155,10 +155,6 @@ def _seconds_per_item_saved(found: BatchFigures) -> float:
 def _waiting_by_littles_law(queue: QueueFigures) -> float | None:
     """Return the jobs that wait on average: arrivals times wait (J. D. C. Little, 1961)."""
     return None if queue.arrivals_per_s is None else queue.arrivals_per_s * queue.wait_s
-
-
-def _share(evidence: Evidence, kind: SpanKind) -> float:
-    return sum(stage.share for stage in evidence.stages if stage.kind is kind)
 
 
 RULES: Sequence[Rule] = (small_batch, cpu_in_the_way, per_stage(_slow_encoding), queue_wait)

@@ -1,4 +1,7 @@
-"""Rules that save work at a price in the result; they are never applied unasked."""
+"""Rules that save work, most of them at a price in the result.
+
+What may change the result is never applied unasked, and not to all jobs.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ DECODE_SHARE = 0.2
 # A dense grid grows with the cube; that a coarse-to-fine one grows with the surface is assumed.
 DENSE_EXPONENT, SURFACE_EXPONENT = 3.0, 2.0
 LOSSY = Terms(risk=QualityRisk.LOSSY)
+SAME_SURFACE = "In all these runs the surface would have been the same."
+THIN_SHEETS = "Sheets thinner than a coarse cell may be lost: compare before you keep it."
 
 
 def _steps(evidence: Evidence, stage: StageEvidence) -> Advice | None:
@@ -29,7 +34,11 @@ def _steps(evidence: Evidence, stage: StageEvidence) -> Advice | None:
 
 
 def _dense_decode(evidence: Evidence, stage: StageEvidence) -> Advice | None:
-    """R5: every corner of a grid is decoded, though few lie near the surface."""
+    """R5: every corner of a grid is decoded, though few lie near the surface.
+
+    It leaves the result as it is only where the engine compared: each of the shapes behind the
+    advice would have had the same surface.
+    """
     found = stage.decode
     if found is None or stage.share < DECODE_SHARE or not found.is_dense:
         return None
@@ -41,10 +50,12 @@ def _dense_decode(evidence: Evidence, stage: StageEvidence) -> Advice | None:
         "queries": found.queries,
         "hierarchical_queries": fewer,
         "resolution": found.resolution,
+        "outcome": SAME_SURFACE if found.same_surface else THIN_SHEETS,
     }
     action = change(evidence, "decode", "hierarchical", needs_restart=False)
     gain = speed_up(evidence, stage, factor, factor)
-    return advise(evidence, RuleId.DENSE_DECODE, stage, gain, facts, action, LOSSY)
+    terms = Terms() if found.same_surface else LOSSY
+    return advise(evidence, RuleId.DENSE_DECODE, stage, gain, facts, action, terms)
 
 
 def _decode_resolution(evidence: Evidence, stage: StageEvidence) -> Advice | None:

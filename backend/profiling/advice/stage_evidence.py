@@ -20,7 +20,7 @@ class MatmulFigures:
     dtype : str
         What the largest of them compute in: ``fp32``, ``tf32``, ``fp16``, ``bf16``.
     share : float
-        Their share of the stage's time.
+        Of the stage's time what a smaller type makes faster, at most.
     bf16_factor : float or None
         How much faster they were in bf16 at the same shapes on this device, if that was timed.
     """
@@ -85,13 +85,20 @@ class StepFigures:
 
 @dataclass(frozen=True)
 class GuidanceFigures:
-    """Guidance of a diffusion loop: one forward at batch 1 and one at batch 2, in seconds."""
+    """Guidance of a diffusion loop: one forward at batch 1 and one at batch 2, in seconds.
+
+    Parameters
+    ----------
+    share : float
+        The forwards' share of the stage's time.
+    """
 
     forwards_per_step: int
     single_s: float
     double_s: float
     mfu: float
     fits: bool | None
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,9 @@ class DecodeFigures:
         The next lower one worth a try.
     exponent : float or None
         Fitted: the time grows with the resolution to this power.
+    same_surface : bool or None
+        Whether a coarse-to-fine decode would have found the surface of each of these shapes; None
+        if that was not looked at.
     """
 
     resolution: int
@@ -117,11 +127,12 @@ class DecodeFigures:
     hierarchical_queries: int | None = None
     lower_resolution: int | None = None
     exponent: float | None = None
+    same_surface: bool | None = None
 
     @property
     def is_dense(self) -> bool:
-        """Whether every corner of the grid is asked for."""
-        return self.queries == (self.resolution + 1) ** 3
+        """Whether every corner of the grid is asked for; only such a decode can be compared."""
+        return self.same_surface is not None or self.queries == (self.resolution + 1) ** 3
 
 
 @dataclass(frozen=True)
@@ -191,8 +202,12 @@ class StageEvidence:
 
     Parameters
     ----------
+    name : str
+        That of a stage inside others is its path, as in ``shape_generation/denoise``.
     share : float
         Of the critical path: the part of the job's time that this stage alone holds up.
+    parent : str or None
+        The stage around it, of which its share is a part; None for a stage of the job itself.
     """
 
     name: str
@@ -209,3 +224,4 @@ class StageEvidence:
     decode: DecodeFigures | None = None
     encode: EncodeFigures | None = None
     compiled: CompileFigures | None = None
+    parent: str | None = None

@@ -33,7 +33,7 @@ _UNKNOWN = _Unknown()
 TEMPLATES: Mapping[RuleId, Wording] = {
     RuleId.FULL_PRECISION: Wording(
         "Compute '{stage}' in bf16",
-        "Its matrix products run in {dtype} and take {matmul_share:.0%} of it.",
+        "Its matrix products run in {dtype}; up to {matmul_share:.0%} of it gets faster in bf16.",
         MIXED_PRECISION,
     ),
     RuleId.SLOW_ATTENTION: Wording(
@@ -53,7 +53,7 @@ TEMPLATES: Mapping[RuleId, Wording] = {
     RuleId.DENSE_DECODE: Wording(
         "Decode '{stage}' from coarse to fine",
         "All {queries} points of the grid are asked for; {hierarchical_queries} near the surface "
-        "suffice. Sheets thinner than a coarse cell may be lost: compare before you keep it.",
+        "suffice. {outcome}",
     ),
     RuleId.DECODE_RESOLUTION: Wording(
         "Try resolution {lower_resolution} instead of {resolution} in '{stage}'",

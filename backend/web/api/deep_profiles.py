@@ -7,6 +7,8 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, request, send_file, url_for
 
+from backend.errors import NotFound
+from backend.jobs.access.job_owners import visible_jobs
 from backend.jobs.service import JobService
 from backend.profiling.deep_profile import INSTALL_ADVICE, DeepFile
 from backend.web.api.answers import json_answer, service_of
@@ -57,7 +59,10 @@ def disarm() -> Response:
 @blueprint.get("/<job_id>/<name>")
 def file(job_id: str, name: str) -> Response:
     """Send a file of a profile: the call tree to look at, the others to keep."""
-    path = service_of(current_app.extensions).deep_profiles.file(job_id, name)
+    service = service_of(current_app.extensions)
+    if not visible_jobs(service.store.engine, [job_id]):
+        raise NotFound("There is no such file of a deep profile.")
+    path = service.deep_profiles.file(job_id, name)
     is_page = name == DeepFile.CALL_TREE
     response = send_file(
         path,
@@ -74,10 +79,14 @@ def file(job_id: str, name: str) -> Response:
 def deep_document(service: JobService) -> dict[str, Any]:
     """Tell the state, and what is missing for a profile, JSON-ready."""
     document = service.deep_profiles.document()
+    jobs = [item["job_id"] for item in document["items"]]
+    seen = visible_jobs(service.store.engine, jobs)
     has_sampler = importlib.util.find_spec("pyinstrument") is not None
+    items = [item for item in document["items"] if item["job_id"] in seen]
     return document | {
+        "job_id": document["job_id"] if document["job_id"] in seen else None,
         "missing": [] if has_sampler else [MISSING],
-        "items": [item | {"files": _files(item)} for item in document["items"]],
+        "items": [item | {"files": _files(item)} for item in items],
     }
 
 

@@ -16,6 +16,7 @@ from backend.catalog import Queue
 from backend.gpu.memory_profile import memory_profile
 from backend.gpu.memory_trend import MemoryTrend
 from backend.gpu.recommendations import advise
+from backend.jobs.access.job_owners import visible_jobs
 from backend.jobs.service import JobService
 from backend.jobs.states import JobState
 from backend.web.api.answers import json_answer, service_of
@@ -74,7 +75,7 @@ def gpu_status(service: JobService) -> dict[str, Any]:
         "degraded": any(beat.get("degraded") for beat in beats),
         "degraded_reason": next(filter(None, (b.get("degraded_reason") for b in beats)), None),
         "allocator": first.get("allocator"),
-        "worker": _worker(busiest(beats)),
+        "worker": _worker(service, busiest(beats)),
         "workers": len(beats),
         "queue": {"depth": depth, "wait_p50_s": None},
         "host": {key: (device.get("host") or {}).get(key) for key in HOST_KEYS},
@@ -92,10 +93,13 @@ def _device(entry: dict[str, Any]) -> dict[str, Any]:
     return full
 
 
-def _worker(beat: Mapping[str, Any] | None) -> dict[str, Any]:
+def _worker(service: JobService, beat: Mapping[str, Any] | None) -> dict[str, Any]:
     if beat is None:
         return {"state": "offline", "current_job": None, "stage": None, "progress": None}
-    return {key: beat.get(key) for key in ("state", "current_job", "stage", "progress")}
+    told = {key: beat.get(key) for key in ("state", "current_job", "stage", "progress")}
+    job_id = told["current_job"]
+    is_seen = job_id is None or visible_jobs(service.store.engine, [job_id])
+    return told if is_seen else told | {"current_job": None}
 
 
 def _flat(devices: list[dict[str, Any]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from backend.catalog import Queue
 from backend.jobs.service import JobService
+from backend.web.access.guard import is_stranger
 from backend.web.api.answers import json_answer, service_of
 
 blueprint = Blueprint("health", __name__)
@@ -26,7 +27,10 @@ def healthz() -> Response:
 def readyz() -> Response:
     """Whether jobs can run: 503 until database, Redis and a worker of each queue answer."""
     document = readiness(service_of(current_app.extensions))
-    return json_answer(document, 200 if document["ready"] else 503)
+    status = 200 if document["ready"] else 503
+    if is_stranger():
+        document = {"ready": document["ready"]}
+    return json_answer(document, status)
 
 
 def readiness(service: JobService) -> dict[str, Any]:

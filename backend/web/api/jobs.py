@@ -103,7 +103,7 @@ def _filter() -> JobFilter:
         pipeline=_one_of("pipeline", PipelineName),
         batch_id=args.get("batch_id") or None,
         query=(args.get("q") or "")[:MAX_QUERY] or None,
-        limit=_limit(),
+        limit=page_limit(),
         cursor=args.get("cursor") or None,
     )
 
@@ -118,7 +118,8 @@ def _one_of(name: str, kind: Any) -> Any:
         raise wrong_field(name, f"must be one of: {', '.join(kind)}") from error
 
 
-def _limit() -> int:
+def page_limit() -> int:
+    """Read how many rows a page may have; raises InvalidParameter."""
     text = request.args.get("limit") or str(DEFAULT_PAGE)
     is_number = text.isascii() and text.isdecimal() and len(text) < MAX_DIGITS
     if not is_number or not 1 <= int(text) <= MAX_PAGE:

@@ -14,9 +14,19 @@ from backend import __version__
 from backend.catalog import PIPELINES, JobOptions, PipelineName
 from backend.settings import RESIDENCY_POLICIES
 from backend.web.api.answers import conditional, json_answer
+from backend.web.api.batch_operations import BATCH_OPERATIONS
+from backend.web.api.batch_schemas import BATCH_SCHEMAS, batch_body
 from backend.web.api.operations import OPERATIONS, Operation
 from backend.web.api.schemas import SCHEMAS, Schema
+from backend.web.api.share_operations import SHARE_BODY, SHARE_OPERATIONS, SHARE_SCHEMAS
+from backend.web.api.webhook_schemas import OUTGOING
 
+_ALL = (*OPERATIONS, *BATCH_OPERATIONS, *SHARE_OPERATIONS)
+_OPEN = frozenset({"/healthz", "/readyz"})
+_SECURITY_SCHEMES: Schema = {
+    "key": {"type": "http", "scheme": "bearer", "description": "A key, such as mk_…"},
+    "login": {"type": "apiKey", "in": "cookie", "name": "mk_login"},
+}
 _REF = "#/components/schemas/{model}"
 _FILE: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
 
@@ -33,7 +43,7 @@ def openapi() -> Response:
 def document() -> Schema:
     """Write the OpenAPI document."""
     paths: dict[str, Schema] = {}
-    for operation in OPERATIONS:
+    for operation in _ALL:
         paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
     return {
         "openapi": "3.1.0",
@@ -44,9 +54,15 @@ def document() -> Schema:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": name} for name in dict.fromkeys(o.tag for o in OPERATIONS)],
+        # None at all is the way of a server that only its own machine reaches.
+        "security": [{"key": []}, {"login": []}, {}],
+        "tags": [{"name": name} for name in dict.fromkeys(o.tag for o in _ALL)],
         "paths": paths,
-        "components": {"schemas": SCHEMAS | _pipeline_schemas()},
+        "webhooks": OUTGOING,
+        "components": {
+            "schemas": SCHEMAS | BATCH_SCHEMAS | SHARE_SCHEMAS | _pipeline_schemas(),
+            "securitySchemes": _SECURITY_SCHEMES,
+        },
     }
 
 
@@ -95,7 +111,8 @@ def _responses(operation: Operation) -> dict[str, Schema]:
         str(status): {"description": description} | _content(content)
         for status, (description, content) in operation.answers.items()
     }
-    for status in operation.problems:
+    refusals = () if operation.path in _OPEN else (401, 429)
+    for status in (*operation.problems, *refusals):
         problem = _content("Problem", "application/problem+json")
         made.setdefault(str(status), {"description": HTTPStatus(status).phrase} | problem)
     return made
@@ -114,6 +131,12 @@ def _submit_body() -> Schema:
         "pipeline": {"$ref": _REF.format(model="PipelineName")},
         "name": {"type": "string", "maxLength": 200},
         "priority": {"type": "string", "enum": ["low", "normal", "high"], "default": "normal"},
+        "webhook_url": {
+            "type": "string",
+            "format": "uri",
+            "maxLength": 2048,
+            "description": "Told when the job has ended, signed as Standard Webhooks say.",
+        },
     }
     any_params = {
         "anyOf": [{"$ref": _REF.format(model=spec.params.__name__)} for spec in PIPELINES.values()]
@@ -128,8 +151,19 @@ def _submit_body() -> Schema:
     data_uri = {"type": "string", "pattern": "^data:"}
     body = {
         "type": "object",
-        "required": ["pipeline", "image"],
-        "properties": {"image": data_uri, "mask": data_uri, "params": any_params, **shared},
+        "required": ["pipeline"],
+        "oneOf": [{"required": ["image"]}, {"required": ["image_url"]}],
+        "properties": {
+            "image": data_uri,
+            "image_url": {
+                "type": "string",
+                "format": "uri",
+                "description": "Fetched by the server, where its operator allows that.",
+            },
+            "mask": data_uri,
+            "params": any_params,
+            **shared,
+        },
         "additionalProperties": False,
     }
     content = {"multipart/form-data": {"schema": form}, "application/json": {"schema": body}}
@@ -164,5 +198,7 @@ BODIES: dict[str, Callable[[], Schema]] = {
         {"pipeline": {"type": "string"}, "shape_key": {"type": "string"}}, []
     ),
     "deep_profile": lambda: _object_body({"pipeline": {"type": ["string", "null"]}}, []),
+    "batch": batch_body,
+    "share": lambda: _object_body(SHARE_BODY, []),
     "retry": lambda: _object_body({"params": {"type": "object"}}, []),
 }

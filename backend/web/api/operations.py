@@ -110,6 +110,16 @@ OPERATIONS: tuple[Operation, ...] = (
         headers=_TRACE,
     ),
     Operation(
+        "get", "/api/v1/jobs/{job_id}/webhook", "jobs",
+        "Look up how telling the end of a job to its webhook_url went.",
+        {200: ("The webhook.", "Webhook")}, (404,),
+    ),
+    Operation(
+        "post", "/api/v1/jobs/{job_id}/webhook/resend", "jobs",
+        "Tell the end of a job once more, under the same webhook-id.",
+        {202: ("It is due now.", "Webhook")}, (403, 404, 409),
+    ),
+    Operation(
         "get", "/api/v1/jobs/{job_id}/events", "jobs",
         "Follow a job as server-sent events: a snapshot, then everything until the end.",
         {200: ("A stream of events.", "text/event-stream")}, (404, 503),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, current_app, request
 
-from backend.errors import NotFound
 from backend.profiling.history import RunFilter, RunHistory
-from backend.profiling.run_comparison import comparison_document, select_side
+from backend.profiling.run_comparison import Side, SideKind, comparison_document, select_side
 from backend.profiling.run_summary import RunStatus
 from backend.profiling.targets import judged_targets
+from backend.web.access.own_runs import own_jobs, stored_run
 from backend.web.api.answers import json_answer, service_of
 from backend.web.json_body import wrong_field
 
@@ -28,6 +28,7 @@ def profiles() -> Response:
         status=_status(),
         limit=_limit(),
         with_deep=True,
+        jobs=own_jobs(),
     )
     return json_answer({"items": [run.to_document() for run in _history().runs(wanted)]})
 
@@ -35,16 +36,13 @@ def profiles() -> Response:
 @blueprint.get("/profiles/<run>")
 def profile(run: str) -> Response:
     """Look up a run with its whole profile."""
-    stored = _history().run(run)
-    if stored is None:
-        raise NotFound("There is no such run.")
-    return json_answer(stored.to_document())
+    return json_answer(stored_run(service_of(current_app.extensions), run).to_document())
 
 
 @blueprint.get("/compare")
 def compare() -> Response:
     """Compare two versions, two settings or two runs."""
-    before, after = (select_side(_history(), _needed(name)) for name in ("before", "after"))
+    before, after = (_side(_needed(name)) for name in ("before", "after"))
     return json_answer(comparison_document(before, after))
 
 
@@ -52,6 +50,13 @@ def compare() -> Response:
 def targets() -> Response:
     """Tell which targets recorded runs meet."""
     return json_answer({"items": judged_targets(_history())})
+
+
+def _side(text: str) -> Side:
+    side = select_side(_history(), text)
+    if side.kind is SideKind.RUN:  # statistics are of all runs, but a single one has an owner
+        stored_run(service_of(current_app.extensions), text)
+    return side
 
 
 def _history() -> RunHistory:

@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, request
 
 from backend import __version__
-from backend.errors import InvalidParameter, NotFound
+from backend.errors import InvalidParameter
 from backend.jobs.service import JobService
 from backend.profiling.exports.csv_report import csv_text
 from backend.profiling.exports.html_report import html_report
@@ -20,6 +20,7 @@ from backend.profiling.history import KEPT_RUNS, RunFilter
 from backend.profiling.run_summary import StoredRun
 from backend.profiling.spans import PipelineProfile
 from backend.units import iso
+from backend.web.access.own_runs import own_jobs, stored_run
 from backend.web.api.answers import json_answer, service_of
 from backend.web.api.sampled_tracks import sampled_tracks
 
@@ -52,15 +53,12 @@ class Asked:
         """Return the summaries, newest first."""
         if self.run is not None:
             return [self.stored(self.run).summary.to_document()]
-        wanted = RunFilter(pipeline=self.pipeline, limit=self.limit)
+        wanted = RunFilter(pipeline=self.pipeline, limit=self.limit, jobs=own_jobs())
         return [run.to_document() for run in self.service.run_history.runs(wanted)]
 
     def stored(self, run_id: str) -> StoredRun:
         """Look up a run; raises NotFound."""
-        found = self.service.run_history.run(run_id)
-        if found is None:
-            raise NotFound("There is no such run.")
-        return found
+        return stored_run(self.service, run_id)
 
 
 @blueprint.get("/report")

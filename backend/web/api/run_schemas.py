@@ -46,6 +46,12 @@ _STAGE = _object(
         "dtype": _TEXT_OR_NULL,
     }
 )
+# Stages in which networks ran tell more.
+_STAGE["properties"] |= {
+    "calls": {"type": ["integer", "null"], "minimum": 0},
+    "facts": _OPEN,
+    "inner": _list(_OPEN),
+}
 _RUN = _object(
     {
         "run": _TEXT,

@@ -10,6 +10,7 @@ from backend.profiling.experiment import ExperimentState
 from backend.web.api.advice_schemas import ADVICE_SCHEMAS
 from backend.web.api.deep_schemas import DEEP_PROFILES
 from backend.web.api.run_schemas import RUN_SCHEMAS
+from backend.web.api.webhook_schemas import WEBHOOK
 
 Schema = dict[str, Any]
 
@@ -260,6 +261,7 @@ _READINESS = _object(
 SCHEMAS: dict[str, Schema] = {
     "JobState": {"type": "string", "enum": [state.value for state in JobState]},
     "Job": _JOB,
+    "Webhook": WEBHOOK,
     "JobPage": _object({"items": _list(_ref("Job")), "next": _or_null("string")}),
     "Event": _EVENT,
     "Problem": _PROBLEM,

@@ -6,6 +6,8 @@ from flask import Blueprint
 
 from backend import __version__
 from backend.web.pages import (
+    batches,
+    batches_new,
     cutouts,
     deep_profile,
     docs,
@@ -19,7 +21,10 @@ from backend.web.pages import (
 from backend.web.pages.shortcuts import SHORTCUTS
 
 blueprint = Blueprint("pages", __name__)
-for module in (generate, job, gallery, cutouts, gpu, performance, deep_profile, live_run, docs):
+for module in (
+    generate, job, gallery, batches_new, batches, cutouts, gpu, performance, deep_profile, live_run,
+    docs,
+):  # fmt: skip
     module.install(blueprint)
 
 

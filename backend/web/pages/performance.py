@@ -87,7 +87,7 @@ class _StoredRuns:
         known = {run["run"]: run for run in before.runs} if before else {}
         # Auto-tune has its own panel; its runs are no work that anybody waits for.
         shown = [run for run in found if run.pipeline != PipelineName.TUNE]
-        self.runs: list[dict[str, Any]] = [known.get(run.run) or run.to_document() for run in shown]
+        self.runs: list[dict[str, Any]] = [known.get(run.run) or run.to_row() for run in shown]
         self.is_cut = len(found) == HISTORY_RUNS
         self.figures = RunFigures(self.runs)
         self._last: tuple[Work | None, dict[str, Any] | None] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from backend.profiling.run_summary import RunStage
 from backend.profiling.spans import SpanKind
 from backend.profiling.stage_standing import StageStanding, standing_of, usual_stage
 from backend.web.charts.roofline import Reached, Roofline, roofline, y_px
+from backend.web.pages.inner_stages import inner_stages
 
 # A card hardly ever holds its highest clock to the last MHz.
 LOW_CLOCK = 0.97
@@ -117,10 +118,16 @@ def _usual(runs: Sequence[Mapping[str, Any]], device: str | None) -> list[RunSta
     entries: dict[str, list[Mapping[str, Any]]] = {}
     for run in runs:
         if run.get("device") == device:
-            for stage in run["stages"]:
+            for stage in _all_stages(run):
                 if stage["kind"] != SpanKind.QUEUE and stage["elapsed_s"] is not None:
                     entries.setdefault(stage["name"], []).append(stage)
     return [usual_stage(found) for found in entries.values()]
+
+
+def _all_stages(run: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for stage in run["stages"]:
+        yield stage
+        yield from inner_stages(stage)
 
 
 def _has_place(standing: StageStanding, peak: GpuPeak | None) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from backend.profiling.run_summary import RunStatus
 from backend.profiling.spans import SpanKind
 from backend.profiling.statistics import Summary, summarise
 from backend.web.charts.histogram import Bin, histogram
+from backend.web.pages.inner_stages import inner_stages
 from backend.web.pages.roofline_view import RooflinePanel, roofline_panel
 from backend.web.pages.run_comparison import (
     Sides,
@@ -50,6 +51,8 @@ class StageRow:
         Seconds of the median run that are left of it if the stage took no time.
     trend : Verdict
         The last runs against those before.
+    inner : tuple of StageRow
+        The stages inside it that told what they did, by the path from the outermost stage on.
     """
 
     name: str
@@ -59,6 +62,7 @@ class StageRow:
     saved_at_most_s: float
     trend: Verdict
     peak_mb: float | None
+    inner: tuple[StageRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,14 +159,28 @@ def stage_rows(runs: Sequence[Document]) -> list[StageRow]:
     total_s = math.fsum(run["total_s"] for run in runs)
     if not total_s:
         return []
-    entries: dict[str, list[Document]] = {}
-    for run in runs:
-        for stage in run["stages"]:
-            if stage["kind"] != SpanKind.QUEUE and stage["elapsed_s"] is not None:
-                entries.setdefault(stage["name"], []).append(stage)
     usual_s = summarise(run["total_s"] for run in runs).p50
-    rows = [_stage_row(found, total_s, usual_s) for found in entries.values()]
+    tops = _by_name(stage for run in runs for stage in run["stages"])
+    rows = []
+    for found in tops.values():
+        inner = _by_name(part for stage in found for part in inner_stages(stage))
+        parts = [_stage_row(same, total_s, usual_s) for same in inner.values()]
+        if runs[0].get("device") is None:  # meant for a GPU, they worked on the processor
+            parts = [replace(part, kind=_on_processor(part.kind)) for part in parts]
+        rows.append(replace(_stage_row(found, total_s, usual_s), inner=tuple(parts)))
     return sorted(rows, key=lambda row: -row.share_pct)
+
+
+def _on_processor(kind: str) -> str:
+    return SpanKind.CPU.value if kind == SpanKind.GPU else kind
+
+
+def _by_name(stages: Iterable[Document]) -> dict[str, list[Document]]:
+    found: dict[str, list[Document]] = {}
+    for stage in stages:
+        if stage["kind"] != SpanKind.QUEUE and stage["elapsed_s"] is not None:
+            found.setdefault(stage["name"], []).append(stage)
+    return found
 
 
 def trend_of(times_s: Sequence[float]) -> Verdict:

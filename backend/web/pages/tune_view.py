@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 
 from backend.catalog import PipelineName, Preset, TuneParams
+from backend.jobs.job_engines import engines_words
 from backend.jobs.records import JobRecord, job_document
 from backend.jobs.service import JobService
 from backend.jobs.states import JobState
@@ -158,6 +159,7 @@ def _in_force(service: JobService, adopted: StoredReport | None) -> list[dict[st
     except SQLAlchemyError:  # the panel says what was found; what holds is then not known
         return []
     work = {name: adopted.report[name] for name in ("pipeline", "device")}
+    work["engines"] = engines_words(adopted.report["engines"])
     return [
         work | {"title": change["title"], "value": change["to"], "holds": holds[change["setting"]]}
         for change in adopted.report["changes"]

@@ -7,41 +7,20 @@ Each attempt publishes into a folder of its own: the row says which attempt won.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from backend.errors import StorageFull
+from backend.jobs.artefacts.made_file import MadeFile, sha256_of
 from backend.jobs.records import OutputRecord
 from backend.units import MB
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}(\.[a-z0-9]{1,8}){1,2}")
-_JOB_ID = re.compile(r"[0-9a-z]{26}")
-_CHUNK = 1 << 20
-
-
-class MadeFile(Protocol):
-    """A file a pipeline made."""
-
-    @property
-    def name(self) -> str:
-        """Its name among the outputs."""
-
-    @property
-    def format(self) -> str:
-        """glb, stl, …."""
-
-    @property
-    def role(self) -> str:
-        """What it is for."""
-
-    @property
-    def path(self) -> Path:
-        """Where it lies now."""
+JOB_ID = re.compile(r"[0-9a-z]{26}")
+_ATTEMPT = re.compile(r"(attempt|publish|output)-(\d+)")
 
 
 class ArtefactStore:
@@ -63,7 +42,7 @@ class ArtefactStore:
     def put_input(self, job_id: str, name: str, data: bytes) -> None:
         """Store an upload: whole or not at all; raises StorageFull."""
         self.check_space()
-        target = self._folder(job_id) / "input" / _checked(name)
+        target = self._folder(job_id) / "input" / checked_name(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(".partial")
         try:
@@ -112,7 +91,7 @@ class ArtefactStore:
         staged.mkdir()
         records = []
         for file in files:
-            target = staged / _checked(file.name)
+            target = staged / checked_name(file.name)
             file.path.replace(target)
             records.append(
                 OutputRecord(
@@ -140,6 +119,9 @@ class ArtefactStore:
         """Where a file of the running attempt lies, or None."""
         return _existing(self._folder(job_id) / f"attempt-{attempt}", name)
 
+    def offer(self, job_id: str, attempt: int, path: Path) -> None:
+        """Let other machines see a file of a running attempt; here it lies where all look."""
+
     def remove(self, job_id: str) -> None:
         """Remove everything of a job."""
         shutil.rmtree(self._folder(job_id), ignore_errors=True)
@@ -153,11 +135,31 @@ class ArtefactStore:
         files = (path for path in self._folder(job_id).rglob("*") if path.is_file())
         return sum(path.stat().st_size for path in files)
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of all files of each job that has any."""
+        return {job_id: self.size_bytes(job_id) for job_id in self.job_ids()}
+
     def job_ids(self) -> Iterator[str]:
         """Every job that has a folder."""
         for folder in self.root.glob("??/*"):
-            if _JOB_ID.fullmatch(folder.name):
+            if JOB_ID.fullmatch(folder.name):
                 yield folder.name
+
+    def changed_at(self, job_id: str) -> float | None:
+        """When files of a job were last added or removed, seconds since 1970; None if none are."""
+        try:
+            return self._folder(job_id).stat().st_mtime
+        except FileNotFoundError:
+            return None
+
+    def attempts(self) -> set[tuple[str, int]]:
+        """Every attempt that has files, of whatever kind, as job and number."""
+        found = set()
+        for folder in self.root.glob("??/*/*-*"):
+            match = _ATTEMPT.fullmatch(folder.name)
+            if match and JOB_ID.fullmatch(folder.parent.name):
+                found.add((folder.parent.name, int(match[2])))
+        return found
 
     def free_mb(self) -> int:
         """Free space of the disk in MB."""
@@ -169,29 +171,36 @@ class ArtefactStore:
         if free_mb < self._disk_floor_mb:
             raise StorageFull(f"Only {free_mb} MB are free.", retry_after_s=600)
 
+    def forget_attempt(self, job_id: str, attempt: int) -> None:
+        """Remove everything of an attempt that was lost."""
+        self.drop_attempt(job_id, attempt)
+        self.withdraw(job_id, attempt)
+
     def _folder(self, job_id: str) -> Path:
-        if not _JOB_ID.fullmatch(job_id):
-            raise ValueError(f"{job_id!r} is not a job id")
-        return self.root / job_id[-2:] / job_id
+        return self.root / job_place(job_id)
 
 
-def sha256_of(path: Path) -> str:
-    """Hash a file in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+def job_place(job_id: str) -> str:
+    """Return the folder of a job below the root; raises ValueError for what is no id."""
+    if not JOB_ID.fullmatch(job_id):
+        raise ValueError(f"{job_id!r} is not a job id")
+    return f"{job_id[-2:]}/{job_id}"
 
 
-def _checked(name: str) -> str:
-    if not _NAME.fullmatch(name):
+def checked_name(name: str) -> str:
+    """Return the name; raises ValueError unless it is one of ours."""
+    if not is_our_name(name):
         raise ValueError(f"{name!r} is not a file name of ours")
     return name
 
 
+def is_our_name(name: str) -> bool:
+    """Whether a file can be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
 def _existing(folder: Path, name: str) -> Path | None:
-    if not _NAME.fullmatch(name):
+    if not is_our_name(name):
         return None
     path = folder / name
     return path if path.is_file() else None

@@ -1,0 +1,181 @@
+"""One job's place in a batch, and the way its pipeline calls engines."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from backend.batching.engine_calls import EngineCalls
+from backend.batching.engine_traits import gains_from_batches
+from backend.batching.halving import Outcome
+from backend.batching.meeting import Arrival, Meeting, Place
+from backend.batching.shared_progress import Listener
+from backend.batching.shared_spans import add_shared_spans
+from backend.engines.engine import AnyEngine
+from backend.profiling.recorder import profile_stage
+from backend.profiling.spans import SpanKind
+from backend.progress import StageProgress
+from backend.units import Clock
+
+WAIT = "batch_wait"
+
+_current: ContextVar[BatchMember | None] = ContextVar("batch_member", default=None)
+
+
+class BatchMember:
+    """A job of a batch. Its thread runs the pipeline inside ``present``.
+
+    Parameters
+    ----------
+    meeting : Meeting
+        Of the batch.
+    calls : EngineCalls
+        Makes calls.
+    stages : sequence of str
+        Stages of the pipeline in order.
+    size_class : str
+        Names work that takes like memory.
+    clock : Clock
+        Measures the waiting.
+
+    Attributes
+    ----------
+    batch_size : int
+        Most items of a call that made a result of this job.
+    """
+
+    def __init__(
+        self,
+        meeting: Meeting,
+        calls: EngineCalls,
+        stages: Sequence[str],
+        size_class: str,
+        clock: Clock,
+    ) -> None:
+        self.batch_size = 1
+        self._meeting = meeting
+        self._calls = calls
+        self._order = {stage: number for number, stage in enumerate(stages)}
+        self._size_class = size_class
+        self._clock = clock
+        self._made: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._has_left = False
+        self._waited_s = 0.0
+        self._waits_since_s: float | None = None
+
+    @contextmanager
+    def present(self) -> Iterator[None]:
+        """Run the pipeline inside the block; after it, nobody waits for this job any more."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+            self.leave()
+
+    def leave(self) -> None:
+        """Leave the batch, if that was not done yet."""
+        with self._lock:
+            left, self._has_left = self._has_left, True
+        if not left:
+            self._meeting.leave()
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds it has waited for others so far."""
+        with self._lock:
+            since_s, waited_s = self._waits_since_s, self._waited_s
+        return waited_s if since_s is None else waited_s + self._clock.monotonic_s() - since_s
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for others now."""
+        return self._waits_since_s is not None
+
+    def run(self, engine: AnyEngine, task: Any, progress: StageProgress) -> Any:
+        """Have a task done, together with the others of the batch where that gains time."""
+        arrival = self._arrival(engine, task, progress)
+        if not gains_from_batches(engine):
+            return self._alone(arrival).unwrap()
+        self._meeting.arrive(arrival)
+        if not _is_served(arrival):
+            self._wait_served(arrival)
+        outcome = self._alone(arrival) if arrival.is_alone else self._shared(arrival)
+        self.batch_size = max(self.batch_size, outcome.batch_size)
+        return outcome.unwrap()
+
+    def _wait_served(self, arrival: Arrival) -> None:
+        self._begin_wait()
+        try:
+            with profile_stage(WAIT, SpanKind.LOCK):
+                self._meeting.wait(_is_served, arrival, arrival.listener.progress.check_canceled)
+        finally:
+            self._end_wait()
+
+    def _shared(self, arrival: Arrival) -> Outcome:
+        self._meeting.wait(_is_done, arrival, arrival.listener.progress.check_canceled)
+        add_shared_spans(arrival.spans, len(arrival.group))
+        if arrival.listener.failure is not None:
+            raise arrival.listener.failure
+        if arrival.outcome is None:
+            raise RuntimeError("a shared call ended without an outcome")
+        return arrival.outcome
+
+    def _alone(self, arrival: Arrival) -> Outcome:
+        """Make the call in this thread, in the job's own profile."""
+        self._begin_wait()
+        try:
+            (outcome,) = self._calls(
+                arrival.engine,
+                [arrival.task],
+                arrival.listener.progress,
+                size_class=self._size_class,
+                begin=self._end_wait,
+            )
+        finally:
+            self._end_wait()
+        return outcome
+
+    def _arrival(self, engine: AnyEngine, task: Any, progress: StageProgress) -> Arrival:
+        number = self._made[progress.stage]
+        self._made[progress.stage] += 1
+        place = Place(self._order.get(progress.stage, len(self._order)), number, engine.name)
+        return Arrival(place, engine, task, Listener(progress))
+
+    def _begin_wait(self) -> None:
+        with self._lock:
+            self._waits_since_s = self._clock.monotonic_s()
+
+    def _end_wait(self) -> None:
+        with self._lock:
+            if self._waits_since_s is not None:
+                self._waited_s += self._clock.monotonic_s() - self._waits_since_s
+            self._waits_since_s = None
+
+
+def _is_served(arrival: Arrival) -> bool:
+    return arrival.is_alone or arrival.has_begun
+
+
+def _is_done(arrival: Arrival) -> bool:
+    return arrival.outcome is not None
+
+
+def run_engine(engine: AnyEngine, task: Any, progress: StageProgress) -> Any:
+    """Have an engine do one task; in a batch, together with the same task of the others.
+
+    Raises
+    ------
+    MeshkilnError
+        What the engine raises for this task; failures of other items are not told here.
+    """
+    member = _current.get()
+    if member is not None:
+        return member.run(engine, task, progress)
+    (result,) = engine.run([task], progress)
+    return result

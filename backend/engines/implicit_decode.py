@@ -1,0 +1,200 @@
+"""Evaluates a field on a grid: everywhere, or coarse to fine near its surface. Imports torch.
+
+A field says for points in space how far inside a body they lie: above 0 inside, else outside.
+Coarse to fine against dense, for a field whose values do not depend on who else is asked:
+
+- Every value that was asked for is the same, and a cell in which the sign changes has no corner
+  that was not. So where there is a surface it is the same to the last digit.
+- Cells are followed from neighbour to neighbour as long as the surface goes on. A connected part
+  of the surface is therefore found whole or, if no coarser grid came near it, not at all.
+- None is missed of which every coarser grid has a corner inside, or a corner that lies closer to
+  0 than the field changes over half of a cell's diagonal. For a field that falls off with the
+  distance this holds for sheets and strands of any thickness; one that only tells inside from
+  outside may lose a separate part that fits between coarse corners.
+
+The last digits of a network may depend on the size of the call. The result is deterministic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from backend.engines.field_calls import Box, Field, FieldCalls, Tell
+from backend.engines.grid_levels import (
+    Region,
+    Shape,
+    cells_crossed,
+    cells_near_surface,
+    corners_in_halves,
+    full_shape,
+    levels_of,
+    positions,
+    split_cells,
+    unsettled_corners,
+)
+from backend.profiling.stage_facts import FactName, note_fact
+
+COARSEST_CELLS = 32
+
+
+@dataclass(frozen=True)
+class DecodedGrid:
+    """A field on the corners of a grid.
+
+    Parameters
+    ----------
+    values : Tensor, shape (rx + 1, ry + 1, rz + 1) float32
+        Corners that were not asked for hold an interpolation between those of coarser grids.
+    is_asked : Tensor, same shape, bool
+    queries : int
+        Points asked for.
+    hierarchical_queries : int
+        Points that coarse to fine asks for.
+    same_surface : bool or None
+        After a dense decode, whether coarse to fine would have found the same surface.
+    """
+
+    values: Tensor
+    is_asked: Tensor
+    queries: int
+    hierarchical_queries: int
+    same_surface: bool | None = None
+
+
+def decode_grid(
+    field: Field,
+    resolution: int | Shape,
+    box: Box,
+    *,
+    chunk_points: int = 0,
+    hierarchical: bool = True,
+    progress: Tell = lambda share: None,
+    device: torch.device | str = "cpu",
+    coarsest_cells: int = COARSEST_CELLS,
+    lower_resolution: int | None = None,
+) -> DecodedGrid:
+    """Evaluate a field on the corners of a grid.
+
+    Parameters
+    ----------
+    field : callable
+        Takes points, shape (n, 3) float32, and returns n values of any float type. A point's
+        value depends on that point alone.
+    resolution : int or three of them
+        Cells along x, y and z.
+    chunk_points : int
+        Most points of one call; 0 takes as many as memory allows and are of use. When memory runs
+        out, a call is tried again with half of its points.
+    hierarchical : bool
+        Coarse to fine. The coarsest grid is asked everywhere. On each finer one only corners are
+        asked whose coarser cell, or a neighbour of it, the surface passes or comes near.
+    progress : callable
+        Told a share from 0 to 1 before each call; what it raises is raised.
+    device : torch.device or str
+        Where points are made and values are kept.
+    coarsest_cells : int
+        The coarsest grid has at least so many cells along its longest side.
+    lower_resolution : int, optional
+        The next lower one worth a try, noted for advice.
+
+    Returns
+    -------
+    DecodedGrid
+        Also noted as the fact ``decode`` on the stage at hand. After a dense decode it tells
+        exactly how many queries the other way would have made, and whether it had found the same.
+
+    Raises
+    ------
+    RuntimeError
+        Memory does not even suffice for a small call.
+    """
+    shape = full_shape(resolution)
+    asker = FieldCalls(field, shape, box, chunk_points, torch.device(device), progress)
+    levels = levels_of(shape, coarsest_cells) if hierarchical else [shape]
+    values, is_asked = _coarse_to_fine(asker, levels, shape)
+    fewer, same_surface = asker.queries, None
+    if not hierarchical:
+        look_up = _LookUp(values)
+        found, _ = _coarse_to_fine(look_up, levels_of(shape, coarsest_cells), shape)
+        fewer = look_up.queries
+        same_surface = torch.equal(cells_crossed(found), cells_crossed(values))
+    progress(1.0)
+    decoded = DecodedGrid(values, is_asked, asker.queries, fewer, same_surface)
+    _note(decoded, shape, lower_resolution)
+    return decoded
+
+
+def _note(decoded: DecodedGrid, shape: Shape, lower_resolution: int | None) -> None:
+    """Tell the stage at hand what was asked."""
+    note_fact(
+        FactName.DECODE,
+        {
+            "resolution": max(shape),
+            "queries": decoded.queries,
+            "hierarchical_queries": decoded.hierarchical_queries,
+            "same_surface": decoded.same_surface,
+            "lower_resolution": lower_resolution,
+        },
+    )
+
+
+class _LookUp:
+    """Answers from values that are known already, and counts."""
+
+    def __init__(self, values: Tensor) -> None:
+        self._values = values.reshape(-1)
+        self.device = values.device
+        self.queries = 0
+
+    def enter_level(self, level: int, levels: int) -> None:
+        """Report nothing."""
+
+    def __call__(self, flat: Tensor) -> Tensor:
+        """Return the values of corners."""
+        self.queries += len(flat)
+        return self._values[flat]
+
+
+def _coarse_to_fine(
+    ask: FieldCalls | _LookUp, levels: list[Shape], finest: Shape
+) -> tuple[Tensor, Tensor]:
+    """Return the values on the last level, and which of its corners were asked."""
+    first = levels[0]
+    corners = tuple(cells + 1 for cells in first)
+    is_asked = torch.ones(corners, dtype=torch.bool, device=ask.device)
+    values = torch.zeros(corners, device=ask.device)
+    ask.enter_level(0, len(levels))
+    _fill(ask, values, is_asked, positions(levels, 0, ask.device), finest)
+    for number in range(1, len(levels)):
+        shape = levels[number]
+        wanted = corners_in_halves(cells_near_surface(values), shape)
+        values, is_asked = split_cells(values, is_asked, shape)
+        where = positions(levels, number, ask.device)
+        ask.enter_level(number, len(levels))
+        todo = wanted & ~is_asked
+        region: Region = (slice(None),) * 3
+        while True:
+            _fill(ask, values, todo, where, finest)
+            is_asked |= todo
+            found = unsettled_corners(values, is_asked, region)
+            if found is None:
+                break
+            todo, region = found
+    return values, is_asked
+
+
+def _fill(
+    ask: FieldCalls | _LookUp,
+    values: Tensor,
+    todo: Tensor,
+    where: tuple[Tensor, Tensor, Tensor],
+    finest: Shape,
+) -> None:
+    """Ask for corners of a level and write what comes back."""
+    own = todo.nonzero(as_tuple=True)
+    x, y, z = (places[index] for places, index in zip(where, own, strict=True))
+    flat = (x * (finest[1] + 1) + y) * (finest[2] + 1) + z
+    values[own] = ask(flat)

@@ -1,0 +1,1 @@
+"""Who may do what: keys, logins, owners of jobs, share links, and the record of it."""

@@ -1,0 +1,1 @@
+"""Batches: many jobs sent together, looked at, paused, canceled and fetched as one."""

@@ -1,0 +1,48 @@
+"""Jobs that run too long: who is failed, who goes back, and whether the process has to end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from backend.errors import JobTimedOut
+from backend.jobs.claims import Claims
+from backend.jobs.held_jobs import HeldJob, HeldJobs
+
+log = logging.getLogger(__name__)
+
+
+def over_time(held: Sequence[HeldJob], now_s: float, limit_s: float) -> list[HeldJob]:
+    """Return the jobs that have worked for too long.
+
+    A batch shares the device, so each of its jobs may take as long as all of them one by one.
+    """
+    return [
+        one for one in held if not one.is_waiting and one.worked_s(now_s) > limit_s * one.batch_size
+    ]
+
+
+def give_up(claims: Claims, held: HeldJobs, over: Sequence[HeldJob], limit_s: float) -> bool:
+    """Mark jobs that run too long, before this process ends; nothing else stops them for sure.
+
+    A single one is failed. Of several that work in the same call nobody knows which one is
+    stuck: they go back and run alone, with the attempt, like those that only waited for them.
+
+    Returns
+    -------
+    bool
+        Whether the process has to end; False if the job has just ended by itself.
+    """
+    error = JobTimedOut(f"The job ran longer than {limit_s:.0f} s.")
+    guilty = over[0] if len(over) == 1 else None
+    try:
+        if guilty and not claims.fail(guilty.job, error) and guilty not in held:
+            return False
+        for one in held.all():
+            if one is not guilty:
+                claims.hand_back(one.job)
+    except SQLAlchemyError:
+        log.exception("jobs could not be marked; their leases will run out")
+    return True

@@ -1,0 +1,1 @@
+"""Calls to addresses that users name: judged first, then made to exactly what was judged."""

@@ -1,0 +1,1 @@
+"""Who is let in, what they may do, and how often."""

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from backend.jobs.claims import ClaimedJob, Claims
+from backend.jobs.held_jobs import HeldJob, HeldJobs
+from backend.jobs.owners import Owner
+from backend.jobs.records import OutputRecord
+from backend.jobs.states import JobState
+from backend.jobs.time_limit import give_up, over_time
+
+ME = str(Owner.this_process())
+OUTPUT = OutputRecord("model.glb", "glb", "model", 3, "0" * 64)
+
+
+@dataclass
+class Member:
+    waited_s: float = 0.0
+    is_waiting: bool = False
+
+
+def held_job(name="a", *, started_s=0.0, size=1, member=None):
+    job = ClaimedJob(name, "image_to_3d", {}, (), (), "me", 1)
+    return HeldJob(job, None, started_s, size, member)
+
+
+def test_waiting_for_others_does_not_count_as_working_too_long():
+    late = held_job("late", member=Member(waited_s=95.0))
+    waits = held_job("waits", member=Member(waited_s=0.0, is_waiting=True))
+    stuck = held_job("stuck", member=Member(waited_s=5.0))
+    over = over_time([late, waits, stuck, held_job("alone")], 100.0, 90.0)
+    assert [held.job.id for held in over] == ["stuck", "alone"]
+
+
+def test_a_batch_may_take_as_long_as_its_jobs_one_by_one():
+    batch = [held_job(name, size=4, member=Member()) for name in "abcd"]
+    assert over_time(batch, 359.0, 90.0) == []
+    assert over_time(batch, 361.0, 90.0) == batch
+
+
+@pytest.fixture
+def claims(store):
+    return Claims(store)
+
+
+@pytest.fixture
+def batch(store, claims, new_job):
+    """Three jobs of one claim."""
+    for _ in range(3):
+        store.submit(new_job())
+    held = HeldJobs()
+    held.add([HeldJob(job, None, 0.0, 3) for job in claims.claim("gpu", ME, max_n=3)])
+    return held
+
+
+def state(store, held):
+    job = store.get(held.job.id)
+    return job.status, job.max_attempts - job.attempt, (job.error or {}).get("code")
+
+
+def test_only_the_job_that_is_stuck_is_failed(store, claims, batch):
+    stuck, *siblings = batch.all()
+    assert give_up(claims, batch, [stuck], 90)
+    assert state(store, stuck)[::2] == (JobState.FAILED, "job-timed-out")
+    assert [state(store, one) for one in siblings] == [(JobState.QUEUED, 3, None)] * 2
+    assert len(claims.claim("gpu", ME, max_n=4)) == 1, "each runs alone now"
+
+
+def test_of_several_in_one_call_none_is_blamed(store, claims, batch):
+    assert give_up(claims, batch, batch.all()[:2], 90)
+    assert [state(store, one) for one in batch.all()] == [(JobState.QUEUED, 3, None)] * 3
+
+
+def test_alone_again_the_guilty_one_is_failed(store, claims, batch):
+    assert give_up(claims, batch, batch.all(), 90)
+    (job,) = claims.claim("gpu", ME, max_n=4)
+    alone = HeldJobs()
+    alone.add([HeldJob(job, None, 0.0)])
+    assert give_up(claims, alone, alone.all(), 90)
+    assert state(store, alone.first)[0] is JobState.FAILED
+
+
+def test_a_job_that_has_just_ended_ends_nobody(store, claims, batch):
+    done, sibling, _ = batch.all()
+    claims.finish(done.job, [OUTPUT], {})
+    batch.remove(done)
+    assert not give_up(claims, batch, [done], 90)
+    assert state(store, done)[0] is JobState.SUCCEEDED
+    assert state(store, sibling)[0] is JobState.RUNNING

@@ -1,0 +1,65 @@
+"""A real worker that forms batches, also after dying in the middle of one."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import pytest
+
+from backend.jobs.states import TERMINAL, JobState
+from tests.jobs.conftest import wait_until
+
+pytestmark = pytest.mark.server
+RUNNER = "tests.jobs.batched_runner:run_batched"
+
+
+@pytest.fixture
+def batching_workshop(workshop):
+    """The same workshop with a worker whose engine gains from batches."""
+    import tests.jobs.conftest as workshops
+
+    workshop.kill_worker()
+    start = workshops.subprocess.Popen
+
+    def start_batching(command, *, env, **options):
+        return start(command, env={**env, "MESHKILN_PIPELINE_RUNNER": RUNNER}, **options)
+
+    with patch.object(workshops.subprocess, "Popen", start_batching):
+        workshop.start_worker()
+    return workshop
+
+
+def sizes_of(shop, jobs):
+    """Sizes of the batches on record, once all are there."""
+    found = {run.job_id: run.batch_size for run in shop.service.run_history.runs()}
+    return [found[job.id] for job in jobs] if all(job.id in found for job in jobs) else None
+
+
+def ends_of(shop, job):
+    return [e for e in shop.service.events.read_after(job.id, "0-0") if e.type == "end"]
+
+
+def test_jobs_share_calls_and_run_alone_after_a_crash(batching_workshop):
+    shop = batching_workshop
+    first = shop.submit("slow")
+    shop.wait_for(first.id, JobState.RUNNING)
+    good = [shop.submit("good") for _ in range(2)]
+    failing = shop.submit("failing")
+    done = {job.id: shop.wait_for(job.id, *TERMINAL) for job in (first, *good, failing)}
+    assert done[first.id].facts["told"] == "slow 1"
+    assert [done[job.id].facts["told"] for job in good] == ["good 2"] * 2
+    assert done[failing.id].error["code"] == "no-foreground"
+    assert {job.attempt for job in done.values()} == {1}
+    sizes = wait_until(lambda: sizes_of(shop, (first, *good)))
+    assert sizes == [1, 2, 2]
+
+    last = shop.submit("slow")
+    shop.wait_for(last.id, JobState.RUNNING)
+    crashed = [shop.submit(order) for order in ("unsocial", "good", "good")]
+    for job in (last, *crashed):
+        ended = shop.wait_for(job.id, *TERMINAL, timeout_s=60)
+        assert ended.status is JobState.SUCCEEDED
+        assert len(wait_until(lambda job=job: ends_of(shop, job))) == 1
+    alone = [shop.service.store.get(job.id) for job in crashed]
+    assert [job.facts["told"] for job in alone] == ["unsocial 1", "good 1", "good 1"]
+    assert [(job.attempt, job.max_attempts) for job in alone] == [(2, 4)] * 3
