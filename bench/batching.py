@@ -21,7 +21,7 @@ from backend.batch_processor import BatchProcessor
 from backend.catalog import ImageTo3DParams, Preset, ShapeEngine
 from backend.gpu.batch_history import BatchHistory
 from backend.gpu_optimizer import GPUOptimizer
-from backend.jobs.claim_plan import core_count
+from backend.jobs.core_count import core_count
 from backend.jobs.turns import LEAST_TURN_S, Turns
 from backend.pipelines.catalogue import run_pipeline as run_products
 from bench.batching_jobs import JobRound, Way, in_turns, threads_of_device

@@ -30,6 +30,12 @@ class RunningServer:
     data_dir: Path
     ready_s: float
 
+    def stop(self) -> None:
+        """Stop it and wait for its end; a second time does nothing."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=30)
+
     def web_process(self) -> psutil.Process:
         """The process that answers requests: the child of gunicorn's arbiter."""
         for child in psutil.Process(self.process.pid).children(recursive=True):
@@ -63,13 +69,14 @@ def running_server(**environment: str) -> Iterator[RunningServer]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        url = f"http://127.0.0.1:{port}"
+        server = RunningServer(url, process, Path(folder), 0.0)
         try:
-            url = f"http://127.0.0.1:{port}"
             _wait_ready(url, process)
-            yield RunningServer(url, process, Path(folder), time.monotonic() - started_s)
+            server.ready_s = time.monotonic() - started_s
+            yield server
         finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=30)
+            server.stop()
 
 
 def _wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -6,12 +6,27 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
+from backend.errors import JobCanceled
 from backend.profiling.recorder import profile_stage
 from backend.profiling.spans import SpanKind
 
 WAIT = "device_wait"
 LOOK_S = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Ticket:
+    """A place in the order.
+
+    Parameters
+    ----------
+    check : callable
+        Raises JobCanceled when its work is not wanted any more.
+    """
+
+    check: Callable[[], object]
 
 
 class DeviceTurn:
@@ -25,7 +40,7 @@ class DeviceTurn:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._queue: deque[object] = deque()
+        self._queue: deque[Ticket] = deque()
         self.on_taken: Callable[[], object] = lambda: None
 
     @property
@@ -42,14 +57,14 @@ class DeviceTurn:
         check : callable
             Asked ten times a second while it waits; what it raises ends the waiting.
         """
-        ticket = object()
+        ticket = Ticket(check)
         with self._changed:
             self._queue.append(ticket)
             is_first = self._queue[0] is ticket
         try:
             if not is_first:
                 with profile_stage(WAIT, SpanKind.LOCK):
-                    self._wait(ticket, check)
+                    self._wait(ticket)
             self.on_taken()
             yield
         finally:
@@ -57,9 +72,23 @@ class DeviceTurn:
                 self._queue.remove(ticket)
                 self._changed.notify_all()
 
-    def _wait(self, ticket: object, check: Callable[[], object]) -> None:
+    def unwanted(self) -> Ticket | None:
+        """Return the turn of whoever computes now, if nobody waits for what comes of it."""
+        with self._changed:
+            holder = self._queue[0] if self._queue else None
+        if holder is None:
+            return None
+        try:
+            holder.check()
+        except JobCanceled:
+            return holder
+        except Exception:  # noqa: BLE001  a database that is away tells nothing
+            return None
+        return None
+
+    def _wait(self, ticket: Ticket) -> None:
         while True:
-            check()
+            ticket.check()
             with self._changed:
                 if self._queue[0] is ticket or (
                     self._changed.wait(LOOK_S) and self._queue[0] is ticket

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -91,10 +92,22 @@ def run_items(run: Run, items: Sequence[Any], free: Callable[[], object]) -> lis
         gc.collect()
         free()
     if len(items) == 1:
+        if error is not None:
+            _drop_locals(error)
         return [Outcome(error=error or OutOfMemory())]
     error = None  # its frames hold the batch
     parts = _halves(items) if fault is Fault.OUT_OF_MEMORY else [[item] for item in items]
     return [outcome for part in parts for outcome in run_items(run, part, free)]
+
+
+def _drop_locals(error: BaseException) -> None:
+    """Let go of what the failed frames held: the error is kept while other items run."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        traceback.clear_frames(one.__traceback__)
+        one = one.__cause__ or one.__context__
 
 
 def _halves(items: Sequence[Any]) -> list[Sequence[Any]]:

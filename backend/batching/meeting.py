@@ -168,19 +168,26 @@ class Meeting:
             self._hand_out(group, [Outcome(error=InternalError(BROKEN)) for _ in group], ())
 
     def _serve(self, group: Sequence[Arrival]) -> None:
+        outcomes: Sequence[Outcome] = [Outcome(error=InternalError(BROKEN)) for _ in group]
+        spans: Sequence[Span] = ()
+        try:
+            outcomes, spans = self._recorded(group)
+        except MeshkilnError as error:
+            outcomes = [Outcome(error=type(error)(error.detail)) for _ in group]
+        except BaseException:  # even an exit must be told: the jobs would wait for ever
+            log.exception("a shared call of %d jobs broke", len(group))
+        finally:
+            self._hand_out(group, outcomes, spans)
+
+    def _recorded(self, group: Sequence[Arrival]) -> tuple[Sequence[Outcome], Sequence[Span]]:
+        """Make the call; returns what came of it and what was recorded meanwhile."""
         stage = group[0].listener.progress.stage
         progress = SharedProgress(stage, [arrival.listener for arrival in group])
         outer = current_trace()
         trace = start_pipeline(stage, **({"clock_ns": outer.clock_ns} if outer else {}))
-        try:
-            with profile_stage(stage):
-                outcomes = self._call(group, progress, lambda: self._begin(group))
-        except MeshkilnError as error:
-            outcomes = [Outcome(error=type(error)(error.detail)) for _ in group]
-        except Exception:
-            log.exception("a shared call of %d jobs broke", len(group))
-            outcomes = [Outcome(error=InternalError(BROKEN)) for _ in group]
-        self._hand_out(group, outcomes, trace.finish().spans)
+        with profile_stage(stage):
+            outcomes = self._call(group, progress, lambda: self._begin(group))
+        return outcomes, trace.finish().spans
 
     def _begin(self, group: Sequence[Arrival]) -> None:
         with self._changed:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from backend.batching.engine_calls import EngineCalls
-from backend.batching.engine_traits import gains_from_batches
+from backend.batching.engine_traits import gains_from_batches, needs_device_alone
 from backend.batching.halving import Outcome
 from backend.batching.meeting import Arrival, Meeting, Place
 from backend.batching.shared_progress import Listener
 from backend.batching.shared_spans import add_shared_spans
 from backend.engines.engine import AnyEngine
 from backend.profiling.recorder import profile_stage
+from backend.profiling.span_notes import note
 from backend.profiling.spans import SpanKind
+from backend.profiling.stage_facts import FACTS, FactName
 from backend.progress import StageProgress
 from backend.units import Clock
 
@@ -99,15 +101,33 @@ class BatchMember:
 
     def run(self, engine: AnyEngine, task: Any, progress: StageProgress) -> Any:
         """Have a task done, together with the others of the batch where that gains time."""
-        arrival = self._arrival(engine, task, progress)
-        if not gains_from_batches(engine):
-            return self._alone(arrival).unwrap()
+        before_s = self.waited_s
+        try:
+            return self._result(engine, task, progress)
+        finally:
+            if self.waited_s > before_s:
+                _note_wait(self.waited_s - before_s)
+
+    def _result(self, engine: AnyEngine, task: Any, progress: StageProgress) -> Any:
+        if not needs_device_alone(engine):
+            return self._alone(self._arrival(engine, task, progress)).unwrap()
+        # What such an engine calls in turn belongs to this call, which has the device already.
+        token = _current.set(None)
+        try:
+            outcome = self._in_turn(self._arrival(engine, task, progress))
+        finally:
+            _current.reset(token)
+        return outcome.unwrap()
+
+    def _in_turn(self, arrival: Arrival) -> Outcome:
+        if not gains_from_batches(arrival.engine):
+            return self._alone(arrival)
         self._meeting.arrive(arrival)
         if not _is_served(arrival):
             self._wait_served(arrival)
         outcome = self._alone(arrival) if arrival.is_alone else self._shared(arrival)
         self.batch_size = max(self.batch_size, outcome.batch_size)
-        return outcome.unwrap()
+        return outcome
 
     def _wait_served(self, arrival: Arrival) -> None:
         self._begin_wait()
@@ -156,6 +176,17 @@ class BatchMember:
             if self._waits_since_s is not None:
                 self._waited_s += self._clock.monotonic_s() - self._waits_since_s
             self._waits_since_s = None
+
+
+def _note_wait(elapsed_s: float) -> None:
+    """Add to the wait on record for the open stage, which may call engines more than once."""
+
+    def add(noted: Mapping[str, Any]) -> dict[str, Any]:
+        facts = noted.get(FACTS, {})
+        before_s = facts.get(FactName.WAIT.value, {}).get("elapsed_s", 0.0)
+        return {FACTS: {**facts, FactName.WAIT.value: {"elapsed_s": before_s + elapsed_s}}}
+
+    note(add)
 
 
 def _is_served(arrival: Arrival) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from backend.batching.device_turn import WAIT
 from backend.profiling.recorder import current_trace, innermost_span
 from backend.profiling.span_notes import note
-from backend.profiling.spans import Span
+from backend.profiling.spans import Span, SpanKind
 from backend.profiling.trace import Trace
 
 SHARED_BY = "shared_by"
@@ -36,6 +37,8 @@ def add_shared_spans(spans: Sequence[Span], shared_by: int) -> None:
         note(lambda noted: _merged(noted, told))
     numbers: dict[int, int | None] = {call.id: None if outer is None else outer.id}
     for span in inside:
+        if span.parent == call.id and (span.name, span.kind) == (WAIT, SpanKind.LOCK):
+            continue  # until the call began the job waited by itself, which is on its record
         if span.parent in numbers:
             _copy(span, trace, numbers, shared_by)
 

@@ -17,6 +17,8 @@ Join = Callable[[Tensor, Tensor], Tensor]
 
 # Half a cell's diagonal in sides: no point inside is farther from the nearest corner.
 REACH_CELLS = 3**0.5 / 2
+# The coarsest level has at least this part of the cells wanted along its shortest side.
+FLATTEST = 4
 
 
 def full_shape(resolution: int | Shape) -> Shape:
@@ -29,15 +31,18 @@ def full_shape(resolution: int | Shape) -> Shape:
 
 
 def levels_of(finest: Shape, coarsest_cells: int) -> list[Shape]:
-    """List the levels, the coarsest first, which has enough cells along its longest side.
+    """List the levels, the coarsest first, which has enough cells along its sides.
+
+    That is so many along the longest one and a quarter of that along the shortest: in a flat grid
+    whole bodies fit between corners that lie only a few cells apart.
 
     >>> levels_of((96, 96, 51), 32)
     [(48, 48, 26), (96, 96, 51)]
-    >>> levels_of((40, 40, 40), 32)
-    [(40, 40, 40)]
+    >>> levels_of((40, 40, 40), 32), levels_of((128, 128, 9), 32)
+    ([(40, 40, 40)], [(128, 128, 9)])
     """
     levels = [finest]
-    while max(halved := _halved(levels[0])) >= coarsest_cells and halved != levels[0]:
+    while _is_fine_enough(halved := _halved(levels[0]), coarsest_cells) and halved != levels[0]:
         levels.insert(0, halved)
     return levels
 
@@ -130,6 +135,10 @@ def unsettled_corners(
     todo = torch.zeros_like(is_asked)
     todo[region] = _corners_of(is_open) & ~asked
     return todo, _around(todo)
+
+
+def _is_fine_enough(shape: Shape, coarsest_cells: int) -> bool:
+    return max(shape) >= coarsest_cells and FLATTEST * min(shape) >= coarsest_cells
 
 
 def _halved(shape: Shape) -> Shape:

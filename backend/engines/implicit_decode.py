@@ -165,8 +165,11 @@ def _coarse_to_fine(
     first = levels[0]
     corners = tuple(cells + 1 for cells in first)
     is_asked = torch.ones(corners, dtype=torch.bool, device=ask.device)
-    values = torch.zeros(corners, device=ask.device)
     ask.enter_level(0, len(levels))
+    if first == finest:  # their places in three arrays would take six times the memory of values
+        everywhere = torch.arange(is_asked.numel(), device=ask.device)
+        return ask(everywhere).reshape(corners), is_asked
+    values = torch.zeros(corners, device=ask.device)
     _fill(ask, values, is_asked, positions(levels, 0, ask.device), finest)
     for number in range(1, len(levels)):
         shape = levels[number]

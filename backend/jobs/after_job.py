@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from backend.jobs.claims import ClaimedJob
+from backend.jobs.claims import ClaimedJob, waiting_conditions
 from backend.jobs.schema import JobRow
 from backend.jobs.service import JobService
-from backend.jobs.states import JobState
 from backend.profiling.run_summary import RunStatus, StoredRun
 
 
@@ -21,9 +20,7 @@ def run_of(service: JobService, job: ClaimedJob) -> StoredRun | None:
 
 
 def somebody_waits(service: JobService, queue: str) -> bool:
-    """Whether a job waits in a queue."""
-    waiting = select(JobRow.id).where(
-        JobRow.queue == queue, JobRow.status == JobState.QUEUED.value, ~JobRow.deleted
-    )
+    """Whether a job waits in a queue that a worker may take; one of a paused batch does not."""
+    waiting = select(JobRow.id).where(*waiting_conditions(queue))
     with service.store.engine.connect() as connection:
         return connection.execute(waiting.limit(1)).first() is not None

@@ -22,8 +22,8 @@ PR_SET_PDEATHSIG = 1
 LOG_BYTES = 5_000_000
 LOG_FILES = 3
 TAIL_LINES = 15
-PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
-STEADY_S = 30.0
+PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0)
+STEADY_S = 10.0
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import psutil
 from backend.catalog import PipelineName
 from backend.errors import MeshkilnError
 from backend.jobs.claims import Choice
+from backend.jobs.core_count import core_count
 from backend.jobs.deep_profiles import DeepState
 from backend.jobs.service import JobService
 from backend.jobs.turns import Turns
@@ -189,11 +189,6 @@ class ClaimPlanner:
 def size_class(kind: WaitingKind) -> str:
     """Name work that takes like memory: the same parameters but for the seed."""
     return kind.batch_key
-
-
-def core_count() -> int:
-    """Count the processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def has_free_memory() -> bool:

@@ -15,9 +15,10 @@ from backend.jobs.job_sink import JobSink
 from backend.units import Clock
 
 if TYPE_CHECKING:
-    from backend.batch_processor import BatchProcessor
+    from backend.batch_processor import BatchProcessor, DeviceTurn
 
 LOOK_S = 0.25
+CONTENDED_S = 0.02
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,11 @@ class DrainLoop:
         self._clock = clock
         self._changed = threading.Event()
         self._running: list[RunningClaim] = []
+        self._turn: DeviceTurn | None = None
+
+    def unwanted_call(self) -> object | None:
+        """Return what stands for the call on the device, if no job waits for it any more."""
+        return None if self._turn is None else self._turn.unwanted()
 
     def drain(self) -> tuple[int, ClaimedJob | None]:
         """Run until nothing waits; returns how many jobs ran, and the last one claimed."""
@@ -87,6 +93,8 @@ class DrainLoop:
                 self._changed.wait(LOOK_S)
             elif has_looked:
                 return done, last
+            else:  # others hold what waits; they need a moment
+                self._changed.wait(CONTENDED_S)
 
     def _take(self) -> tuple[list[ClaimedJob], bool]:
         """Claim and start what is next; also tells whether nothing that may run now waits."""
@@ -122,7 +130,8 @@ class DrainLoop:
 
     def _start(self, claimed: Sequence[ClaimedJob], plan: ClaimPlan) -> None:
         processor = self._processor()
-        processor.turn.on_taken = self._changed.set
+        self._turn = processor.turn
+        self._turn.on_taken = self._changed.set
         members = processor.members(len(claimed), claimed[0].stages, size_class(plan.kind))
         started_s = self._clock.monotonic_s()
         jobs = tuple(

@@ -21,6 +21,15 @@ STREAM_LENGTH = 1000
 KEPT_AFTER_END_S = 24 * 3600
 KEPT_S = 7 * 24 * 3600
 FROM_START = "0-0"
+# Number and entry come together or not at all: whoever is killed between two commands would
+# leave a hole in the numbers.
+_APPEND = """
+local seq = redis.call('INCR', KEYS[1])
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[1], '*', 'seq', seq, unpack(ARGV, 3))
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('EXPIRE', KEYS[2], ARGV[2])
+return seq
+"""
 
 log = logging.getLogger(__name__)
 
@@ -87,19 +96,12 @@ class EventLog:
         """Append an event; False when Redis does not answer (said once in the log)."""
         key = stream_key(job_id)
         try:
-            seq = self.client.incr(f"{key}:seq")
-            fields = {
-                "seq": str(seq),
-                "ts": str(iso(self._clock.now())),
-                "type": kind.value,
-                "data": json.dumps(data),
-            }
-            with self.client.pipeline(transaction=False) as pipe:
-                pipe.xadd(key, cast("Any", fields), maxlen=STREAM_LENGTH, approximate=True)
-                kept_s = KEPT_AFTER_END_S if kind is EventType.END else KEPT_S
-                pipe.expire(key, kept_s)
-                pipe.expire(f"{key}:seq", kept_s)
-                pipe.execute()
+            kept_s = KEPT_AFTER_END_S if kind is EventType.END else KEPT_S
+            ts = str(iso(self._clock.now()))
+            fields = ("ts", ts, "type", kind.value, "data", json.dumps(data))
+            self.client.eval(
+                _APPEND, 2, f"{key}:seq", key, str(STREAM_LENGTH), str(kept_s), *fields
+            )
         except redis.RedisError as error:
             if not self._warned:
                 log.warning("events are not sent: Redis does not answer (%s)", error)
@@ -122,12 +124,17 @@ class EventLog:
         return str(newest[0][0]) if newest else FROM_START
 
     def is_trimmed(self, job_id: str, last_id: str) -> bool:
-        """Whether events after ``last_id`` are gone."""
+        """Whether events after ``last_id`` may be gone: trimmed, or lost by a Redis that died."""
+        if last_id != FROM_START:
+            return self.seq_at(job_id, last_id) == 0
         oldest = cast("list[Any]", self.client.xrange(stream_key(job_id), count=1))
-        if not oldest:
-            return last_id != FROM_START
-        first = decode(job_id, *oldest[0])
-        return first.seq > 1 and _order(last_id) < _order(first.id)
+        return bool(oldest) and decode(job_id, *oldest[0]).seq > 1
+
+    def seq_at(self, job_id: str, event_id: str) -> int:
+        """Return the number of an event, or 0 when it is not there (any more)."""
+        entry = self.client.xrange(stream_key(job_id), min=event_id, max=event_id)
+        found = cast("list[Any]", entry)
+        return decode(job_id, *found[0]).seq if found else 0
 
     def set_cancel_flag(self, job_id: str) -> None:
         """Tell the worker, faster than its next look at the row."""
@@ -164,8 +171,3 @@ def is_stream_id(text: str) -> bool:
     """
     head, _, tail = text.partition("-")
     return len(text) < 48 and head.isdecimal() and tail.isdecimal() and text.isascii()
-
-
-def _order(stream_id: str) -> tuple[int, int]:
-    head, _, tail = stream_id.partition("-")
-    return int(head), int(tail or 0)

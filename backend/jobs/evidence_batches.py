@@ -29,7 +29,7 @@ def batch_figures(runs: Sequence[RunSummary]) -> BatchFigures | None:
     times_s: dict[int, list[float]] = {}
     for run in runs:
         if run.batch_size:
-            times_s.setdefault(run.batch_size, []).append(run.total_s)
+            times_s.setdefault(run.batch_size, []).append(run.worked_s)
     middle_s = {size: median(found) for size, found in times_s.items() if len(found) >= MIN_RUNS}
     size = next((run.batch_size for run in runs if run.batch_size), None)
     larger = [other for other in middle_s if size is not None and other > size]

@@ -12,6 +12,7 @@ from backend.profiling.advice.from_runs import stage_in_runs
 from backend.profiling.advice.model_times import ModelTimes, with_model_times
 from backend.profiling.advice.stage_evidence import StageEvidence
 from backend.profiling.run_summary import RunSummary
+from backend.runtime_settings import RUNTIME_SETTINGS, Value
 
 NAME = "models"
 DAY_S = 86_400.0
@@ -33,9 +34,28 @@ def with_models(
         return evidence
     about = MeasuredOn(NAME, runs[0].pipeline, runs[0].shape_key, runs[0].device)
     found = measurements.newest(about)
+    if found is not None and not timed_with(found.document, runs[0].settings):
+        return evidence
     times = (found.document.get("stages") or {}) if found else {}
     stages = [_with_times(evidence, stage, runs, times) for stage in evidence.stages]
     return replace(evidence, stages=tuple(stages))
+
+
+def network_settings(settings: Mapping[str, Any]) -> dict[str, Value]:
+    """Pick those of a run's settings that decide how its networks are called."""
+    return {
+        name: settings[name]
+        for name, setting in RUNTIME_SETTINGS.items()
+        if setting.changes_rounding and name in settings
+    }
+
+
+def timed_with(document: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """Whether networks were timed with the settings of a run: else they were called otherwise."""
+    now = network_settings(settings)
+    return all(
+        now.get(name, value) == value for name, value in (document.get("settings") or {}).items()
+    )
 
 
 def jobs_per_day(runs: Sequence[RunSummary]) -> float | None:

@@ -14,6 +14,8 @@ from backend.jobs.batches.pausing import not_paused
 from backend.jobs.records import EtaRange
 from backend.jobs.schema import JobRow, StageRow
 from backend.jobs.states import JobState
+from backend.profiling.self_time import covered_ns
+from backend.profiling.spans import NS
 
 ETA_RUNS = 30
 ETA_MIN_RUNS = 3
@@ -60,7 +62,10 @@ class History:
         self._engine = engine
 
     def eta(self, session: Session, row: JobRow, now: datetime) -> EtaRange | None:
-        """Seconds until the end of a waiting or running job, or None without enough history."""
+        """Seconds until the end of a waiting or running job, or None without enough history.
+
+        Those ahead of a waiting one count as they ran lately: one by one, or side by side.
+        """
         if row.status not in (JobState.QUEUED, JobState.RUNNING):
             return None
         own = _range_s(self._totals(session, row.cost_key))
@@ -138,8 +143,30 @@ class History:
         for cost_key, count in session.execute(query).all():
             found = _range_s(self._totals(session, cost_key))
             if found:
-                ranges.append((found[0] * count, found[1] * count))
+                jobs = count * self._side_by_side(session, cost_key)
+                ranges.append((found[0] * jobs, found[1] * jobs))
         return ranges
+
+    def _side_by_side(self, session: Session, cost_key: str) -> float:
+        """Return by how much like jobs shorten a queue by running as batches or on many workers.
+
+        Returns
+        -------
+        float
+            The time in which at least one of them ran, over the sum of their times: 1 for jobs
+            that ran one by one, 1/4 for full batches of four.
+        """
+        query = (
+            select(JobRow.started_at, JobRow.finished_at)
+            .where(JobRow.status.in_([JobState.SUCCEEDED, JobState.EXPIRED]), _AS_USUAL)
+            .where(JobRow.cost_key == cost_key)
+            .order_by(JobRow.id.desc())
+            .limit(ETA_RUNS)
+        )
+        rows = [(start, end) for start, end in session.execute(query) if start and end]
+        ran = [(round(start.timestamp() * NS), round(end.timestamp() * NS)) for start, end in rows]
+        whole = sum(end - start for start, end in ran)
+        return covered_ns(ran) / whole if whole > 0 else 1.0
 
 
 def _range_s(totals: list[float]) -> tuple[float, float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import os
@@ -20,6 +21,7 @@ from backend.errors import (
     JobCanceled,
     MeshkilnError,
     OutOfMemory,
+    StorageFull,
 )
 from backend.gpu.faults import Fault, classify
 from backend.jobs.artefacts import ArtefactStore
@@ -36,6 +38,7 @@ from backend.progress import ProgressSink
 if TYPE_CHECKING:
     from backend.batch_processor import BatchedStage, BatchMember
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 RUNNER_VARIABLE = "MESHKILN_PIPELINE_RUNNER"
 DEFAULT_RUNNER = "backend.pipelines.catalogue:run_pipeline"
 
@@ -198,7 +201,10 @@ class JobRunner:
         with ExitStack() as around:
             if self._tuning:
                 with self._tuning_lock:
-                    around.enter_context(self._tuning.in_force(job))
+                    # A trial may have begun since this job was claimed as one of several.
+                    around.enter_context(self._tuning.in_force(job, may_try=member is None))
+                    if run:
+                        run.note_settings()
             if run:
                 around.enter_context(run.recorded())
             if member:
@@ -231,12 +237,15 @@ class JobRunner:
 
 
 def _explain(job: ClaimedJob, error: Exception) -> MeshkilnError:
-    """Tell memory from defects; raises DeviceLost when the GPU's context is gone."""
+    """Tell memory and disk from defects; raises DeviceLost when the GPU's context is gone."""
     fault = classify(error)
     if fault is Fault.CONTEXT_LOST:
         raise DeviceLost(str(error).partition("\n")[0]) from error
     if fault is Fault.OUT_OF_MEMORY:
         log.warning("job %s ran out of memory: %s", job.id, error)
         return OutOfMemory()
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        log.warning("job %s found no space for its files: %s", job.id, error)
+        return StorageFull("The disk filled up while the files were written.")
     log.error("job %s failed with an unexpected error", job.id, exc_info=error)
     return InternalError("An unexpected error stopped the job.")

@@ -145,4 +145,7 @@ class JobSink:
         return max(self.progress, min(whole, MAX_BEFORE_END))
 
     def _publish(self, kind: EventType, data: dict[str, Any]) -> None:
+        if kind in (EventType.STAGE, EventType.PROGRESS):
+            # Whoever missed the state event, with Redis away, would see the progress fall.
+            data = data | {"attempt": self._job.attempt}
         self._events.publish(self._job.id, kind, data)

@@ -84,9 +84,15 @@ class LiveTuning:
             self._complain("the stored settings are not in force", error)
 
     @contextmanager
-    def in_force(self, job: ClaimedJob) -> Iterator[None]:
-        """Run the block with the values of a job, which gets its place in a trial here."""
-        self._begin(job)
+    def in_force(self, job: ClaimedJob, *, may_try: bool = True) -> Iterator[None]:
+        """Run the block with the values of a job, which gets its place in a trial here.
+
+        Parameters
+        ----------
+        may_try : bool
+            False for a job that runs beside others: it gets no place.
+        """
+        self._begin(job, may_try=may_try)
         usable = {name: value for name, value in self._values.items() if _is_usable(name, value)}
         with in_force(usable):
             yield
@@ -119,13 +125,15 @@ class LiveTuning:
         except Exception as problem:  # noqa: BLE001  the job has ended well or badly by itself
             self._complain(f"the end of job {job.id} was not reported to its trial", problem)
 
-    def _begin(self, job: ClaimedJob) -> None:
+    def _begin(self, job: ClaimedJob, *, may_try: bool) -> None:
         by_hand: dict[str, Value] = {}
         self._without_values = None
         try:
             by_hand = dict(self._by_hand())
             shape_key = self._shape_key_of(job)
-            tuned = self._tuning.values_for(job.id, job.pipeline, shape_key, by_hand)
+            tuned = self._tuning.values_for(
+                job.id, job.pipeline, shape_key, by_hand, may_try=may_try
+            )
             self._put(by_hand, tuned)
         except Exception as error:  # noqa: BLE001  jobs matter more than their tuning
             self._values = self._started | by_hand

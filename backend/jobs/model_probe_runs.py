@@ -13,26 +13,29 @@ from typing import TYPE_CHECKING, Any
 from backend.errors import MeshkilnError
 from backend.jobs.after_job import run_of, somebody_waits
 from backend.jobs.claims import ClaimedJob
-from backend.jobs.evidence_models import NAME
+from backend.jobs.evidence_models import NAME, network_settings, timed_with
 from backend.jobs.measurements import MeasuredOn, Measurement, Measurements
 from backend.jobs.service import JobService
 from backend.jobs.settings_in_force import settings_in_force
 from backend.profiling.history import RunFilter
 from backend.profiling.run_summary import RunSummary, StoredRun
 from backend.profiling.spans import PipelineProfile
-from backend.profiling.stage_parts import stage_parts
-from backend.runtime_settings import SettingName
+from backend.profiling.stage_parts import StagePart, stage_parts
+from backend.runtime_settings import SettingName, Value, in_force
 from backend.units import iso
 
 if TYPE_CHECKING:
+    from backend.engines.compile_trial import CompiledTimes
     from backend.engines.hosted_model import HostedModel
-    from backend.engines.model_probe import ModelTimes
+    from backend.engines.model_probe import Compile, ModelTimes
+    from backend.engines.probed_model import ProbedModel
 
 HOST = "backend.engines.hosted_model"
 KEPT = timedelta(days=1)
 # What took too long is not tried again after every job.
 PAUSE_S = 3600.0
-# Compiling cannot be interrupted: it is tried where jobs come seldom, and not often.
+# Compiling keeps a core busy for long, and is in vain if a job comes: it is tried where they come
+# seldom, and not often.
 QUIET = timedelta(minutes=10)
 COMPILED_KEPT = timedelta(days=7)
 COMPILED_AT = "compiled_at"
@@ -47,6 +50,7 @@ class _Task:
 
     about: MeasuredOn
     models: list[HostedModel]
+    values: dict[str, Value]
     compiles: bool
     known: Measurement | None
 
@@ -98,26 +102,41 @@ class ModelProbe:
         if self._took_too_long(about):
             return None
         known = self._measurements.newest(about)
+        if known is not None and not timed_with(known.document, summary.settings):
+            known = None
         stages = {str(model.stage) for model in models}
         compiles = self._may_compile(summary, known, stages)
         if not compiles and known is not None and self._age(known.measured_at) < KEPT:
             return None
-        return _Task(about, models, compiles, known)
+        return _Task(about, models, network_settings(summary.settings), compiles, known)
 
     def _measure(self, task: _Task) -> dict[str, Any] | None:
-        from backend.engines.model_probe import MOST_ROUNDS, time_models
+        from backend.engines.forward_timing import MOST_ROUNDS
+        from backend.engines.model_probe import time_models
 
-        with _held_on_device():
-            found = time_models(
-                task.models, self._service.clock, self._somebody_waits, compiles=task.compiles
-            )
+        compiled = self._compile(task.values) if task.compiles else None
+        found = time_models(
+            task.models,
+            self._service.clock,
+            self._somebody_waits,
+            around=_as_in_the_job(task.values),
+            compiled=compiled,
+        )
         if not found:
             if not self._somebody_waits():
                 self._slow_at_s[task.about] = self._service.clock.monotonic_s()
             return None
-        document = {"stages": self._stages(task, found)}
+        document = {"settings": task.values, "stages": self._stages(task, found)}
         self._measurements.keep(task.about, document, MOST_ROUNDS)
         return document
+
+    def _compile(self, values: Mapping[str, Value]) -> Compile:
+        from backend.engines.compile_trial import compiled_times
+
+        def compiled(model: ProbedModel) -> CompiledTimes | None:
+            return compiled_times(model, values, self._service.clock, self._somebody_waits)
+
+        return compiled
 
     def _stages(self, task: _Task, found: Mapping[str, ModelTimes]) -> dict[str, Any]:
         """Write what was measured; compiled code that was timed before is not forgotten."""
@@ -173,11 +192,34 @@ def _moment(text: str) -> datetime:
 
 
 def _models_of(run: StoredRun) -> list[HostedModel]:
-    """Pick the networks of this process that ran in the stages of a run."""
-    from backend.engines.hosted_model import hosted_models
+    """Pick the networks of this process that ran in the stages of a run, fast enough to be timed.
 
-    stages = stage_parts(PipelineProfile.from_document(run.profile))
-    return [model for model in hosted_models() if model.stage in stages]
+    A forward cannot be interrupted, so one that takes long is not begun: it would not be done
+    three times within the time there is, and a job might wait for it.
+    """
+    from backend.engines.hosted_model import hosted_models
+    from backend.engines.model_probe import LONGEST_FORWARD_S
+
+    profile = PipelineProfile.from_document(run.profile)
+    stages = stage_parts(profile)
+    return [
+        model
+        for model in hosted_models()
+        if model.stage in stages and _call_s(stages[model.stage], profile) <= LONGEST_FORWARD_S
+    ]
+
+
+def _call_s(stage: StagePart, profile: PipelineProfile) -> float:
+    """Seconds of a call of a stage's networks on average; 0 where they were not counted."""
+    calls = stage.work.calls
+    return stage.elapsed_s(profile) / calls if calls else 0.0
+
+
+@contextmanager
+def _as_in_the_job(values: Mapping[str, Value]) -> Iterator[None]:
+    """Put the settings of the job in force and keep its models where they are."""
+    with in_force(values), _held_on_device():
+        yield
 
 
 @contextmanager

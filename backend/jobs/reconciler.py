@@ -11,8 +11,8 @@ from backend.jobs.artefacts import ArtefactStore
 from backend.jobs.claims import Claims
 from backend.jobs.doorbell import Doorbell
 from backend.jobs.events import EventLog
+from backend.jobs.lost_jobs import release_lost_jobs
 from backend.jobs.retention import Retention
-from backend.jobs.states import EventType
 from backend.jobs.store import JobStore
 from backend.settings import Settings
 
@@ -76,12 +76,7 @@ class Reconciler:
 
     def release(self) -> None:
         """Free the jobs of dead workers and tell their listeners."""
-        for job in self._claims.release_lost():
-            log.warning("job %s lost its worker and is %s", job.job_id, job.status)
-            data = {"status": job.status.value, "attempt": job.attempt}
-            self._events.publish(job.job_id, EventType.STATE, data)
-            if job.status.is_terminal:
-                self._events.publish(job.job_id, EventType.END, {"status": job.status.value})
+        release_lost_jobs(self._claims, self._events)
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from backend.jobs.access.viewer import scoped
-from backend.jobs.schema import IdempotencyRow
+from backend.jobs.schema import IdempotencyRow, JobRow
 from backend.jobs.store import IDEMPOTENCY_KEPT, JobStore, NewJob
 
 
@@ -16,10 +16,15 @@ def made_before(store: JobStore, new: NewJob) -> str | None:
     """
     if not new.idempotency_key:
         return None
-    query = select(IdempotencyRow.job_id).where(
-        IdempotencyRow.key == scoped(new.idempotency_key),
-        IdempotencyRow.body_sha256 == (new.body_sha256 or ""),
-        IdempotencyRow.created_at >= store.clock.now() - IDEMPOTENCY_KEPT,
+    query = (
+        select(IdempotencyRow.job_id)
+        .join(JobRow, JobRow.id == IdempotencyRow.job_id)
+        .where(
+            IdempotencyRow.key == scoped(new.idempotency_key),
+            IdempotencyRow.body_sha256 == (new.body_sha256 or ""),
+            IdempotencyRow.created_at >= store.clock.now() - IDEMPOTENCY_KEPT,
+            ~JobRow.deleted,
+        )
     )
     with store.engine.connect() as connection:
         return connection.scalar(query)

@@ -62,7 +62,15 @@ class RecordedRun:
         self._deep = recording.deep_run(job)
         self._profile: PipelineProfile | None = None
         self._status = RunStatus.FAILED
+        self._settings: dict[str, Any] | None = None
         self.batch_size = 1
+
+    def note_settings(self) -> None:
+        """Note the settings in force now: at the end they may be those of another job."""
+        try:
+            self._settings = self._recording.settings_in_force()
+        except Exception as error:  # noqa: BLE001  the job matters more than its record
+            self._recording.complain(self._job, error)
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
@@ -100,7 +108,12 @@ class RecordedRun:
         run = None
         if profile is not None:
             run = self._recording.store(
-                self._job, profile, self._status, deep=deep is not None, batch_size=self.batch_size
+                self._job,
+                profile,
+                self._status,
+                deep=deep is not None,
+                batch_size=self.batch_size,
+                settings=self._settings,
             )
         if deep:
             deep.finish(run, profile.total_duration if profile else None)
@@ -143,6 +156,10 @@ class RunRecording:
         self._settings_in_force = settings_in_force
         self._has_complained = False
 
+    def settings_in_force(self) -> dict[str, Any]:
+        """Return the settings that bear on speed, JSON-ready."""
+        return dict(self._settings_in_force())
+
     def begin(self, job: ClaimedJob) -> RecordedRun:
         """Prepare to record a job."""
         return RecordedRun(self, job)
@@ -166,7 +183,7 @@ class RunRecording:
             try:
                 self._add_wait(trace, job)
             except Exception as error:  # noqa: BLE001  the job matters more than its record
-                self._complain(job, error)
+                self.complain(job, error)
             yield trace
 
     def store(
@@ -177,6 +194,7 @@ class RunRecording:
         *,
         deep: bool = False,
         batch_size: int = 1,
+        settings: Mapping[str, Any] | None = None,
     ) -> str | None:
         """Write one run; logs the first failure and keeps quiet about the next ones.
 
@@ -186,6 +204,8 @@ class RunRecording:
             Whether profilers slowed it, so that statistics leave it out.
         batch_size : int
             Jobs that shared the work of an engine.
+        settings : mapping, optional
+            What it ran with; by default what is in force now.
 
         Returns
         -------
@@ -193,9 +213,10 @@ class RunRecording:
             Identifier of the run; None if it was not stored.
         """
         try:
+            ran_with = self.settings_in_force() if settings is None else dict(settings)
             facts: dict[str, Any] = {
                 "engine": self._engines(job),
-                "settings": dict(self._settings_in_force()) | ({DEEP: True} if deep else {}),
+                "settings": ran_with | ({DEEP: True} if deep else {}),
                 "shape_key": self.shape_key_of(job),
                 "batch_size": batch_size,
             }
@@ -204,7 +225,7 @@ class RunRecording:
             )
             self._has_complained = False
         except Exception as error:  # noqa: BLE001  the job matters more than its record
-            self._complain(job, error)
+            self.complain(job, error)
             return None
         if self._exporter:
             self._exporter.send(FinishedRun(profile, facts | {"run": run, "status": status.value}))
@@ -214,7 +235,7 @@ class RunRecording:
         try:
             return trace_of(self._jobs, job.id) or {}
         except Exception as error:  # noqa: BLE001  the job matters more than its record
-            self._complain(job, error)
+            self.complain(job, error)
             return {}
 
     def shape_key_of(self, job: ClaimedJob) -> str:
@@ -243,7 +264,8 @@ class RunRecording:
             found = connection.scalar(select(JobRow.engine).where(JobRow.id == job.id))
         return dict(found or {})
 
-    def _complain(self, job: ClaimedJob, error: Exception) -> None:
+    def complain(self, job: ClaimedJob, error: Exception) -> None:
+        """Say in the log what could not be recorded, once until something is again."""
         if not self._has_complained:
             log.warning("the run of job %s was not recorded", job.id, exc_info=error)
         self._has_complained = True

@@ -17,7 +17,7 @@ from backend.catalog import (
     parse_params,
     pipeline_spec,
 )
-from backend.errors import FilesExpired, JobNotFinished
+from backend.errors import FilesExpired, JobNotFinished, MeshkilnError
 from backend.jobs.access.access import Access
 from backend.jobs.access.viewer import check_admin
 from backend.jobs.artefacts import open_artefacts
@@ -163,6 +163,7 @@ class JobService:
     def cancel(self, job_id: str) -> JobRecord:
         """Ask a job to stop; raises NotFound, JobFinished."""
         job = self.store.request_cancel(job_id)
+        self.access.note_on_job("job.canceled", job_id)
         self.announce_stop(job.id, job.status, job.attempt)
         return job
 
@@ -191,7 +192,7 @@ class JobService:
     def delete(self, job_id: str) -> None:
         """Hide a job at once; its files go when nothing uses them. Raises NotFound."""
         state = self.store.hide(job_id)
-        self.access.note_deletion(job_id)
+        self.access.note_on_job("job.deleted", job_id)
         if state.is_terminal:
             self.artefacts.remove(job_id)
         elif state is JobState.CANCELING:
@@ -239,7 +240,7 @@ class JobService:
         new = replace(new, trace=trace_here())
         try:
             job, is_new = self.store.submit(new)
-        except Exception:
+        except MeshkilnError:  # of any other error nobody knows whether the row was stored
             self.artefacts.remove(new.id)
             raise
         if not is_new:

@@ -156,9 +156,21 @@ class JobStore:
         check_quota(session)
 
     def room(self, session: Session) -> int:
-        """How many further jobs may wait; the quota of a key may be less."""
-        waiting = session.scalar(select(func.count()).where(_is_waiting())) or 0
+        """How many further jobs may wait; the quota of a key may be less.
+
+        Jobs of paused batches take no place: nobody else's would ever get one.
+        """
+        waiting = session.scalar(select(func.count()).where(_is_waiting(), not_paused())) or 0
         return max(0, self._max_queued_jobs - waiting)
+
+    def check_paused(self, session: Session) -> None:
+        """Raise QueueFull when more jobs are held back by paused batches than may wait."""
+        held = session.scalar(select(func.count()).where(_is_waiting(), ~not_paused())) or 0
+        if held > self._max_queued_jobs:
+            raise QueueFull(
+                f"Paused batches would hold back {held} jobs; {self._max_queued_jobs} may be.",
+                advice="Resume or cancel another paused batch first.",
+            )
 
     def add(self, session: Session, *news: NewJob) -> list[JobRow]:
         """Add everything that belongs to new jobs within somebody's own transaction."""
@@ -273,13 +285,15 @@ class JobStore:
         known = session.get(IdempotencyRow, scoped(new.idempotency_key))
         if known is None:
             return None
-        if known.created_at < self.clock.now() - IDEMPOTENCY_KEPT:
+        job = session.get(JobRow, known.job_id)
+        is_old = known.created_at < self.clock.now() - IDEMPOTENCY_KEPT
+        if is_old or job is None or job.deleted:  # what it made is gone: it may be used again
             session.delete(known)
             session.flush()
             return None
         if known.body_sha256 != (new.body_sha256 or ""):
             raise IdempotencyKeyReused(f"The key belongs to job {known.job_id}.")
-        return session.get(JobRow, known.job_id)
+        return job
 
     def _row(self, new: NewJob) -> JobRow:
         return JobRow(
@@ -335,9 +349,11 @@ def to_record(row: JobRow) -> JobRecord:
 
 
 def _visible(session: Session, job_id: str, *, lock: bool = False) -> JobRow:
-    # PostgreSQL takes no NUL in a question either
-    row = None if "\0" in job_id else session.get(JobRow, job_id, with_for_update=lock or None)
-    if row is None or row.deleted or not may_see(session, job_id):
+    # PostgreSQL takes no NUL in a question either. Whether there is a job that one may not see must
+    # not show in the time of the answer, so the job itself is looked up last.
+    known = "\0" not in job_id and may_see(session, job_id)
+    row = session.get(JobRow, job_id, with_for_update=lock or None) if known else None
+    if row is None or row.deleted:
         raise NotFound("There is no such job.")
     return row
 

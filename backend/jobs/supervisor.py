@@ -27,6 +27,7 @@ from backend.jobs.access.start_check import check_start
 from backend.jobs.broker import redis_command, redis_url, socket_path
 from backend.jobs.child_process import ChildProcess, ChildSpec
 from backend.jobs.gpu_settings import forget_settings
+from backend.jobs.lost_jobs import release_lost_jobs
 from backend.jobs.owners import Owner, host_name
 from backend.jobs.redis_url import connect
 from backend.jobs.service import JobService
@@ -96,6 +97,7 @@ class Supervisor:
         self._clock = clock or SystemClock()
         self._stop = threading.Event()
         self._service: JobService | None = None
+        self._ready = False
         self._gpus = choose_gpus(settings.gpu, device_status()["devices"])
         log_dir = settings.data_dir / "logs"
         log_dir.mkdir(parents=True, exist_ok=True)
@@ -134,27 +136,34 @@ class Supervisor:
             ) from error
 
     def _watch(self) -> None:
-        ready = False
         while not self._stop.wait(LOOK_S):
             for child in self._children:
                 if child.has_died():
                     self._mourn(child)
                 child.restart_if_due()
-            if not ready and self._is_ready():
-                ready = True
+            if not self._ready and self._is_ready():
+                self._ready = True
                 self._announce()
 
     def _mourn(self, child: ChildProcess) -> None:
         sys.stderr.write(f"meshkiln: the process '{child.spec.name}' ended and is restarted\n")
-        if child.starts >= FAILED_STARTS and not self._is_ready(timeout_s=0.2):
+        # What has served once is started again for ever: whatever ends it comes from outside.
+        if not self._ready and child.starts >= FAILED_STARTS and not self._is_ready(0.2):
             raise StartFailed(
                 f"The process '{child.spec.name}' does not come up:\n" + "\n".join(child.tail),
                 advice=f"See {self._settings.data_dir / 'logs' / child.spec.name}.log",
             )
         if self._service and child.spec.name.endswith("worker"):
-            self._service.claims.release_lost()
-            for queue in self._service.store.waiting_queues():
-                self._service.doorbell.ring(queue)
+            try:
+                self._pass_on_work(self._service)
+            except SQLAlchemyError as error:  # the reconciler does it a little later
+                sys.stderr.write(f"meshkiln: the database did not answer: {error}\n")
+
+    def _pass_on_work(self, service: JobService) -> None:
+        """Free what the dead worker held, and wake the others."""
+        release_lost_jobs(service.claims, service.looks)
+        for queue in service.store.waiting_queues():
+            service.doorbell.ring(queue)
 
     def _shut_down(self) -> None:
         self._stop.set()

@@ -46,3 +46,42 @@ def give_up(claims: Claims, held: HeldJobs, over: Sequence[HeldJob], limit_s: fl
     except SQLAlchemyError:
         log.exception("jobs could not be marked; their leases will run out")
     return True
+
+
+class UnwantedCalls:
+    """Notices a call on the device that nobody waits for and that does not end.
+
+    Its jobs were canceled and have left, so no cancel is overdue and no job is over its time;
+    yet the next ones would wait for the device for ever.
+
+    Parameters
+    ----------
+    grace_s : float
+        How long such a call may go on, in seconds.
+    """
+
+    def __init__(self, grace_s: float) -> None:
+        self._grace_s = grace_s
+        self._call: object | None = None
+        self._since_s = 0.0
+
+    def lasts(self, call: object | None, now_s: float) -> bool:
+        """Tell whether the same call has been unwanted for longer than the grace.
+
+        Parameters
+        ----------
+        call : object or None
+            The one that is unwanted now.
+        """
+        if call is not self._call:
+            self._call, self._since_s = call, now_s
+        return call is not None and now_s - self._since_s >= self._grace_s
+
+
+def hand_all_back(claims: Claims, held: HeldJobs) -> None:
+    """Put all jobs back, with their attempts, before this process ends."""
+    try:
+        for one in held.all():
+            claims.hand_back(one.job)
+    except SQLAlchemyError:
+        log.exception("jobs could not be put back; their leases will run out")

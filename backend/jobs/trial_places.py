@@ -44,12 +44,15 @@ class StartingJob:
     ----------
     by_hand : mapping
         Values that a person set elsewhere; they outrank those of the store.
+    may_try : bool
+        Whether it may have a place; not for one that runs beside others, which would disturb it.
     """
 
     id: str
     pipeline: str
     shape_key: str
     by_hand: Values = field(default_factory=dict)
+    may_try: bool = True
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,8 @@ class TrialPlaces:
 
     def _plan(self, connection: Connection, job: StartingJob, *, locked: bool = False) -> _Plan:
         values = self._tuned(connection, job) | dict(job.by_hand)
+        if not job.may_try:
+            return _Plan(values)
         # Trials of one kind of work go one after the other: two at a time would be credited
         # with each other's effect.
         query = of_kind(job.pipeline, job.shape_key).where(is_in(ExperimentState.APPLIED))

@@ -271,6 +271,8 @@ class TuningStore:
         pipeline: str,
         shape_key: str,
         by_hand: Mapping[str, Value] | None = None,
+        *,
+        may_try: bool = True,
     ) -> dict[str, Value]:
         """Return what a starting job runs with; gives it a place in a trial of its kind.
 
@@ -278,6 +280,8 @@ class TuningStore:
         ----------
         by_hand : mapping, optional
             Values that a person set elsewhere; they outrank those of this store.
+        may_try : bool
+            Whether it may have a place; not for one that runs beside others.
 
         Returns
         -------
@@ -285,7 +289,7 @@ class TuningStore:
             Without the settings that stay as the server was started.
         """
         return self._places.values_for(
-            StartingJob(job_id, pipeline, shape_key, dict(by_hand or {}))
+            StartingJob(job_id, pipeline, shape_key, dict(by_hand or {}), may_try)
         )
 
     def measured(self, job_id: str, elapsed_s: float) -> StoredExperiment | None:

@@ -28,6 +28,7 @@ from backend.jobs.held_jobs import HeldJob, HeldJobs
 from backend.jobs.job_runner import JobRunner, device_stages, load_runner
 from backend.jobs.job_sink import JobSink
 from backend.jobs.live_tuning import LiveTuning, forget_by_hand, values_by_hand
+from backend.jobs.lost_jobs import release_lost_jobs
 from backend.jobs.marking_sink import MarkingSink
 from backend.jobs.model_probe_runs import ModelProbe
 from backend.jobs.owners import Owner, host_name
@@ -36,7 +37,7 @@ from backend.jobs.residency_moves import MoveWriter
 from backend.jobs.run_recording import RunRecording, settings_on_record
 from backend.jobs.sample_writer import SampleWriter
 from backend.jobs.service import JobService
-from backend.jobs.time_limit import give_up, over_time
+from backend.jobs.time_limit import UnwantedCalls, give_up, hand_all_back, over_time
 from backend.jobs.trace_probe import TraceProbe
 from backend.jobs.tuned_settings import keep_if_tuned
 from backend.jobs.worker_status import write_status
@@ -215,8 +216,7 @@ class WorkerChild:
 
     def _release_dead(self) -> None:
         """Free jobs that an earlier child left behind, before the lease would."""
-        for job in self._service.claims.release_lost():
-            log.warning("job %s was left by a dead worker and is %s", job.job_id, job.status)
+        release_lost_jobs(self._service.claims, self._service.looks)
 
     def _gpu_side(self) -> GpuSide:
         return GpuSide(self._settings, self._owner, self._clock, self._moved.set)
@@ -268,7 +268,7 @@ class WorkerChild:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _renew(self) -> None:
-        pause = threading.Event()
+        pause, unwanted = threading.Event(), UnwantedCalls(self._settings.cancel_grace_s)
         while not pause.wait(min(self._settings.lease_beat_s, self._settings.lease_s / 4)):
             held = self._held.all()
             for one in held:
@@ -281,6 +281,10 @@ class WorkerChild:
             if over and give_up(self._service.claims, self._held, over, limit_s):
                 names = ", ".join(one.job.id for one in over)
                 log.error("job %s ran longer than %.0f s, this process ends", names, limit_s)
+                os.kill(os.getpid(), signal.SIGKILL)
+            if unwanted.lasts(self._drain.unwanted_call(), self._clock.monotonic_s()):
+                hand_all_back(self._service.claims, self._held)
+                log.error("the call of canceled jobs does not end, so this process does")
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def status(self) -> dict[str, object]:

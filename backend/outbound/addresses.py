@@ -128,7 +128,7 @@ def _split(url: str) -> SplitResult:
     """Take a URL apart; the standard library would drop line breaks silently."""
     if len(url) > MAX_URL:
         raise UrlNotAllowed(f"The address is longer than {MAX_URL} characters.")
-    if any(char <= " " or char in '\\<>"\x7f' or 0x80 <= ord(char) < 0xA1 for char in url):
+    if any(_is_unfit(char) for char in url):
         raise UrlNotAllowed("The address has characters that none may have.")
     try:
         parts = urlsplit(url)
@@ -139,6 +139,12 @@ def _split(url: str) -> SplitResult:
     if "@" in parts.netloc:
         raise UrlNotAllowed("The address may not carry a user name or password.")
     return parts
+
+
+def _is_unfit(char: str) -> bool:
+    """Whether a character has no place in an address; half a surrogate cannot even be sent."""
+    code = ord(char)
+    return char <= " " or char in '\\<>"\x7f' or 0x80 <= code < 0xA1 or 0xD800 <= code < 0xE000
 
 
 def _host(parts: SplitResult) -> str:

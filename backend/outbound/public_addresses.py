@@ -15,8 +15,10 @@ _NEVER_PUBLIC = (
     IPv4Network("192.88.99.0/24"),
     IPv6Network("3fff::/20"),
 )
-# Clouds hand out a machine's credentials there, outside of the link-local range too.
+# Clouds hand out a machine's credentials there, outside of the link-local range too; the first
+# one is Azure's and looks like any public address.
 _METADATA = (
+    ipaddress.ip_address("168.63.129.16"),
     ipaddress.ip_address("100.100.100.200"),
     ipaddress.ip_address("fd00:ec2::254"),
     ipaddress.ip_address("fd20:ce::254"),
@@ -54,7 +56,7 @@ def may_be_named(address: Address) -> bool:
 def _is_global(address: Address) -> bool:
     if isinstance(address, IPv6Address) and address not in _UNICAST:
         return False
-    if any(address in network for network in _NEVER_PUBLIC):
+    if address in _METADATA or any(address in network for network in _NEVER_PUBLIC):
         return False
     return address.is_global and not address.is_multicast
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from backend.profiling.self_time import covered_ns
 from backend.profiling.spans import NS, PipelineProfile, ProfileStatus, SpanKind
-from backend.profiling.stage_facts import Facts
+from backend.profiling.stage_facts import FactName, Facts
 from backend.profiling.stage_parts import StagePart, inner_parts, stage_parts
 from backend.units import MB, iso
 
@@ -71,6 +71,11 @@ class RunStage:
         """How it went about its work, see ``backend.profiling.stage_facts``."""
         facts: Facts = self._told.get("facts", {})
         return facts
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds of it in which it waited for the device or for the others of its batch."""
+        return self.facts.get(FactName.WAIT.value, {}).get("elapsed_s") or 0.0
 
     @cached_property
     def inner(self) -> tuple[RunStage, ...]:
@@ -140,6 +145,11 @@ class RunSummary:
     batch_size: int | None
     version: str
     stages: tuple[RunStage, ...]
+
+    @property
+    def worked_s(self) -> float:
+        """Wall time without the waits for the device and for the others of its batch."""
+        return self.total_s - sum(stage.waited_s for stage in self.stages)
 
     @cached_property
     def stage_seconds(self) -> dict[str, float]:

@@ -16,7 +16,9 @@ LATEST_RUNS = 20
 
 @dataclass(frozen=True)
 class Trend:
-    """The last twenty runs of like work beside those before.
+    """The last twenty runs of like work beside those before, all in batches of the same size.
+
+    Waits for the device and for others of a batch do not count.
 
     Parameters
     ----------
@@ -119,10 +121,19 @@ def stage_figures(runs: Iterable[RunSummary]) -> list[StageFigures]:
 
 
 def _trend(key: tuple[str, str], runs: Sequence[RunSummary]) -> Trend:
-    latest, before = runs[:LATEST_RUNS], runs[LATEST_RUNS:]
-    interval = _ratio([r.total_s for r in before], [r.total_s for r in latest])
+    latest, before = _latest_and_before(runs)
+    interval = _ratio([r.worked_s for r in before], [r.worked_s for r in latest])
     verdict = verdict_of(interval) if interval else Verdict.TOO_FEW
     return Trend(*key, summarise(run.total_s for run in runs), interval, verdict)
+
+
+def _latest_and_before(
+    runs: Sequence[RunSummary],
+) -> tuple[Sequence[RunSummary], Sequence[RunSummary]]:
+    """Split the runs that were like the newest: a run in larger company takes longer by nature."""
+    size = runs[0].batch_size or 1
+    same = [run for run in runs if (run.batch_size or 1) == size]
+    return same[:LATEST_RUNS], same[LATEST_RUNS:]
 
 
 def _ratio(before_s: Sequence[float], latest_s: Sequence[float]) -> RatioInterval | None:
@@ -139,13 +150,15 @@ def _of_group(runs: Sequence[RunSummary]) -> list[StageFigures]:
 
 
 def _stage_verdicts(runs: Sequence[RunSummary]) -> dict[str, Verdict]:
-    latest, before = runs[:LATEST_RUNS], runs[LATEST_RUNS:]
+    latest, before = _latest_and_before(runs)
     if not before:
         return {}
-    compared = compare_runs(
-        [run.stage_seconds for run in before], [run.stage_seconds for run in latest]
-    )
+    compared = compare_runs([_worked(run) for run in before], [_worked(run) for run in latest])
     return {entry.stage: _verdict(entry.change) for entry in compared.stages}
+
+
+def _worked(run: RunSummary) -> dict[str, float]:
+    return {stage.name: stage.elapsed_s - stage.waited_s for stage in run.stages}
 
 
 def _verdict(change: Change) -> Verdict:

@@ -27,6 +27,7 @@ class FactName(StrEnum):
     ``compiled``: is_on, graph_breaks, recompiles, recompile_s, compile_s.
     ``products``: dtype, largest ([m, n, k] of the largest matrix product), flop_share (of all
     operations those that products do).
+    ``wait``: elapsed_s (in which it waited for the device or for the others of its batch).
     """
 
     ATTENTION = "attention"
@@ -34,12 +35,14 @@ class FactName(StrEnum):
     DECODE = "decode"
     COMPILED = "compiled"
     PRODUCTS = "products"
+    WAIT = "wait"
 
 
 # Of a stage that runs several times in a job these add up; of the others the last one counts.
 SUMMED = {
     FactName.ATTENTION.value: ("calls",),
     FactName.COMPILED.value: ("recompiles", "recompile_s"),
+    FactName.WAIT.value: ("elapsed_s",),
 }
 
 

@@ -38,7 +38,7 @@ from backend.web.picture_fetch import check_fetching, fetch_picture
 from backend.web.request_body import SubmitBody, form_fields, json_fields, parse_json
 from backend.web.submission import files_of, idempotency_key
 from backend.web.upload_spool import SpooledPart, UploadSpool
-from backend.web.uploads import MAX_NAME, clean_text
+from backend.web.uploads import MAX_NAME, clean_text, display_name
 
 SOURCES = ("file", "archive", "items")
 FETCH_BUDGET_S = 120.0
@@ -116,8 +116,9 @@ class _Maker:
             priority=priority_of(priority),
             batch_id=batch_id,
         )
-        picture, files = files_of(self._with_picture(body), self._service)
-        return replace(new, name=new.name or picture.display_name), files
+        whole = self._with_picture(body)
+        name = new.name or display_name(whole.files["file"][0])
+        return replace(new, name=name), lambda: files_of(whole, self._service)[1]
 
     def _with_picture(self, body: SubmitBody) -> SubmitBody:
         if body.image_url is None:

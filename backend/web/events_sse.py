@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flask import Blueprint, Response, current_app, request
 
 from backend.jobs.service import JobService
+from backend.web.access.guard import watch_admission
 from backend.web.job_feed import JobFeed
 from backend.web.live_connections import LiveConnections
 
@@ -21,7 +22,7 @@ blueprint = Blueprint("events", __name__)
 
 @blueprint.get("/api/v1/jobs/<job_id>/events")
 def stream(job_id: str) -> Response:
-    """Stream the events until the end; ``Last-Event-ID`` resumes."""
+    """Stream the events until the end, or until the key is; ``Last-Event-ID`` resumes."""
     service: JobService = current_app.extensions["meshkiln"]
     live: LiveConnections = current_app.extensions["meshkiln.live"]
     give_back = live.open(request.remote_addr or "")
@@ -31,18 +32,18 @@ def stream(job_id: str) -> Response:
     except BaseException:
         give_back()
         raise
-    response = Response(_messages(feed), mimetype="text/event-stream")
+    response = Response(_messages(feed, watch_admission()), mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
     response.call_on_close(give_back)
     return response
 
 
-def _messages(feed: JobFeed) -> Iterator[str]:
+def _messages(feed: JobFeed, is_admitted: Callable[[], bool]) -> Iterator[str]:
     yield f"retry: {RETRY_MS}\n\n"
     silent_s = 0.0
     with feed:
-        while not (feed.ended or feed.interrupted):
+        while not (feed.ended or feed.interrupted) and is_admitted():
             event = feed.get(IDLE_S)
             if event is not None:
                 yield _message(event.document())

@@ -8,6 +8,7 @@ from flask import current_app, request
 from simple_websocket import Server
 
 from backend.jobs.service import JobService
+from backend.web.access.own_samples import without_foreign_jobs
 from backend.web.gpu_feed import GpuFeed
 from backend.web.live_connections import LiveConnections
 from backend.web.socket_conduct import (
@@ -39,6 +40,7 @@ def _follow(client: Server) -> int:
     while not feed.interrupted:
         message = feed.get(IDLE_S)
         if message is not None:
+            message["devices"] = without_foreign_jobs(service.store.engine, message["devices"])
             send(client, json.dumps(message, separators=(",", ":")))
         if is_flooding(client):
             return POLICY

@@ -53,6 +53,7 @@ class JobFeed:
         self._service = service
         self._stopping = stopping
         self._waiting: deque[Event] = deque()
+        self._last_seq = 0
         self.job_id = job_id
         self.ended = False
         newest = service.events.last_id(job_id)  # before the row: the row is never older
@@ -85,12 +86,14 @@ class JobFeed:
         if not self._waiting and self._subscription:
             event = self._subscription.get(min(timeout_s, self._patience_s()))
             if event is not None:
+                self._tell_gap_before(event)
                 self._waiting.append(event)
             elif not self.interrupted:
                 self._look_at_row()
         if not self._waiting:
             return None
         event = self._waiting.popleft()
+        self._position = event.id
         self.ended = event.type is EventType.END
         return event
 
@@ -115,10 +118,15 @@ class JobFeed:
             self._waiting.append(self._made(EventType.END, {"status": job.status.value}, newest))
 
     def _is_trimmed(self, last_event_id: str) -> bool:
+        """Whether what follows may be gone; the number of the event is kept."""
+        events = self._service.events
         try:
-            return self._service.events.is_trimmed(self.job_id, last_event_id)
+            if last_event_id == FROM_START:
+                return events.is_trimmed(self.job_id, last_event_id)
+            self._last_seq = events.seq_at(self.job_id, last_event_id)
         except redis.RedisError:
-            return last_event_id != FROM_START
+            return False  # nobody knows now; numbers that start anew will tell
+        return self._last_seq == 0
 
     def _patience_s(self) -> float:
         return REPLAY_S if self._over else LOOK_AT_ROW_S
@@ -139,8 +147,20 @@ class JobFeed:
         if job.status.is_terminal:
             self._tell(EventType.END, {"status": job.status.value})
 
+    def _tell_gap_before(self, event: Event) -> None:
+        """Say when the numbers start anew: a Redis that died has lost a part of the stream."""
+        last_seq, self._last_seq = self._last_seq, event.seq
+        job = self.document() if event.seq <= last_seq else None
+        if job is not None:
+            self._waiting.append(self._made(EventType.GAP, {"job": job}, event.id))
+
     def _tell(self, kind: EventType, data: dict[str, Any]) -> None:
-        self._waiting.append(self._made(kind, data, self._service.events.last_id(self.job_id)))
+        newest = self._service.events.last_id(self.job_id)
+        # While Redis is away the place is kept: a client that comes back with the start of the
+        # stream would be told everything again.
+        self._waiting.append(
+            self._made(kind, data, self._position if newest == FROM_START else newest)
+        )
 
     def _made(self, kind: EventType, data: dict[str, Any], event_id: str) -> Event:
         """Make an event of our own; it has no number of the stream's."""

@@ -66,10 +66,16 @@ def _fields(response: Response) -> dict[str, Any]:
     elapsed_ms = None if started_s is None else round(1000 * (time.perf_counter() - started_s), 1)
     return {
         "method": request.method[:16],
-        "path": request.path[:_SHOWN],
+        "path": _path(),
         "status": response.status_code,
         "ms": elapsed_ms,
         "client": request.remote_addr,
         "request_id": g.get("request_id"),
         "agent": request.headers.get("User-Agent", "")[:_SHOWN],
     }
+
+
+def _path() -> str:
+    """Return the path without what would open something to whoever reads the log."""
+    token = (request.view_args or {}).get("token")
+    return (request.path.replace(str(token), "(token)") if token else request.path)[:_SHOWN]

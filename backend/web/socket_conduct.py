@@ -16,7 +16,7 @@ from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server
 from wsproto.utilities import LocalProtocolError
 
-from backend.web.access.guard import is_still_admitted
+from backend.web.access.guard import watch_admission
 from backend.web.live_connections import LiveConnections
 from backend.web.security import check_socket_origin
 
@@ -82,7 +82,7 @@ def is_flooding(client: Server) -> bool:
         raise ConnectionClosed(client.close_reason, client.close_message)
     count = len(client.input_buffer)
     client.input_buffer.clear()
-    return count > MAX_CLIENT_MESSAGES or not is_still_admitted()
+    return count > MAX_CLIENT_MESSAGES or not watch_admission()()
 
 
 def _limit_sending(client: Server) -> None:

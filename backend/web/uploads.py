@@ -3,14 +3,14 @@
 A JPEG stays one, everything else becomes an RGBA PNG.
 
 The original bytes are never stored and never served. Limits are checked from the header, before
-anything is decoded; at most two pictures are decoded at a time.
+anything is decoded. As many pictures are decoded at a time as there are cores, but no more than
+two of the largest that are allowed.
 """
 
 from __future__ import annotations
 
 import io
 import re
-import threading
 import unicodedata
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,9 @@ from typing import Any
 from PIL import Image, ImageCms
 
 from backend.errors import EmptyFile, ImageCorrupt, ImageTooLarge, ImageTooSmall
+from backend.jobs.core_count import core_count
 from backend.settings import Settings
+from backend.web.decode_room import DecodeRoom
 from backend.web.image_headers import ImageHeader, clean_png, read_header
 
 MAX_NAME = 120
@@ -37,7 +39,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION = 0x0112
-_decoders = threading.BoundedSemaphore(2)
+decode_room = DecodeRoom(pictures=max(2, core_count()), pixels=72_000_000)
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,13 @@ def normalise_image(data: bytes, filename: str | None, settings: Settings) -> No
     ------
     EmptyFile, UnsupportedImage, ImageTooLarge, ImageTooSmall, ImageCorrupt
     """
-    with _decoders:
-        image = _decode(data, settings)
+    header = _checked_header(data, settings)
+    with decode_room.taken(header.width * header.height):
+        image = _decode(data, header, settings)
         lossy = data.startswith(JPEG_SIGNATURE)
         image = _downscaled(image.convert("RGB" if lossy else "RGBA"), settings)
-        lowest, highest = zip(*image.getextrema(), strict=True)
-        uniform = lowest == highest or (not lossy and highest[3] == 0)
         stored = (_jpeg(image), "image.jpg") if lossy else (_png(image), "image.png")
-        return NormalisedImage(*stored, *image.size, display_name(filename), uniform)
+        return NormalisedImage(*stored, *image.size, display_name(filename), _is_uniform(image))
 
 
 def normalise_mask(data: bytes, size: tuple[int, int], settings: Settings) -> bytes:
@@ -90,8 +91,9 @@ def normalise_mask(data: bytes, size: tuple[int, int], settings: Settings) -> by
         Its sides have another ratio than the picture's.
     EmptyFile, UnsupportedImage, ImageTooLarge, ImageCorrupt
     """
-    with _decoders:
-        image = _decode(data, settings).convert("RGBA")
+    header = _checked_header(data, settings)
+    with decode_room.taken(header.width * header.height):
+        image = _decode(data, header, settings).convert("RGBA")
         width, height = image.size
         if abs(width / height - size[0] / size[1]) > 0.03 * size[0] / size[1]:
             raise ImageTooSmall(
@@ -126,12 +128,16 @@ def clean_text(text: str, limit: int) -> str:
     return f"{stem[: limit - len(ending) - 2].rstrip()}….{ending}"
 
 
-def _decode(data: bytes, settings: Settings) -> Image.Image:
-    """Decode the first frame, upright and in sRGB, in whatever mode it has."""
+def _checked_header(data: bytes, settings: Settings) -> ImageHeader:
     if not data:
         raise EmptyFile
     header = read_header(data)
     _check_size(header, settings)
+    return header
+
+
+def _decode(data: bytes, header: ImageHeader, settings: Settings) -> Image.Image:
+    """Decode the first frame, upright and in sRGB, in whatever mode it has."""
     profile: bytes | None = None
     try:
         if header.format == "PNG":
@@ -228,6 +234,18 @@ def _downscaled(image: Image.Image, settings: Settings) -> Image.Image:
         return image
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _is_uniform(image: Image.Image) -> bool:
+    """Tell whether there is nothing to see; most pictures show in their first band."""
+    if image.mode == "RGBA" and _extremes(image, "A") == (0, 0):
+        return True
+    bands = (_extremes(image, band) for band in image.getbands())
+    return all(lowest == highest for lowest, highest in bands)
+
+
+def _extremes(image: Image.Image, band: str) -> Any:
+    return image.getchannel(band).getextrema()
 
 
 def _jpeg(image: Image.Image) -> bytes:

@@ -9,7 +9,15 @@ from tests.browser.test_generate_page import upload, wait_done
 
 AXE = Path(__file__).parent / "vendor" / "axe-4.14.1.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-PAGES = ["/", "/gallery", "/docs/api", "/docs/problems", "/no-such-page"]
+PAGES = [
+    "/",
+    "/gallery",
+    "/batches",
+    "/batches/new",
+    "/docs/api",
+    "/docs/problems",
+    "/no-such-page",
+]
 
 
 @pytest.fixture(scope="module")

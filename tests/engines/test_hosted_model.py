@@ -115,8 +115,9 @@ def test_what_compiles_again_is_told_to_the_stage_that_caused_it():
 
 def test_compiled_code_follows_the_attention_that_is_asked_for():
     model, compiler = hosted()
-    for value in ("auto", "math", "math", "auto"):
-        run(model, (tokens(),), compile_models=True, attention=value)
+    for value, expected in (("auto", 1), ("math", 1), ("math", 0), ("auto", 0)):
+        _, _, warm_ups = run(model, (tokens(),), compile_models=True, attention=value)
+        assert len(warm_ups) == expected
     assert compiler.compiled == 2
 
 

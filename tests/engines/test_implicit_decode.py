@@ -219,6 +219,20 @@ def test_a_small_grid_is_asked_everywhere():
     assert bool(found.is_asked.all())
 
 
+def test_in_a_flat_grid_nothing_is_lost_between_few_layers():
+    """Halved twice, five layers would leave two, with a whole ball between their corners."""
+
+    def plain(points):
+        return torch.where(ball(points) > 0, 1.0, -1.0)
+
+    found = decode_grid(plain, (128, 128, 5), BOX)
+    assert torch.equal(
+        found.values, decode_grid(plain, (128, 128, 5), BOX, hierarchical=False).values
+    )
+    assert (found.values > 0).any()
+
+
 def test_levels_halve_down_to_the_coarsest():
     assert levels_of((384, 384, 384), 32) == [(n,) * 3 for n in (48, 96, 192, 384)]
-    assert levels_of((97, 5, 1), 32) == [(49, 3, 1), (97, 5, 1)]
+    assert levels_of((97, 17, 15), 32) == [(49, 9, 8), (97, 17, 15)]
+    assert levels_of((97, 17, 14), 32) == [(97, 17, 14)], "too flat to be halved"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 from torch import nn
 
-from backend.engines.model_probe import FEWEST_ROUNDS, MOST_ROUNDS, time_models
+from backend.engines import model_probe
+from backend.engines.compile_trial import CompiledTimes
+from backend.engines.forward_timing import FEWEST_ROUNDS, MOST_ROUNDS
+from backend.engines.model_probe import time_models
 from backend.errors import DeviceLost
-from backend.units import SystemClock
 
 STAGE = "shape_generation/denoise"
 
@@ -64,6 +68,12 @@ def clock():
     return MovedClock()
 
 
+@pytest.fixture
+def computes_bf16(monkeypatch):
+    """A device that computes in bf16."""
+    monkeypatch.setattr(model_probe, "_computes_bf16", lambda device: True)
+
+
 def never():
     return False
 
@@ -72,7 +82,7 @@ def timed(clock, *models, stop=never, **options):
     return time_models(models, clock, stop, **options)
 
 
-def test_each_way_is_timed_in_turns(clock):
+def test_each_way_is_timed_in_turns(clock, computes_bf16):
     module = Network(clock)
     times = timed(clock, Model(module))[STAGE]
     assert times.single_s == pytest.approx(0.014)
@@ -118,7 +128,14 @@ def test_a_lost_device_is_told(clock):
         timed(clock, Model(module))
 
 
-def test_what_computes_in_16_bits_is_not_tried_in_bf16(clock):
+def test_a_processor_is_not_asked_for_bf16(clock):
+    module = Network(clock)
+    times = timed(clock, Model(module))[STAGE]
+    assert times.bf16_factor is None
+    assert times.single_s == pytest.approx(0.014)
+
+
+def test_what_computes_in_16_bits_is_not_tried_in_bf16(clock, computes_bf16):
     narrow = Model(Network(clock, torch.bfloat16))
     assert timed(clock, narrow)[STAGE].bf16_factor is None
     cast = Model(Network(clock), autocast_dtype=torch.bfloat16)
@@ -148,7 +165,7 @@ def test_all_of_it_stays_within_its_time(clock):
     assert clock.at_s < 1.2
     slow = Model(Network(clock), batch=100)
     assert timed(clock, slow, limit_s=0.5) == {}
-    rounds = (len(models[0].module.batches) - 4) / 3
+    rounds = (len(models[0].module.batches) - 3) / 2
     assert FEWEST_ROUNDS <= rounds < MOST_ROUNDS
 
 
@@ -169,29 +186,35 @@ def test_what_cannot_be_run_now_is_left_out(clock):
     assert clock.at_s == 0
 
 
-class Doubling(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(4, 4)
+def test_compiled_code_joins_the_other_figures(clock):
+    asked = []
 
-    def forward(self, latents, table, scale=1.0):
-        return scale * self.layer(latents) + table
+    @contextlib.contextmanager
+    def held():
+        asked.append("held")
+        yield
+        asked.append("let go")
+
+    def compiled(model):
+        asked.append(model.name)
+        return CompiledTimes(0.3, 0.1, 20.0) if model.name == "denoiser" else None
+
+    models = [Model(Network(clock)), Model(Network(clock), "decoder", "shape_generation/decode")]
+    times = timed(clock, *models, around=held(), compiled=compiled)
+    assert asked == ["held", "let go", "denoiser", "decoder"]
+    found = times[STAGE]
+    assert (found.eager_s, found.compiled_s, found.compile_s) == (0.3, 0.1, 20.0)
+    assert found.single_s == pytest.approx(0.014)
+    other = times["shape_generation/decode"]
+    assert (other.single_s, other.compile_s) == (pytest.approx(0.014), None)
 
 
-def test_compiled_code_is_timed_beside_the_plain_one():
-    model = Model(Doubling())
-    clock = SystemClock()
-    times = time_models([model], clock, never, compiles=True, backend="eager")[STAGE]
-    assert times.compile_s > 0
-    assert times.compiled_s > 0
-    assert times.eager_s == pytest.approx(times.single_s, rel=20)
-    assert torch.is_grad_enabled()
+def test_nothing_is_compiled_once_somebody_waits(clock):
+    waits = []
 
+    def compiled(model):
+        waits.append(model.name)
 
-def test_a_network_that_does_not_compile_keeps_its_other_figures():
-    def broken(graph, examples):
-        raise RuntimeError("no compiler is installed")
-
-    times = time_models([Model(Doubling())], SystemClock(), never, compiles=True, backend=broken)
-    assert (times[STAGE].compiled_s, times[STAGE].compile_s) == (None, None)
-    assert times[STAGE].single_s > 0
+    models = [Model(Network(clock)), Model(Network(clock), "decoder", "shape_generation/decode")]
+    timed(clock, *models, stop=lambda: bool(waits), compiled=compiled)
+    assert waits == ["denoiser"]

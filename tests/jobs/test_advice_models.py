@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from backend.jobs.advice_evidence import gather_evidence
 from backend.jobs.evidence_models import NAME, jobs_per_day, with_models
 from backend.jobs.measurements import MeasuredOn, Measurements
 from backend.profiling.advice.evidence import Evidence
+from backend.profiling.advice.from_runs import evidence_of_runs
 from backend.profiling.advice.ranking import recommend
 from backend.profiling.advice.rule_id import RuleId
-from backend.profiling.run_summary import RunStatus
+from backend.profiling.run_summary import RunStage, RunStatus
 from backend.profiling.spans import NS, PipelineProfile, Span, SpanKind
 from tests.profiling.made_runs import made_run
 
@@ -68,6 +71,19 @@ def test_what_was_timed_after_a_job_backs_advice(service, runs, measurements):
 def test_what_was_timed_elsewhere_says_nothing(service, runs, measurements, other):
     keep(measurements, {DENOISE: TIMES}, **other)
     assert recommend(gather_evidence(service, "image_to_3d", SHAPE_KEY)) == []
+
+
+@pytest.mark.parametrize(("timed", "is_told"), [("auto", True), ("math", False)])
+def test_what_was_timed_with_other_settings_says_nothing(service, clock, timed, is_told):
+    measurements = Measurements(service.store.engine, clock)
+    about = MeasuredOn(NAME, "image_to_3d", SHAPE_KEY)
+    document = {"settings": {"attention": timed}, "stages": {DENOISE: TIMES}}
+    measurements.keep(about, document, 3)
+    stage = RunStage(DENOISE, "gpu", 4.0, 100.0, None, None, calls=40)
+    of_now = {"settings": {"attention": "auto"}, "shape_key": SHAPE_KEY}
+    run = replace(made_run({"a": 4.0}, **of_now), stages=(stage,))
+    found = with_models(evidence_of_runs([run]), measurements, [run])
+    assert (found.stages[0].compiled is not None) is is_told
 
 
 def test_without_runs_nothing_is_read(measurements):

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from backend.jobs.evidence_batches import batch_figures
 from backend.jobs.evidence_queue import queue_figures
-from backend.profiling.run_summary import RunStatus
+from backend.profiling.run_summary import RunStatus, noted_text
 from tests.profiling.made_runs import DAY, made_run
 
 IMAGE, CUT_OUT = "image_to_3d", "cut_out"
@@ -86,3 +87,12 @@ def test_batches_are_compared_with_the_best_larger_size():
 )
 def test_one_size_alone_says_nothing_of_batches(runs):
     assert batch_figures(runs) is None
+
+
+def test_waiting_for_the_device_says_nothing_of_a_batch():
+    """Larger batches are formed while the device is busy, so just they wait for it."""
+    waited = noted_text({"wait": {"elapsed_s": 16.0}})
+    large = batch(4, 40.0)
+    large = replace(large, stages=(replace(large.stages[0], noted=waited),))
+    figures = batch_figures([*[batch(1, 10.0)] * 5, *[large] * 6])
+    assert (figures.batch_s, figures.larger_batch_s) == (10.0, 24.0)

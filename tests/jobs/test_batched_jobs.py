@@ -16,8 +16,10 @@ from backend.jobs.held_jobs import HeldJobs
 from backend.jobs.job_runner import JobRunner
 from backend.jobs.job_sink import JobSink
 from backend.jobs.live_tuning import LiveTuning
+from backend.jobs.proposal import Proposal
 from backend.jobs.run_recording import RunRecording
 from backend.jobs.states import JobState
+from backend.profiling.experiment import ExperimentState
 from backend.runtime_settings import started_with
 from tests.jobs import batched_runner
 
@@ -47,7 +49,11 @@ def drain(service, clock, processor):
 
     def run():
         recording = RunRecording(
-            service.run_history, service.store.engine, clock, deep_profiles=service.deep_profiles
+            service.run_history,
+            service.store.engine,
+            clock,
+            lambda: tuning.values,
+            deep_profiles=service.deep_profiles,
         )
         tuning = LiveTuning(service.tuning, started_with(service.settings), recording.shape_key_of)
         runner = JobRunner(
@@ -149,11 +155,11 @@ def test_jobs_of_a_batch_begin_one_by_one_at_their_settings(service, submit, dra
     inside, most = [], []
     begin = LiveTuning._begin
 
-    def slow_begin(self, job):
+    def slow_begin(self, job, **options):
         inside.append(job.id)
         most.append(len(inside))
         threading.Event().wait(0.02)
-        begin(self, job)
+        begin(self, job, **options)
         inside.remove(job.id)
 
     monkeypatch.setattr(LiveTuning, "_begin", slow_begin)
@@ -161,3 +167,42 @@ def test_jobs_of_a_batch_begin_one_by_one_at_their_settings(service, submit, dra
         submit("good")
     drain()
     assert most == [1, 1, 1, 1]
+
+
+def test_a_job_claimed_as_one_of_several_takes_no_part_in_a_trial_begun_since(
+    service, submit, drain, monkeypatch
+):
+    """The plan was made before: pairs of a trial must not run beside others."""
+    jobs = [submit("good") for _ in range(3)]
+    advice = Proposal("slow_encoding.mesh_export", "Compress less", "export_compression", 9, 0.4)
+    shape_key = "image_to_3d:draft:auto:textured"
+    service.tuning.apply(advice, pipeline="image_to_3d", shape_key=shape_key, old=1)
+    monkeypatch.setattr(ClaimPlanner, "_must_run_alone", lambda *_: False)
+    drain()
+    assert [service.store.get(job.id).facts["told"] for job in jobs] == ["good 3"] * 3
+    (trial,) = service.tuning.experiments()
+    assert trial.experiment.state is ExperimentState.APPLIED
+    assert [slot.job_id for slot in trial.experiment.slots if slot.job_id] == []
+    monkeypatch.undo()
+    alone = [submit("good") for _ in range(2)]
+    drain()
+    (trial,) = service.tuning.experiments()
+    tried = [slot.job_id for slot in trial.experiment.slots if slot.job_id]
+    assert tried == [job.id for job in alone]
+
+
+def test_a_run_keeps_the_settings_it_began_with(service, submit, drain, monkeypatch):
+    """At its end those of another job, which has begun since, may be in force."""
+    for _ in range(2):
+        submit("good")
+    run = batched_runner.Gathering.run
+
+    def change_and_run(self, batch, progress):
+        others = property(lambda _: {"export_compression": 9})
+        monkeypatch.setattr(LiveTuning, "values", others)
+        return run(self, batch, progress)
+
+    monkeypatch.setattr(batched_runner.Gathering, "run", change_and_run)
+    drain()
+    runs = service.run_history.runs()
+    assert [run.settings["export_compression"] for run in runs] == [1, 1]

@@ -328,3 +328,22 @@ def test_eta_is_a_range_after_three_runs_and_none_before(store, claims, new_job)
     stages = {s.stage: s for s in store.history.stage_statistics()}
     assert stages["mesh_export"].p50_s == 3.0
     assert stages["mesh_export"].runs == 3
+
+
+@pytest.mark.parametrize(("batch", "expected_s"), [(1, 50.0), (4, 20.0)])
+def test_the_eta_of_a_waiting_job_knows_that_those_ahead_run_as_batches(
+    store, claims, new_job, clock, batch, expected_s
+):
+    """Four are ahead, each took 10 s lately: one by one 40 s, in batches of four 10 s."""
+    for _ in range(8):
+        store.submit(new_job())
+    while held := claims.claim("gpu", ME, max_n=batch):
+        clock.forward(seconds=10)
+        for job in held:
+            claims.update_stage(job, "mesh_export", 100, {"elapsed_s": 10.0})
+            claims.finish(job, [OUTPUT], {})
+        clock.forward(seconds=600)  # idle time is no work
+    waiting = [store.submit(new_job())[0] for _ in range(5)]
+    eta = store.get(waiting[-1].id).eta
+    assert (eta.low_s, eta.high_s) == pytest.approx((expected_s, expected_s), abs=0.05)
+    assert store.get(waiting[0].id).eta.high_s == 10.0

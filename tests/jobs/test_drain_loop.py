@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
 
 from backend.batch_processor import BatchProcessor, run_engine
+from backend.errors import JobCanceled
 from backend.gpu.batch_history import BatchHistory
 from backend.gpu_optimizer import GPUOptimizer
 from backend.jobs.claim_plan import ClaimPlan
@@ -196,3 +198,36 @@ def test_one_claim_ends_on_the_cpu_while_the_next_computes(work):
     work.engine.during = during
     work.after = lambda name: wait_for(called.is_set) if name == "a" else None
     assert work.loop().drain()[0] == 2
+
+
+def test_the_loop_tells_of_a_call_that_no_job_waits_for(work):
+    loop = work.loop()
+    assert loop.unwanted_call() is None, "nothing has run, so nothing was made"
+    work.claims = [(["a", "b"], True)]
+    seen = []
+
+    def during(_tasks, _progress):
+        seen.append(loop.unwanted_call())
+        holder = work.processor.turn._queue[0]
+        object.__setattr__(holder, "check", _raise_canceled)
+        seen.append(loop.unwanted_call() is holder)
+
+    work.engine.during = during
+    loop.drain()
+    assert seen == [None, True]
+    assert loop.unwanted_call() is None
+
+
+def _raise_canceled():
+    raise JobCanceled
+
+
+def test_it_does_not_spin_while_others_hold_what_waits(work):
+    """A row that somebody has locked is planned again and again until it is free."""
+    work.claims = [([], False)] * 5 + [(["a"], False)]
+    asked = []
+    plan = work.plan
+    work.plan = lambda **options: (asked.append(SystemClock().monotonic_s()), plan(**options))[1]
+    assert work.loop().drain()[0] == 1
+    pauses = [after - before for before, after in pairwise(asked[:6])]
+    assert min(pauses) >= 0.015

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from backend.jobs.event_hub import WAITING_PROGRESS, EventHub
-from backend.jobs.events import FROM_START, EventLog, is_stream_id
+from backend.jobs.events import FROM_START, KEPT_S, EventLog, is_stream_id, stream_key
 from backend.jobs.service import NO_REDIS
 from backend.jobs.states import EventType
 
@@ -38,6 +38,8 @@ def test_events_are_resumed_live_coalesced_and_trimmed(log, hub, workshop):
     two_listeners_see_the_same(log, hub)
     slow_listener_keeps_all_states(log, hub)
     trimmed_stream_is_noticed(log)
+    number_and_entry_come_together(log)
+    lost_end_of_a_stream_is_noticed(log)
 
 
 def resume_and_live(log, hub):
@@ -81,6 +83,34 @@ def trimmed_stream_is_noticed(log):
     publish_many(log, 1300)
     assert log.is_trimmed(JOB, start)
     assert not log.is_trimmed(JOB, log.last_id(JOB))
+
+
+def number_and_entry_come_together(log):
+    """A publisher that is killed at any moment leaves no hole in the numbers."""
+    commands = []
+    execute = log.client.execute_command
+
+    def note(*args, **options):
+        commands.append(args[0])
+        return execute(*args, **options)
+
+    log.client.execute_command = note
+    publish_many(log, 3)
+    del log.client.execute_command
+    assert commands == ["EVAL"] * 3
+    numbers = [event.seq for event in log.read_after(JOB, FROM_START)][-4:]
+    assert numbers == list(range(numbers[0], numbers[0] + 4))
+    assert 0 < log.client.ttl(stream_key(JOB)) <= KEPT_S
+
+
+def lost_end_of_a_stream_is_noticed(log):
+    """What a Redis that died has forgotten was seen by somebody."""
+    seen = log.last_id(JOB)
+    log.client.xdel(stream_key(JOB), seen)
+    assert log.is_trimmed(JOB, seen)
+    log.client.delete(stream_key(JOB))
+    assert log.is_trimmed(JOB, seen)
+    assert not log.is_trimmed(JOB, FROM_START)
 
 
 def test_nothing_breaks_when_redis_is_away():

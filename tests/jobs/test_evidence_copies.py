@@ -113,6 +113,8 @@ def test_few_runs_or_no_card_tell_nothing(worked):
     assert copy_figures(beats, moves, runs[:4]) is None
     assert copy_figures(beats, moves, []) is None
     assert copy_figures(beats, [], runs) is None
+    off_card = [move | {"on_gpu": False} for move in moves]
+    assert copy_figures(beats, off_card, runs) is None
     on_cpu = [beat | {"residency": beat["residency"] | {"backend": "cpu"}} for beat in beats]
     assert copy_figures(on_cpu, moves, runs) is None
 
@@ -121,6 +123,7 @@ def test_only_the_time_that_both_are_known_of_counts(worked):
     beats, moves, runs = worked()
     older = [made_run({"shape": 1.0}, n, started_at=DAY - timedelta(days=1)) for n in range(10)]
     assert copy_figures(beats, moves, [*runs, *older]).bytes_per_job == SIZE_MB * MB / 2
+    assert copy_figures(beats, moves, runs[:5]).bytes_per_job == SIZE_MB * MB, "of these runs alone"
     full = [moves[0]] * (KEPT_MOVES - len(moves)) + moves  # the list has dropped older moves
     assert copy_figures(beats, full, [*runs, *older]).bytes_per_job >= SIZE_MB * MB
 

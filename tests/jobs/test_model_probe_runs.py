@@ -8,6 +8,7 @@ from torch import nn
 from backend.engines import hosted_model
 from backend.engines.model_probe import ModelTimes
 from backend.errors import DeviceLost
+from backend.jobs.batches.drafts import ItemDraft, NewBatch
 from backend.jobs.evidence_models import NAME
 from backend.jobs.measurements import MeasuredOn, Measurements
 from backend.jobs.model_probe_runs import ModelProbe
@@ -17,6 +18,7 @@ from backend.residency import process
 from backend.residency.process import ProcessResidency
 from backend.residency.records import ModelSpec
 from backend.residency.simulated_device import SimulatedDevice
+from backend.runtime_settings import SettingName, value_of
 from backend.settings import Settings
 from backend.units import MB
 from tests.profiling.made_runs import made_profile
@@ -46,9 +48,9 @@ def asked(monkeypatch, models):
     """What was asked for; the measurement takes no time."""
     calls = []
 
-    def time(given, clock, stop, *, compiles):
-        calls.append((given, compiles, stop))
-        more = COMPILED if compiles else {}
+    def time(given, clock, stop, *, around, compiled):
+        calls.append((given, compiled is not None, stop))
+        more = COMPILED if compiled else {}
         return {m.stage: ModelTimes(m.name, 0.2, 0.3, True, 1.5, **more) for m in given}
 
     monkeypatch.setattr("backend.engines.model_probe.time_models", time)
@@ -57,7 +59,7 @@ def asked(monkeypatch, models):
 
 @pytest.fixture
 def finished(service, clock):
-    def make(status=RunStatus.OK, after_s=0.0):
+    def make(status=RunStatus.OK, after_s=0.0, settings=None, calls=None):
         clock.forward(seconds=after_s)
         new = service.prepare("image_to_3d", {"preset": "draft"}, "doll.png")
         service.submit(new, {"image.png": b"x"})
@@ -66,10 +68,13 @@ def finished(service, clock):
         profile = made_profile({"shape_generation": 2.0}, started_at=clock.now())
         (outer,) = profile.spans
         profile.spans.append(
-            Span(9, outer.id, "denoise", SpanKind.GPU, 7, outer.start_ns, outer.start_ns + NS)
-        )
+            Span(
+                9, outer.id, "denoise", SpanKind.GPU, 7, outer.start_ns, outer.start_ns + NS,
+                attributes={"flop": 1e9, "calls": calls} if calls else None,
+            )
+        )  # fmt: skip
         service.run_history.record(
-            profile, job_id=job.id, pipeline="image_to_3d", engine={}, settings={},
+            profile, job_id=job.id, pipeline="image_to_3d", engine={}, settings=settings or {},
             shape_key=SHAPE_KEY, batch_size=1, status=status,
         )  # fmt: skip
         return job
@@ -121,8 +126,8 @@ def test_what_a_waiting_job_kept_from_being_compiled_is_tried_again(
 ):
     seen = []
 
-    def interrupted(given, clock, stop, *, compiles):
-        seen.append(compiles)
+    def interrupted(given, clock, stop, *, around, compiled):
+        seen.append(compiled is not None)
         service.submit(service.prepare("image_to_3d", {}, "next.png"), {"image.png": b"x"})
         return {STAGE: ModelTimes("dit", 0.2)}
 
@@ -133,6 +138,46 @@ def test_what_a_waiting_job_kept_from_being_compiled_is_tried_again(
     service.claims.claim("gpu", "test:1:1", max_n=1)
     probe.after(finished(after_s=3600))
     assert seen == [True, True]
+
+
+def test_networks_are_timed_with_the_settings_of_the_job(
+    service, finished, models, monkeypatch, clock
+):
+    seen = []
+
+    def time(given, *_, around, **__):
+        with around:
+            seen.append((value_of(SettingName.ATTENTION), value_of(SettingName.MAX_BATCH)))
+        return {m.stage: ModelTimes(m.name, 0.2) for m in given}
+
+    monkeypatch.setattr("backend.engines.model_probe.time_models", time)
+    probe = ModelProbe(service, "gpu")
+    document = probe.after(finished(settings={"attention": "math", "export_threads": 2}))
+    assert document["settings"] == {"attention": "math"}
+    assert probe.after(finished(settings={"attention": "math"})) is None
+    probe.after(finished(settings={"attention": "auto", "max_batch": 2}))
+    assert seen == [("math", 4), ("auto", 2)], "with other settings all is timed anew"
+    assert value_of(SettingName.ATTENTION) == "auto", "and nothing of it stays in force"
+
+
+def test_a_network_with_long_forwards_is_not_begun(service, finished, asked):
+    """The stage takes a second: of ten calls each keeps a job waiting for too long."""
+    assert ModelProbe(service, "gpu").after(finished(calls=8)) is None
+    assert asked == []
+    assert ModelProbe(service, "gpu").after(finished(calls=20)) is not None
+
+
+def test_jobs_of_a_paused_batch_do_not_wait(service, finished, asked):
+    job = finished()
+
+    def draft(batch_id):
+        new = service.prepare("image_to_3d", {"preset": "draft"}, "a.png", batch_id=batch_id)
+        return new, lambda: {"image.png": b"x"}
+
+    batch, _ = service.batches.create(NewBatch("image_to_3d", "toys", {}), [ItemDraft("a", draft)])
+    assert ModelProbe(service, "gpu").after(job) is None
+    service.batches.pause(batch.id)
+    assert ModelProbe(service, "gpu").after(job) is not None
 
 
 def test_where_networks_run_compiled_already_nothing_is_compiled(service, finished, asked):
@@ -199,14 +244,19 @@ def test_models_stay_on_the_device_meanwhile(
     residency.manager().lease("dit").release()
     states = []
 
-    def time(*_, **__):
-        states.append({m["name"]: m["leases"] for m in residency.status()["models"]})
+    def leases():
+        return {m["name"]: m["leases"] for m in residency.status()["models"]}
+
+    def time(*_, around, **__):
+        with around:
+            states.append(leases())
+        states.append(leases())
         return {}
 
     monkeypatch.setattr("backend.engines.model_probe.time_models", time)
     ModelProbe(service, "gpu").after(finished())
     residency.close()
-    assert states == [{"dit": 1, "unused": 0}]
+    assert states == [{"dit": 1, "unused": 0}, {"dit": 0, "unused": 0}], "not while one compiles"
     assert residency.status()["models"][0]["leases"] == 0
 
 

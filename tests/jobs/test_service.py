@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from backend.errors import FilesExpired, InvalidParameter, JobNotFinished, QueueFull
 from backend.jobs.service import BROKER_UNAVAILABLE, JobService
@@ -59,6 +60,25 @@ def test_refused_job_leaves_no_files(service, monkeypatch):
     with pytest.raises(QueueFull):
         submit(service)
     assert list(service.artefacts.job_ids()) == []
+
+
+def test_a_job_that_may_have_been_stored_keeps_its_files(service, monkeypatch):
+    """The connection may break after the database has stored the row and before it says so."""
+    store = service.store.submit
+
+    def stored_but_not_told(new):
+        store(new)
+        raise OperationalError("COMMIT", {}, Exception("connection lost"))
+
+    new = service.prepare("image_to_3d", {"preset": "draft"}, "doll.png", idempotency_key="k")
+    with monkeypatch.context() as broken:
+        broken.setattr(service.store, "submit", stored_but_not_told)
+        with pytest.raises(OperationalError):
+            service.submit(new, {"image.png": b"x"})
+    again = service.prepare("image_to_3d", {"preset": "draft"}, "doll.png", idempotency_key="k")
+    job, is_new, _ = service.submit(again, {"image.png": b"x"})
+    assert (job.id, is_new) == (new.id, False)
+    assert service.artefacts.input_path(job.id, "image.png") is not None
 
 
 def test_repeated_submit_leaves_no_second_copy(service):

@@ -9,7 +9,7 @@ from backend.jobs.held_jobs import HeldJob, HeldJobs
 from backend.jobs.owners import Owner
 from backend.jobs.records import OutputRecord
 from backend.jobs.states import JobState
-from backend.jobs.time_limit import give_up, over_time
+from backend.jobs.time_limit import UnwantedCalls, give_up, hand_all_back, over_time
 
 ME = str(Owner.this_process())
 OUTPUT = OutputRecord("model.glb", "glb", "model", 3, "0" * 64)
@@ -89,3 +89,23 @@ def test_a_job_that_has_just_ended_ends_nobody(store, claims, batch):
     assert not give_up(claims, batch, [done], 90)
     assert state(store, done)[0] is JobState.SUCCEEDED
     assert state(store, sibling)[0] is JobState.RUNNING
+
+
+def test_a_call_that_nobody_waits_for_may_last_no_longer_than_the_grace():
+    calls, first, second = UnwantedCalls(15.0), object(), object()
+    assert not calls.lasts(None, 0.0)
+    assert not calls.lasts(first, 100.0)
+    assert not calls.lasts(first, 114.9)
+    assert not calls.lasts(second, 116.0), "another one has its own grace"
+    assert not calls.lasts(None, 130.0)
+    assert not calls.lasts(second, 132.0), "it was wanted in between"
+    assert calls.lasts(second, 147.0)
+
+
+def test_jobs_that_suffer_for_such_a_call_go_back_with_their_attempts(store, claims, batch):
+    canceled = batch.first
+    store.request_cancel(canceled.job.id)
+    hand_all_back(claims, batch)
+    states = [state(store, one)[0] for one in batch.all()]
+    assert states == [JobState.CANCELED, JobState.QUEUED, JobState.QUEUED]
+    assert [state(store, one)[1] for one in batch.all()[1:]] == [3, 3]

@@ -189,6 +189,9 @@ def test_an_engine_asked_for_by_name_goes_before_what_ran_last(
     auto, _ = store.submit(new_job(pipeline=MODELS, params={"engine": "auto"}))
     assert tuning.values_for(inflate.id, *KIND) == {SETTING: 1}
     assert tuning.values_for(auto.id, *KIND) == {}
+    clock.forward(seconds=1)
+    ran(history, clock, WITH_INFLATE)
+    assert tuning.values_for(auto.id, *KIND) == {SETTING: 1}, "it gets what ran last"
 
 
 def test_each_set_of_engines_has_values_of_its_own(tuning, history, clock):

@@ -118,3 +118,21 @@ def test_what_was_chosen_but_not_taken_changes_nothing(queue):
     now = START
     first = queue.turns.choose(queue._kinds(), now)
     assert queue.turns.choose(queue._kinds(), now) == first
+
+
+def test_each_of_many_groups_has_a_whole_turn(queue):
+    """All others are due by then; models would move after each job if that were enough."""
+    for group in "abc":
+        queue.add(group, count=30)
+    ran = [queue.take() for _ in range(36)]
+    assert ran == (["a"] * 6 + ["b"] * 6 + ["c"] * 6) * 2
+
+
+def test_whoever_comes_in_late_waits_a_turn_however_long_this_one_has_lasted(queue):
+    """Else a trickle of other work would move the models with each job."""
+    queue.add("a", count=60)
+    for at_s in (100, 101, 117):
+        queue.add("b", at_s=at_s)
+    ran = [queue.take() for _ in range(40)]
+    assert ran[:26] == ["a"] * 26
+    assert ran[26:29] == ["b"] * 3, "30 s after the first of them"

@@ -13,7 +13,8 @@ from tests.outbound.peers import PUBLIC
 
 NOT_PUBLIC = """
 127.0.0.1 127.255.255.254 0.0.0.0 0.1.2.3 10.0.0.1 172.16.0.1 172.31.255.255 192.168.1.1
-169.254.169.254 100.64.0.1 192.0.0.8 192.0.2.1 192.88.99.1 198.18.0.1 198.51.100.1 203.0.113.1
+169.254.169.254 168.63.129.16
+100.64.0.1 192.0.0.8 192.0.2.1 192.88.99.1 198.18.0.1 198.51.100.1 203.0.113.1
 224.0.0.1 239.255.255.255 240.0.0.1 255.255.255.255
 :: ::1 ::7f00:1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254 64:ff9b::7f00:1
 64:ff9b::a9fe:a9fe 64:ff9b:1::808:808 2002:7f00:1:: 2002:a00:1::1
@@ -39,7 +40,8 @@ def test_addresses_of_the_internet_are_public(text):
      ("100.64.7.7", True), ("8.8.8.8", True), ("::ffff:10.0.0.1", True),
      ("169.254.169.254", False), ("::ffff:169.254.169.254", False), ("fe80::1", False),
      ("0.0.0.0", False), ("::", False), ("224.0.0.1", False), ("255.255.255.255", False),
-     ("240.0.0.1", False), ("fd00:ec2::254", False), ("100.100.100.200", False)],
+     ("240.0.0.1", False), ("fd00:ec2::254", False), ("100.100.100.200", False),
+     ("168.63.129.16", False)],
 )  # fmt: skip
 def test_a_named_host_may_be_local_but_never_serve_credentials(text, allowed):
     assert may_be_named(ipaddress.ip_address(text)) is allowed
@@ -138,6 +140,13 @@ def test_what_is_judged_is_what_will_be_called():
     assert target.path == "/a%20b?q=%C3%BC"
     assert target.addresses == (PUBLIC,)
     assert target.authority == "xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize("tail", ["/\ud800", "/?\udfff", "/a#\udc00"])
+def test_half_a_surrogate_is_refused_like_any_other_odd_character(tail):
+    """JSON can spell one, and no request could carry it."""
+    with pytest.raises(UrlNotAllowed):
+        judge(f"http://8.8.8.8{tail}", Rules(), never, 1.0)
 
 
 def test_an_ip_address_is_itself():

@@ -4,6 +4,7 @@ import doctest
 import io
 import re
 import zipfile
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -127,7 +128,7 @@ def test_form_without_javascript_makes_a_batch(client, post, service, figure_png
     empty = (io.BytesIO(), "")  # what a browser sends for a field without a file
     answer = post("/batches", file=files, archive=empty, name="", preset="high", seed="7")
     assert answer.status_code == 303, answer.text
-    batch_id = answer.headers["Location"].rpartition("/")[2]
+    batch_id = urlsplit(answer.headers["Location"]).path.rpartition("/")[2]
     batch = service.batches.get(batch_id)
     assert (batch.counts.queued, batch.name) == (2, "2 pictures")
     jobs = [service.store.get(item.job_id) for item in service.batches.items(batch_id)]
@@ -142,7 +143,7 @@ def test_form_takes_a_zip(client, post, service, figure_png):
     packed.seek(0)
     empty = (io.BytesIO(), "")
     answer = post("/batches", file=empty, archive=(packed, "dolls.zip"))
-    batch_id = answer.headers["Location"].rpartition("/")[2]
+    batch_id = urlsplit(answer.headers["Location"]).path.rpartition("/")[2]
     names = [item.custom_id for item in service.batches.items(batch_id)]
     assert names == ["in/a.png", "in/b.png"]
 
@@ -351,6 +352,19 @@ def test_failed_items_can_be_run_again_and_what_stays_is_told(
     assert tiles(again) == {"a.png": "failed", "b.png": "queued", "c.png": "succeeded"}
     assert "1 failed items stay as they are" in again
     assert "batch-poll" in again
+    message = again.partition('<div id="batch-message" hx-swap-oob="innerHTML">')[2]
+    assert "1 failed items stay" in message, "outside of what is renewed every two seconds"
+
+
+def test_what_a_batch_was_warned_of_is_told_on_its_page(client, post, service, figure_png):
+    made = post("/batches", file=(io.BytesIO(figure_png), "a.png"))  # there is no Redis here
+    address = made.headers["Location"]
+    assert address.endswith("?note=broker-unavailable")
+    words = "The queue did not answer. The jobs are kept and start when it is back."
+    assert words in html(client.get(address))
+    path = urlsplit(address).path
+    assert words not in html(client.get(path))
+    assert "Call this number" not in html(client.get(f"{path}?note=Call+this+number"))
 
 
 def test_results_are_offered_where_there_are_any(client, service, make_batch, claim_all):
@@ -412,7 +426,7 @@ def test_members_see_and_change_their_own_batches_only(tmp_path, figure_png):
         form = {"csrf_token": token, "file": (io.BytesIO(figure_png), "a.png"), "name": "Ann's"}
         made = ann.post("/batches", data=form)
         assert made.status_code == 303, made.text
-        address = made.headers["Location"]
+        address = urlsplit(made.headers["Location"]).path
         assert "Ann&#39;s" in html(ann.get(address))
         assert ann.post(f"{address}/pause", data={"csrf_token": token}).status_code == 303
         assert "No batches yet" in html(ben.get("/batches"))

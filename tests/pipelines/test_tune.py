@@ -11,7 +11,7 @@ from backend.catalog import TunedPipeline, TuneParams, TuneStageName, parse_para
 from backend.errors import DeviceLost, InternalError, InvalidParameter, JobCanceled, OutOfMemory
 from backend.pipelines.catalogue import run_pipeline
 from backend.pipelines.pipeline import OutputFile, PipelineOutcome, PipelineRequest, stage
-from backend.pipelines.tune import RUN, TunePipeline
+from backend.pipelines.tune import RUN, RepeatedRuns, TunePipeline
 from backend.profiling import recorder
 from backend.profiling.recorder import profile_stage, record_pipeline
 from backend.profiling.spans import SpanKind
@@ -176,6 +176,12 @@ def test_compiled_networks_are_judged_without_what_compiling_costs(request_for):
     assert report["final"]["is_rounded"] is True
     assert any("but for rounding" in note for note in report["notes"])
     assert report["tolerances"]["extent_z_m"] == pytest.approx(0.005)
+
+
+def test_a_run_that_makes_something_ready_is_told_apart(request_for):
+    fake, request = FakeNetwork(), request_for()
+    runs = RepeatedRuns(fake, request.params, request, NotingSink(), fake.clock_ns)
+    assert [runs({"compile_models": True}).is_warm_up for _ in range(2)] == [True, False]
 
 
 def test_another_shape_is_no_rounding(request_for):

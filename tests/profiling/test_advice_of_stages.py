@@ -129,6 +129,10 @@ def test_attention_is_set_beside_what_was_best_most_often():
     other = {"best_backend": "math", "best_s": 0.02}
     found = told("attention", ATTENTION | other, ATTENTION, ATTENTION, ATTENTION | {"calls": 0})
     assert found.attention.best_backend == "sdpa_flash"
+    slow = {"now_s": 0.5, "best_s": 0.4}
+    mixed = [ATTENTION | slow | {"best_backend": name} for name in ("math", "sdpa_efficient")]
+    found = told("attention", *mixed, ATTENTION, ATTENTION)
+    assert (found.attention.now_s, found.attention.best_s) == (0.02, 0.01), "of like runs alone"
     now = {"backend": "sdpa_efficient"}
     assert told("attention", ATTENTION | now, ATTENTION).attention.backend == "sdpa_efficient"
 
@@ -193,10 +197,18 @@ def test_a_forward_timed_in_bf16_tells_what_the_stage_gains():
 
 def test_forwards_that_were_not_counted_are_those_of_the_loop():
     run = inner(DENOISE, 4.0, facts={"loop": LOOP})
-    assert forwards_of([run], 0.01).count == 60
+    assert forwards_of([run], 0.01).total_s == pytest.approx(0.6)
     assert forwards_of([replace(run, calls=7)], 0.01).share == pytest.approx(0.0175)
     assert forwards_of([replace(run, noted=None)], 0.01) is None
     assert forwards_of([run], None) is None
+
+
+def test_forwards_take_no_longer_than_their_stage():
+    """The largest call was timed; with smaller ones among the 600 all take at most 4 s."""
+    found = forwards_of([replace(inner(DENOISE, 4.0), calls=600)], 0.01)
+    assert (found.share, found.total_s) == (1.0, 4.0)
+    stage, _ = timed({"single_s": 1.0, "eager_s": 0.02, "compiled_s": 0.01, "compile_s": 1.0})
+    assert (stage.compiled.eager_s, stage.compiled.compiled_s) == (4.0, 2.0)
 
 
 def test_guidance_is_told_only_beside_the_peak_of_the_device():

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from backend.profiling.regression import Verdict
-from backend.profiling.run_summary import RunStatus
+from backend.profiling.run_summary import RunStatus, noted_text
 from backend.profiling.run_trends import stage_figures, trends
 from tests.profiling.made_runs import made_run
 
@@ -76,3 +77,34 @@ def test_shares_are_of_the_runs_that_had_the_stage():
     assert figures["shape"].share_pct == 87.5
     assert figures["export"].share_pct == 25.0
     assert figures["export"].elapsed.n == 1
+
+
+def test_runs_in_larger_company_are_no_regression():
+    """Each takes longer by nature, however fast the server is."""
+    alone = noisy_runs(40)
+    batches = [made_run({"shape": 12.0 + n / 100, "export": 1.0}, 90 + n, batch_size=4)
+               for n in range(25)]  # fmt: skip
+    runs = [*batches[::-1], *alone]
+    (trend,) = trends(runs)
+    assert trend.verdict is Verdict.TOO_FEW
+    assert trend.total.n == 65
+    assert Verdict.SLOWER not in {figures.trend for figures in stage_figures(runs)}
+    slow = [made_run({"shape": 24.0 + n / 100, "export": 1.0}, 200 + n, batch_size=4)
+            for n in range(20)]  # fmt: skip
+    (trend,) = trends([*slow[::-1], *runs])
+    assert trend.verdict is Verdict.SLOWER, "those of the same company are compared"
+    assert trend.interval.n_before == 25
+
+
+def test_waiting_for_the_device_is_no_regression():
+    """While two claims overlap, the one that waits takes longer on the clock only."""
+    waits = [made_run({"shape": 9.0 + n / 100, "export": 1.0}, 90 + n) for n in range(20)]
+    for run in waits:
+        noted = noted_text({"wait": {"elapsed_s": 5.0}})
+        shape, export = run.stages
+        object.__setattr__(run, "stages", (replace(shape, noted=noted), export))
+    runs = [*waits[::-1], *noisy_runs(40)]
+    (trend,) = trends(runs)
+    assert trend.verdict is Verdict.NO_DIFFERENCE
+    assert {figures.trend for figures in stage_figures(runs)} == {Verdict.NO_DIFFERENCE}
+    assert waits[0].worked_s == waits[0].total_s - 5.0

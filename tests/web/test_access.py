@@ -141,6 +141,7 @@ def test_jobs_of_others_look_like_no_jobs(keyed, ann, ben, boss, small_png):
         ("POST", "/api/v1/jobs/{}/share"), ("DELETE", "/api/v1/jobs/{}/share"),
         ("GET", "/api/performance/deep-profile/{}/summary.json"),
         ("GET", "/jobs/{}"), ("GET", "/jobs/{}/live"), ("GET", "/jobs/{}/picture"),
+        ("GET", "/jobs/{}/picture/small"),
         ("GET", "/cutouts/{}"), ("POST", "/jobs/{}/delete"), ("POST", "/jobs/{}/cancel"),
         ("GET", "/?from={}"),
     )  # fmt: skip
@@ -241,10 +242,13 @@ def test_tuning_the_server_needs_an_administrator(keyed, ann, boss, small_png):
 
 def test_whose_job_a_worker_has_is_not_told_to_others(keyed, ann, ben, small_png, monkeypatch):
     job = submitted(ann, small_png)["id"]
-    beat = {"queue": "gpu", "state": "busy", "current_job": job, "stage": "mesh_export"}
+    held = [{"id": job, "stage": "mesh_export", "progress": 90.0, "waits": False}]
+    beat = {"queue": "gpu", "state": "busy", "current_job": job, "current_jobs": held,
+            "stage": "mesh_export"}  # fmt: skip
     monkeypatch.setattr(keyed.service, "worker_status", lambda: [beat])
     told = [caller.get("/api/gpu/status").json["worker"] for caller in (ann, ben)]
     assert [worker["current_job"] for worker in told] == [job, None]
+    assert [worker["current_jobs"] for worker in told] == [held, []]
     assert told[1]["state"] == "busy"
 
 
@@ -329,8 +333,23 @@ def test_a_socket_ends_soon_after_its_key(keyed, ann, monkeypatch):
     with keyed.app.test_request_context("/ws/gpu", headers=ann.headers):
         guard.g.admission = guard._authenticate(keyed.service.access)
         keyed.service.access.keys.revoke("ann")
-        assert guard.is_still_admitted()  # not looked up yet
-        assert not guard.is_still_admitted()
+        assert guard.watch_admission()()  # not looked up yet
+        assert not guard.watch_admission()()
+
+
+@pytest.mark.parametrize("by_cookie", [False, True])
+def test_an_event_stream_ends_with_its_key(keyed, ann, small_png, monkeypatch, by_cookie):
+    monkeypatch.setattr(guard, "RECHECK_S", 0.0)
+    monkeypatch.setattr("backend.web.events_sse.IDLE_S", 0.01)
+    job = submitted(ann, small_png)["id"]
+    client, headers = keyed.app.test_client(), ann.headers
+    if by_cookie:
+        client, headers = logged_in(keyed, ann.secret)[0], {}
+    stream = client.get(f"/api/v1/jobs/{job}/events", headers=headers).iter_encoded()
+    assert next(stream).startswith(b"retry:")
+    assert b"snapshot" in next(stream)
+    keyed.service.access.keys.revoke("ann")
+    assert list(stream) == []
 
 
 def test_nobody_is_the_viewer_after_a_request(keyed, ann):

@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+import redis
 
 from backend.jobs.states import EventType
 from backend.web import job_feed
@@ -42,6 +43,50 @@ def test_an_ended_job_is_a_snapshot_and_an_end(server, small_png):
     first, last = read(server, job)
     assert (first["type"], first["data"]["job"]["id"], first["v"]) == ("snapshot", job["id"], 1)
     assert (last["type"], last["data"]) == ("end", {"status": "canceled"})
+
+
+def test_numbers_that_start_anew_are_told_as_a_gap(live_server, small_png):
+    """A Redis that died and lost the stream counts from one again."""
+    job = live_server.submit(small_png)
+    service = live_server.service
+    feed = job_feed.JobFeed(service, job["id"], None, threading.Event())
+    with feed:
+        for _ in range(2):
+            service.events.publish(job["id"], EventType.PROGRESS, {"progress": 5})
+        told = [feed.get(5) for _ in range(3)]
+        service.events.client.delete(f"ev:{job['id']}", f"ev:{job['id']}:seq")
+        time.sleep(0.01)  # ids are milliseconds: the next one must be a later one
+        service.events.publish(job["id"], EventType.PROGRESS, {"progress": 0})
+        gap, again = feed.get(5), feed.get(5)
+    assert [event.type for event in told] == ["snapshot", "progress", "progress"]
+    assert (gap.type, again.type, again.seq) == ("gap", "progress", 1)
+    assert gap.data["job"]["id"] == job["id"]
+    assert gap.id == again.id
+
+
+def test_a_listener_keeps_its_place_while_redis_is_away(live_server, small_png, monkeypatch):
+    """With the start of the stream as its place it would be told everything again."""
+    job = live_server.submit(small_png)
+    events = live_server.service.events
+    events.publish(job["id"], EventType.PROGRESS, {"progress": 5})
+    seen = events.last_id(job["id"])
+    monkeypatch.setattr(job_feed, "LOOK_AT_ROW_S", 0.0)
+
+    def away(*_args, **_options):
+        raise redis.ConnectionError
+
+    feed = job_feed.JobFeed(live_server.service, job["id"], seen, threading.Event())
+    with feed:
+        assert feed.get(5).id == seen
+        for name in ("xrange", "xrevrange"):
+            monkeypatch.setattr(events.client, name, away)
+        live_server.service.store.rename(job["id"], "renamed")
+        told = feed.get(5)
+        again = job_feed.JobFeed(live_server.service, job["id"], seen, threading.Event())
+    assert (told.type, told.id) == ("snapshot", seen)
+    assert told.data["job"]["name"] == "renamed"
+    first = again.get(0.1)
+    assert (first.type, first.id) == ("snapshot", seen)
 
 
 def test_live_events_in_order_until_the_end(live_server, small_png):

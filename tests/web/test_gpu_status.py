@@ -28,7 +28,7 @@ def test_the_full_shape_from_the_heartbeat(live_server):
     status = live_server.client.get("/api/gpu/status").json
     assert status["available"] is True
     assert status["worker"] == {"state": "busy", "current_job": "j", "stage": None,
-                                "progress": None}  # fmt: skip
+                                "progress": None, "current_jobs": []}  # fmt: skip
     assert (status["total_mb"], status["used_mb"], status["utilization"]) == (1000, 250, 25.0)
     assert status["memory"]["utilization_percent"] == 25.0
     assert status["devices"][0]["gpu_util_pct"] == 40, "computing is another figure than memory"
@@ -64,3 +64,19 @@ def test_htmx_gets_a_fragment(server):
     answer = server.client.get("/api/gpu/status", headers={"HX-Request": "true"})
     assert answer.mimetype == "text/html"
     assert "<html" not in answer.text
+
+
+def test_all_jobs_that_a_worker_holds_are_told_and_shown(live_server):
+    live_server.service.events.client.flushall()
+    held = [
+        {"id": "first", "stage": "shape_generation", "progress": 45.4, "waits": False},
+        {"id": "second", "stage": None, "progress": 0.0, "waits": True},
+    ]
+    beat(live_server, "gpu", state="busy", current_job="first", current_jobs=held, device=DEVICE)
+    assert live_server.client.get("/api/gpu/status").json["worker"]["current_jobs"] == held
+    page = live_server.client.get("/gpu/live").text
+    words = " ".join(page[page.index('id="gpu-jobs"') :].partition("</p>")[0].split())
+    assert '<a href="/jobs/first">first</a> (shape generation, 45 %)' in words
+    assert "(starting, 0 %, waits for the device or for the others)" in words
+    beat(live_server, "gpu", state="idle", current_jobs=[], device=DEVICE)
+    assert "gpu-jobs" not in live_server.client.get("/gpu/live").text

@@ -120,3 +120,24 @@ def test_the_page_of_the_login_runs_under_the_policy_of_all_pages(keyed):
     assert "script-src 'self' 'wasm-unsafe-eval';" in answer.headers["Content-Security-Policy"]
     assert "style=" not in answer.text
     assert "<script>" not in answer.text
+
+
+def test_wrong_keys_from_everywhere_do_not_fill_the_record(keyed):
+    browser = keyed.app.test_client()
+    token = csrf_of(browser)
+    for n in range(40):
+        form = {"key": f"mk_{n}", "csrf_token": token}
+        answer = browser.post("/login", data=form, environ_base={"REMOTE_ADDR": f"192.0.2.{n}"})
+        assert answer.status_code == 401
+    noted = [one for one in keyed.service.access.audit.entries() if one.action == "login.failed"]
+    assert len(noted) == 30
+
+
+def test_another_login_of_the_same_browser_ends_the_first(keyed, ann):
+    browser, token = logged_in(keyed, ann.secret)
+    first = browser.get_cookie("mk_login").value
+    answer = browser.post("/login", data={"key": ann.secret, "csrf_token": token})
+    second = browser.get_cookie("mk_login").value
+    assert answer.status_code == 303
+    assert keyed.service.access.logins.find(first) is None
+    assert keyed.service.access.logins.find(second).id == ann.key.id

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import doctest
 import io
 import socket
 import time
@@ -8,6 +9,7 @@ import pytest
 
 from backend.jobs.access.api_key import KeyLimits
 from backend.units import SystemClock
+from backend.web.access import caller_address
 from backend.web.access.rate_limits import RateLimits
 from tests.web.keyed import Caller, logged_in
 
@@ -79,6 +81,37 @@ def test_a_repeated_submit_counts_as_a_look(ann, small_png):
     assert submit(ann, small_png).headers["RateLimit"].startswith('"submits";r=1;')
 
 
+def test_a_submit_that_was_refused_does_not_make_the_next_one_a_look(keyed, ann, small_png):
+    """Whoever sent everything twice would else have no limit."""
+    for name in "abcdef":
+        for _ in range(2):
+            answer = submit(ann, small_png, **{"Idempotency-Key": name})
+    assert answer.status_code == 429
+    assert keyed.count() == 3
+
+
+def test_another_address_of_the_same_ipv6_network_is_no_other_caller(keyed):
+    def code(address):
+        return keyed.client.get("/api/v1/jobs", environ_base={"REMOTE_ADDR": address}).status_code
+
+    assert {code(f"2001:db8:1:2::{n:x}") for n in range(30)} == {401}
+    assert code("2001:db8:1:2:aaaa::1") == 429
+    assert code("2001:db8:1:3::1") == 401
+    assert code("192.0.2.1") == 401
+
+
+def test_who_counts_as_one_caller():
+    assert doctest.testmod(caller_address).failed == 0
+
+
+def test_a_forwarded_address_is_not_believed(keyed):
+    codes = [
+        keyed.client.get("/api/v1/jobs", headers={"X-Forwarded-For": f"192.0.2.{n}"}).status_code
+        for n in range(31)
+    ]
+    assert codes == [401] * 30 + [429]
+
+
 def test_people_may_look_more_often_than_scripts(keyed, ann):
     browser, _ = logged_in(keyed, ann.secret)
     codes = [browser.get("/api/v1/jobs").status_code for _ in range(21)]
@@ -110,8 +143,6 @@ def test_all_web_processes_count_together(redis_address):
     first, second = RateLimits(redis_address), RateLimits(redis_address)
     allowed = [one.count("both", "a", 3).is_allowed for one in (first, second, first, second)]
     assert allowed == [True, True, True, False]
-    assert first.is_first("both", "k")
-    assert not second.is_first("both", "k")
 
 
 def test_a_redis_that_hangs_costs_one_short_wait_and_no_request():

@@ -175,3 +175,11 @@ def test_somebody_who_is_logged_in_sees_what_others_shared(ann, keyed, job):
     assert ben.get(url).status_code == 200
     assert ben.get(f"{url}/model.glb").data == FILES["model.glb"]
     assert json.loads(ben.get("/api/v1/jobs").text)["items"] == []
+
+
+def test_the_log_of_requests_does_not_tell_the_token(keyed, stranger, caplog):
+    caplog.set_level("INFO", logger="meshkiln.request")
+    for path in ("/s/secret-token", "/s/secret-token/model.glb"):
+        stranger.get(path)
+    told = [record.fields["path"] for record in caplog.records]
+    assert told == ["/s/(token)", "/s/(token)/model.glb"]

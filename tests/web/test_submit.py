@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from backend.catalog import MAX_SEED
+from backend.jobs.retention import Retention
 
 
 def test_a_form_is_accepted_with_the_job_and_its_address(server, small_png):
@@ -123,3 +124,16 @@ def test_a_key_of_wrong_length_is_refused(server, small_png, key):
 def test_htmx_is_sent_to_the_page_of_the_job(server, small_png):
     answer = server.post(small_png, headers={"HX-Request": "true"})
     assert answer.headers["HX-Redirect"].startswith("/jobs/")
+
+
+@pytest.mark.parametrize("swept", [False, True])
+def test_a_key_whose_job_was_deleted_may_be_used_again(server, small_png, swept):
+    headers = {"Idempotency-Key": "k"}
+    first = server.post(small_png, headers=headers).json["id"]
+    server.client.delete(f"/api/v1/jobs/{first}")
+    if swept:
+        Retention(server.service.settings, server.service.store, server.service.artefacts).sweep()
+    again = server.post(small_png, headers=headers)
+    assert again.status_code == 202
+    assert again.json["id"] != first
+    assert server.post(small_png, headers=headers).json["id"] == again.json["id"]

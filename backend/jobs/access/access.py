@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from backend.jobs.access.audit_log import AuditLog
@@ -11,7 +11,8 @@ from backend.jobs.access.job_owners import owner_of
 from backend.jobs.access.key_book import KeyBook
 from backend.jobs.access.logins import Logins
 from backend.jobs.access.share_links import ShareLinks
-from backend.jobs.access.viewer import current_key
+from backend.jobs.access.viewer import current_key, current_key_id
+from backend.jobs.batches.tables import BatchRow
 from backend.settings import Settings
 from backend.units import Clock
 
@@ -37,12 +38,22 @@ class Access:
         self.keys_in_force = keys_in_force(settings)
         self._engine = engine
 
-    def note_deletion(self, job_id: str) -> None:
-        """Write down that the key of this request deleted a job that is not its own."""
-        key = current_key()
-        if key is None:
+    def note_on_job(self, action: str, job_id: str) -> None:
+        """Write down what the key of this request did to a job, if that is not its own."""
+        if current_key() is None:
             return
         with Session(self._engine) as session, session.begin():
             owner = owner_of(session, job_id)
-        if owner != key.id:
-            self.audit.record("job.deleted", job_id, owner=owner)
+        self._note_foreign(action, job_id, owner)
+
+    def note_on_batch(self, action: str, batch_id: str) -> None:
+        """Write down what the key of this request did to a batch, if that is not its own."""
+        if current_key() is None:
+            return
+        with Session(self._engine) as session, session.begin():
+            owner = session.scalar(select(BatchRow.key_id).where(BatchRow.id == batch_id))
+        self._note_foreign(action, batch_id, owner)
+
+    def _note_foreign(self, action: str, target: str, owner: str | None) -> None:
+        if owner != current_key_id():
+            self.audit.record(action, target, owner=owner)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
 
 from backend.errors import QuotaExceeded
@@ -49,6 +49,14 @@ def record_owner(session: Session, job_id: str) -> None:
     key = current_key()
     if key is not None:
         session.add(JobOwnerRow(job_id=job_id, key_id=key.id))
+
+
+def hand_over(session: Session, job_ids: Collection[str], key_id: str | None) -> None:
+    """Make some jobs another key's, or nobody's: an administrator may act for their owner."""
+    session.flush()
+    session.execute(delete(JobOwnerRow).where(JobOwnerRow.job_id.in_(job_ids)))
+    if key_id is not None:
+        session.add_all(JobOwnerRow(job_id=job_id, key_id=key_id) for job_id in job_ids)
 
 
 def may_see(session: Session, job_id: str) -> bool:

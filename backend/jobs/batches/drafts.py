@@ -8,7 +8,8 @@ from typing import Any
 
 from backend.jobs.store import NewJob
 
-MadeItem = tuple[NewJob, Mapping[str, bytes]]
+ReadFiles = Callable[[], Mapping[str, bytes]]
+MadeItem = tuple[NewJob, ReadFiles]
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,9 @@ class ItemDraft:
     custom_id : str
         Unique within the batch.
     make : callable
-        Takes the identifier of the batch; returns the job and its files, or raises BadInput.
-        Called once, so that only one picture is in memory at a time.
+        Takes the identifier of the batch; returns the job and what reads its files. Both raise
+        BadInput. It is called once for each item in their order; what reads the files may be
+        called in another thread.
     """
 
     custom_id: str

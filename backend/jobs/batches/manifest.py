@@ -15,7 +15,7 @@ COLUMNS = (
     "custom_id", "status", "folder", "job_id", "seed", "files", "bytes", "missing_files",
     "started_at", "finished_at", "elapsed_s", "error_code", "error_detail",
 )  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def manifest_row(result: ItemResult, folder: str, missing: Sequence[str] = ()) -> dict[str, Any]:

@@ -27,15 +27,18 @@ class BatchOrders:
     """
 
     def __init__(self, jobs: JobStore) -> None:
+        self._jobs = jobs
         self._writer = jobs.writer
         self._clock = jobs.clock
 
     def pause(self, batch_id: str) -> None:
-        """Hold back what waits; raises NotFound, BatchFinished."""
+        """Hold back what waits; raises NotFound, BatchFinished, QueueFull."""
         with Session(self._writer) as session, session.begin():
             row = visible(session, batch_id, lock=True)
             _check_active(session, row)
             row.paused = True
+            session.flush()
+            self._jobs.check_paused(session)
 
     def resume(self, batch_id: str) -> Sequence[str]:
         """Let go of what waits; returns the queues to ring. Raises NotFound."""

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from backend.errors import FilesExpired, NothingFailed
-from backend.jobs.access.job_owners import quota_room
-from backend.jobs.access.viewer import current_key_id
+from backend.errors import FilesExpired, MeshkilnError, NothingFailed
+from backend.jobs.access.job_owners import hand_over, quota_room
 from backend.jobs.batches.records import BatchItem, ItemState
 from backend.jobs.batches.store import BatchStore, visible
 from backend.jobs.batches.tables import BatchItemRow, BatchRow
@@ -58,20 +57,30 @@ class BatchRetries:
         failed = [i for i in self._batches.items(batch_id) if i.status is ItemState.FAILED]
         if not failed:
             raise NothingFailed
-        ready: list[_Retry] = []
-        stored: set[str] = set()
+        ready = self._all_prepared(batch_id, failed)
         try:
-            ready.extend(retry for item in failed if (retry := self._prepared(batch_id, item)))
-            if not ready:
-                raise FilesExpired("The pictures of its failed items were removed.")
             stored = self._store(batch_id, ready)
-        finally:
-            self._drop(ready, stored)
+        except MeshkilnError:  # of any other error nobody knows whether the rows were stored
+            self._drop(ready, set())
+            raise
+        self._drop(ready, stored)
         warnings = self._jobs.announce([retry.job for retry in ready if retry.job.id in stored])
         left = len(failed) - len(stored)
         if left:
             warnings.append(f"{left} failed items stay as they are: no picture, or no room to wait")
         return warnings
+
+    def _all_prepared(self, batch_id: str, failed: Sequence[BatchItem]) -> list[_Retry]:
+        """Prepare a new job for each item whose picture is there; raises FilesExpired."""
+        ready: list[_Retry] = []
+        try:
+            ready.extend(retry for item in failed if (retry := self._prepared(batch_id, item)))
+        except BaseException:
+            self._drop(ready, set())
+            raise
+        if not ready:
+            raise FilesExpired("The pictures of its failed items were removed.")
+        return ready
 
     def _prepared(self, batch_id: str, item: BatchItem) -> _Retry | None:
         """Prepare the new job of an item and copy its picture; None when that is gone."""
@@ -99,6 +108,8 @@ class BatchRetries:
             pointed = [retry.job for retry in ready[:room] if _point_to(session, batch_id, retry)]
             store.add(session, *pointed)
             stored = {job.id for job in pointed}
+            hand_over(session, stored, row.key_id)
+            store.check_paused(session)
             if stored:
                 self._tell_again(session, row)
         return stored
@@ -108,9 +119,7 @@ class BatchRetries:
         now = self._jobs.clock.now()
         if row.webhook_url:
             session.add(
-                webhook_row(
-                    new_id(now), row.webhook_url, now, batch_id=row.id, key_id=current_key_id()
-                )
+                webhook_row(new_id(now), row.webhook_url, now, batch_id=row.id, key_id=row.key_id)
             )
 
     def _drop(self, ready: Sequence[_Retry], stored: set[str]) -> None:

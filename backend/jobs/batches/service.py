@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from backend.errors import BadInput, FieldProblem, NothingAccepted
+from backend.errors import FieldProblem, MeshkilnError, NothingAccepted
 from backend.jobs.batches.drafts import ItemDraft, NewBatch, ReadyItem
+from backend.jobs.batches.intake import Intake
 from backend.jobs.batches.orders import BatchOrders
-from backend.jobs.batches.records import BatchItem, BatchRecord, batch_document, item_problem
+from backend.jobs.batches.records import BatchItem, BatchRecord, batch_document
 from backend.jobs.batches.results import BatchResults, ItemResult
 from backend.jobs.batches.retries import BatchRetries
 from backend.jobs.batches.store import BatchPage, BatchStore
 from backend.jobs.batches.writer import BatchWriter
-from backend.jobs.trace_links import trace_here
+from backend.jobs.store import NewJob
 from backend.units import new_id
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class BatchService:
     def __init__(self, jobs: JobService) -> None:
         self._jobs = jobs
         self._store = BatchStore(jobs.store)
+        self._intake = Intake(jobs.artefacts, jobs.clock)
         self._writer = BatchWriter(jobs.store)
         self._orders = BatchOrders(jobs.store)
         self._retries = BatchRetries(jobs, self._store)
@@ -53,7 +55,7 @@ class BatchService:
         new : NewBatch
             Its parameters are valid.
         drafts : sequence of ItemDraft
-            Read one after the other; what is wrong with one is kept as its problem.
+            Read in their order; what is wrong with one is kept as its problem.
 
         Returns
         -------
@@ -67,19 +69,16 @@ class BatchService:
         IdempotencyKeyReused, QueueFull, QuotaExceeded, StorageFull
         """
         batch_id = new_id(self._jobs.clock.now())
-        items: list[ReadyItem] = []
+        items = self._intake.take(batch_id, drafts)
+        _check_any(items)
+        wanted = [item.job for item in items if item.job]
         try:
-            items.extend(self._ready(batch_id, draft) for draft in drafts)
-            _check_any(items)
-            wanted = [item.job for item in items if item.job]
             written = self._writer.write(batch_id, new, items)
-        except BaseException:
-            self._drop_files(items)
+        except MeshkilnError:  # of any other error nobody knows whether the rows were stored
+            self._drop_files(wanted)
             raise
         kept = {item.job.id for item in items if item.job} if written.is_new else set()
-        for job in wanted:
-            if job.id not in kept:
-                self._jobs.artefacts.remove(job.id)
+        self._drop_files([job for job in wanted if job.id not in kept])
         warnings = self._jobs.announce([job for job in wanted if job.id in kept])
         return replace(self._store.get(written.batch_id), warnings=tuple(warnings)), written.is_new
 
@@ -104,20 +103,28 @@ class BatchService:
         return batch_document(self._store.get(batch_id), self._store.items(batch_id))
 
     def pause(self, batch_id: str) -> BatchRecord:
-        """Start no more of its jobs; running ones go on. Raises NotFound, BatchFinished."""
+        """Start no more of its jobs; running ones go on.
+
+        Raises
+        ------
+        NotFound, BatchFinished, QueueFull
+        """
         self._orders.pause(batch_id)
+        self._jobs.access.note_on_batch("batch.paused", batch_id)
         return self._store.get(batch_id)
 
     def resume(self, batch_id: str) -> BatchRecord:
         """Let its jobs start again; raises NotFound."""
         for queue in self._orders.resume(batch_id):
             self._jobs.ring(queue)
+        self._jobs.access.note_on_batch("batch.resumed", batch_id)
         return self._store.get(batch_id)
 
     def cancel(self, batch_id: str) -> BatchRecord:
         """Stop everything of it; raises NotFound, BatchFinished."""
         for stopped in self._orders.cancel(batch_id):
             self._jobs.announce_stop(stopped.job_id, stopped.status, stopped.attempt)
+        self._jobs.access.note_on_batch("batch.canceled", batch_id)
         return self._store.get(batch_id)
 
     def retry_failed(self, batch_id: str) -> BatchRecord:
@@ -128,26 +135,12 @@ class BatchService:
         NotFound, NothingFailed, FilesExpired, QueueFull, QuotaExceeded, StorageFull
         """
         warnings = self._retries.retry_failed(batch_id)
+        self._jobs.access.note_on_batch("batch.retried", batch_id)
         return replace(self._store.get(batch_id), warnings=tuple(warnings))
 
-    def _ready(self, batch_id: str, draft: ItemDraft) -> ReadyItem:
-        try:
-            job, files = draft.make(batch_id)
-        except BadInput as error:
-            return ReadyItem(draft.custom_id, problem=item_problem(error))
-        item = ReadyItem(draft.custom_id, replace(job, inputs=tuple(files), trace=trace_here()))
-        try:
-            for name, data in files.items():
-                self._jobs.artefacts.put_input(job.id, name, data)
-        except BaseException:
+    def _drop_files(self, jobs: Sequence[NewJob]) -> None:
+        for job in jobs:
             self._jobs.artefacts.remove(job.id)
-            raise
-        return item
-
-    def _drop_files(self, items: Sequence[ReadyItem]) -> None:
-        for item in items:
-            if item.job:
-                self._jobs.artefacts.remove(item.job.id)
 
 
 def _check_any(items: Sequence[ReadyItem]) -> None:

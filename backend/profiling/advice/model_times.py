@@ -54,10 +54,19 @@ class ModelTimes:
 
 @dataclass(frozen=True)
 class Forwards:
-    """The forwards of a stage per job, and their share of its time, 0 to 1."""
+    """The forwards of a stage per job.
 
-    count: float
+    Parameters
+    ----------
+    share : float
+        Of the stage's time, 0 to 1.
+    total_s : float
+        Of all of them, at most what the stage takes: the largest was timed, and chunks of a
+        volume are smaller towards their end.
+    """
+
     share: float
+    total_s: float
 
 
 def with_model_times(
@@ -92,8 +101,11 @@ def forwards_of(runs: Sequence[RunStage], single_s: float | None) -> Forwards | 
     counted = [(run, count) for run in runs if (count := _calls(run)) and run.elapsed_s > 0]
     if not counted or not single_s:
         return None
-    shares = (min(1.0, count * single_s / run.elapsed_s) for run, count in counted)
-    return Forwards(median(count for _, count in counted), median(shares))
+    totals_s = [(min(count * single_s, run.elapsed_s), run.elapsed_s) for run, count in counted]
+    return Forwards(
+        median(total_s / elapsed_s for total_s, elapsed_s in totals_s),
+        median(total_s for total_s, _ in totals_s),
+    )
 
 
 def _calls(run: RunStage) -> int | None:
@@ -144,13 +156,14 @@ def _compiled(
 ) -> CompileFigures | None:
     known = (times.eager_s, times.compiled_s, times.compile_s)
     found = stage.compiled or CompileFigures(is_on=False)
-    if forwards is None or None in known or found.is_on:
+    if forwards is None or None in known or not times.eager_s or found.is_on:
         return stage.compiled
     eager_s, compiled_s, compile_s = (each or 0.0 for each in known)
+    # Both were timed in turns, elsewhere and at another time than the stage: their ratio counts.
     return replace(
         found,
-        eager_s=eager_s * forwards.count,
-        compiled_s=compiled_s * forwards.count,
+        eager_s=forwards.total_s,
+        compiled_s=forwards.total_s * compiled_s / eager_s,
         compile_s=compile_s,
         jobs_per_day=jobs_per_day,
     )

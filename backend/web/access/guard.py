@@ -5,7 +5,9 @@ Where no keys are in force everybody is let in, nothing is counted and nothing i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -14,9 +16,12 @@ from flask import Flask, Response, current_app, g, redirect, request
 from backend.errors import RateLimited, Unauthorized
 from backend.jobs.access.access import Access
 from backend.jobs.access.api_key import ApiKey
-from backend.jobs.access.viewer import check_admin, current_key, work_for
+from backend.jobs.access.used_keys import has_made_something
+from backend.jobs.access.viewer import check_admin, current_key, is_restricted, work_for
 from backend.jobs.service import ADMIN_PIPELINES, JobService
 from backend.settings import Settings
+from backend.units import Clock
+from backend.web.access.caller_address import caller_address
 from backend.web.access.rate_limits import FAILURES_PER_MIN, RateLimits, Standing
 from backend.web.access.rules import (
     UNCOUNTED,
@@ -38,11 +43,24 @@ _SECRETS = frozenset({"csrf_token", "key"})
 
 @dataclass
 class Admission:
-    """A key that was let in, and how it came: by header, or by the cookie of a login."""
+    """A key that was let in, and how it came: by header, or by the cookie of a login.
+
+    ``look_again`` asks whether the same header or cookie still opens anything.
+    """
 
     key: ApiKey
     by_cookie: bool
     checked_s: float
+    look_again: Callable[[], ApiKey | None]
+
+    def still_holds(self, clock: Clock) -> bool:
+        """Whether the key is still good; looked up every ten seconds. Needs no request."""
+        now_s = clock.monotonic_s()
+        if now_s - self.checked_s >= RECHECK_S:
+            if self.look_again() is None:
+                return False
+            self.checked_s = now_s
+        return True
 
 
 def install(app: Flask, settings: Settings) -> None:
@@ -61,7 +79,10 @@ def install(app: Flask, settings: Settings) -> None:
 
     @app.context_processor
     def who() -> dict[str, object]:
-        return {"logged_in_key": _logged_in_key}
+        return {
+            "logged_in_key": _logged_in_key,
+            "may_change_server": lambda: not is_restricted(),
+        }
 
 
 def admit() -> Any:
@@ -115,25 +136,25 @@ def came_by_cookie() -> bool:
     return admission is not None and admission.by_cookie
 
 
-def is_still_admitted() -> bool:
-    """Whether the key of a long connection is still good; looked up every ten seconds."""
+def watch_admission() -> Callable[[], bool]:
+    """Return what tells whether the key of this long connection is still good.
+
+    It may be asked after the request has ended, as a stream does while it is sent.
+    """
     admission: Admission | None = g.get("admission")
-    if admission is None:
-        return True
-    now_s = _service().clock.monotonic_s()
-    if now_s - admission.checked_s < RECHECK_S:
-        return True
-    again = _authenticate(access_of_app())
-    if again is not None:
-        g.admission = again
-    return again is not None
+    return partial(admission.still_holds, _service().clock) if admission else lambda: True
 
 
 def count_failure() -> None:
-    """Count a wrong key; raises RateLimited when an address sends too many."""
-    standing = _limits().count("failures", request.remote_addr or "", FAILURES_PER_MIN)
+    """Count a wrong key; raises RateLimited when a caller sends too many."""
+    standing = _limits().count("failures", caller_address(request.remote_addr), FAILURES_PER_MIN)
     if not standing.is_allowed:
         raise RateLimited("Too many wrong keys.", retry_after_s=standing.reset_s)
+
+
+def is_worth_noting() -> bool:
+    """Whether another wrong key is written down: many callers together must not fill the disk."""
+    return _limits().count("noted failures", "all", FAILURES_PER_MIN).is_allowed
 
 
 def access_of_app() -> Access:
@@ -156,11 +177,14 @@ def _authenticate(access: Access) -> Admission | None:
     now_s = _service().clock.monotonic_s()
     header, cookie = request.authorization, request.cookies.get(LOGIN_COOKIE)
     shown = header.token if header is not None and header.type == "bearer" else None
-    if shown is None and cookie is not None:
-        key = access.logins.find(cookie)
-        return Admission(key, True, now_s) if key else None
-    key = access.keys.find(shown)
-    return Admission(key, False, now_s) if key else None
+    by_cookie = shown is None and cookie is not None
+    look = partial(access.logins.find, str(cookie)) if by_cookie else partial(_find, access, shown)
+    key = look()
+    return Admission(key, by_cookie, now_s, look) if key else None
+
+
+def _find(access: Access, secret: str | None) -> ApiKey | None:
+    return access.keys.find(secret)
 
 
 def _admit_stranger() -> Any:
@@ -168,7 +192,9 @@ def _admit_stranger() -> Any:
         if request.endpoint not in UNCOUNTED:
             settings = _service().settings
             _refuse_beyond(
-                _limits().count("strangers", request.remote_addr or "", settings.reads_per_min)
+                _limits().count(
+                    "strangers", caller_address(request.remote_addr), settings.reads_per_min
+                )
             )
         return None
     count_failure()
@@ -187,7 +213,7 @@ def _count(admission: Admission) -> None:
         return
     settings, key, limits = _service().settings, admission.key, _limits()
     kind = kind_of_request()
-    if kind is RequestKind.SUBMIT and _is_replay(key, limits):
+    if kind is RequestKind.SUBMIT and _is_replay():
         kind = RequestKind.READ
     if kind is RequestKind.SUBMIT:
         per_min = key.limits.submits_per_min or settings.submits_per_min
@@ -199,10 +225,10 @@ def _count(admission: Admission) -> None:
     _refuse_beyond(g.standing)
 
 
-def _is_replay(key: ApiKey, limits: RateLimits) -> bool:
-    """Whether a submit repeats an earlier one, which costs the server no more than a look."""
-    name = request.headers.get("Idempotency-Key")
-    return bool(name) and not limits.is_first(key.id, str(name))
+def _is_replay() -> bool:
+    """Whether a submit repeats one that was accepted, which costs the server little more."""
+    service, name = _service(), request.headers.get("Idempotency-Key")
+    return bool(name) and has_made_something(service.store.engine, service.clock, str(name))
 
 
 def _refuse_beyond(standing: Standing) -> None:

@@ -7,7 +7,13 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from backend.jobs.access.api_key import ApiKey
 from backend.jobs.access.audit_log import NO_KEY
 from backend.jobs.access.logins import LASTS
-from backend.web.access.guard import LOGIN_COOKIE, LOGIN_PAGE, access_of_app, count_failure
+from backend.web.access.guard import (
+    LOGIN_COOKIE,
+    LOGIN_PAGE,
+    access_of_app,
+    count_failure,
+    is_worth_noting,
+)
 
 HOME = "/"
 MAX_ADDRESS = 2000
@@ -31,9 +37,13 @@ def log_in() -> Response:
     key = access.keys.find(request.form.get("key", "").strip())
     if key is None:
         count_failure()
-        access.audit.record("login.failed", LOGIN_PAGE, actor=NO_KEY, client=request.remote_addr)
+        if is_worth_noting():
+            access.audit.record(
+                "login.failed", LOGIN_PAGE, actor=NO_KEY, client=request.remote_addr
+            )
         return make_response(_page(wanted, is_wrong=True), 401)
     access.audit.record("login", key.name, actor=_named(key), client=request.remote_addr)
+    access.logins.end(request.cookies.get(LOGIN_COOKIE, ""))  # one browser, one login
     response = _lead_to(local_address(wanted))
     response.set_cookie(
         LOGIN_COOKIE,

@@ -29,6 +29,21 @@ def stored_run(service: JobService, run_id: str) -> StoredRun:
     return found
 
 
+def with_own_jobs(service: JobService, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Write no job for the runs of other keys' jobs: what they took is known, whose it was is not.
+
+    Parameters
+    ----------
+    rows : list of dict
+        With ``job_id``; not changed.
+    """
+    if not is_restricted():
+        return rows
+    named = [row["job_id"] for row in rows if row["job_id"]]
+    seen = visible_jobs(service.store.engine, named)
+    return [row if row["job_id"] in seen else row | {"job_id": None} for row in rows]
+
+
 def _is_own(service: JobService, job_id: str | None) -> bool:
     if not is_restricted():
         return True

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import redis
-from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter, RateLimiter
 from redis.backoff import NoBackoff
@@ -79,11 +79,6 @@ class RateLimits:
         """Count a request, unless it is beyond the limit."""
         item = RateLimitItemPerMinute(per_min)
         return self._asked(lambda limiter: self._standing(limiter, item, name, caller))
-
-    def is_first(self, caller: str, request_name: str) -> bool:
-        """Whether a caller has not sent a request of this name within a day."""
-        item = RateLimitItemPerDay(1)
-        return self._asked(lambda limiter: limiter.hit(item, PREFIX, caller, request_name))
 
     def _standing(
         self, limiter: RateLimiter, item: RateLimitItem, name: str, caller: str

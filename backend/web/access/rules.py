@@ -24,7 +24,7 @@ MEMBER_PAGES = frozenset(
 SUBMITS = frozenset({
     "jobs.submit", "jobs.retry", "batches.submit", "batches.retry_failed",
     "pages.submit", "pages.retry", "pages.selection", "pages.start_cutout", "pages.submit_batch",
-    "pages.tune_start",
+    "pages.tune_start", "webhooks.resend",
 })  # fmt: skip
 
 

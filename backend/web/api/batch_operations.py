@@ -62,7 +62,7 @@ BATCH_OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "post", f"{_ONE}/pause", "batches",
-        "Start no more of its jobs; running ones go on.", _BATCH, (403, 404, 409),
+        "Start no more of its jobs; running ones go on.", _BATCH, (403, 404, 409, 503),
     ),
     Operation(
         "post", f"{_ONE}/resume", "batches", "Let its jobs start again.", _BATCH, (403, 404),

@@ -95,11 +95,14 @@ def _device(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _worker(service: JobService, beat: Mapping[str, Any] | None) -> dict[str, Any]:
     if beat is None:
-        return {"state": "offline", "current_job": None, "stage": None, "progress": None}
+        offline = {"state": "offline", "current_job": None, "stage": None, "progress": None}
+        return offline | {"current_jobs": []}
     told = {key: beat.get(key) for key in ("state", "current_job", "stage", "progress")}
-    job_id = told["current_job"]
-    is_seen = job_id is None or visible_jobs(service.store.engine, [job_id])
-    return told if is_seen else told | {"current_job": None}
+    held = beat.get("current_jobs") or []
+    first = told["current_job"]
+    seen = visible_jobs(service.store.engine, {first, *(one["id"] for one in held)} - {None})
+    told["current_job"] = first if first in seen else None
+    return told | {"current_jobs": [one for one in held if one["id"] in seen]}
 
 
 def _flat(devices: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import math
 from flask import Blueprint, Response, current_app, request
 
 from backend.jobs.gpu_samples import LONGEST_WINDOW_S, WINDOW_S
+from backend.web.access.own_samples import without_foreign_jobs
 from backend.web.api.answers import json_answer, service_of
 from backend.web.gpu_feed import read_history
 from backend.web.json_body import wrong_field
@@ -20,7 +21,7 @@ def history() -> Response:
     service = service_of(current_app.extensions)
     window_s = _window_s(request.args.get("window_s"))
     devices = read_history(service.looks.client, service.clock, window_s)
-    return json_answer({"devices": devices})
+    return json_answer({"devices": without_foreign_jobs(service.store.engine, devices)})
 
 
 def _window_s(text: str | None) -> float:

@@ -145,6 +145,17 @@ _MODEL = _object(
         "error": _or_null("string"),
     }
 )
+_HELD_JOB = _object(
+    {
+        "id": _TEXT,
+        "stage": _or_null("string"),
+        "progress": _or_null("number"),
+        "waits": {
+            "type": "boolean",
+            "description": "for the device, or for the others of its batch",
+        },
+    }
+)
 _GPU_STATUS = _object(
     {
         "available": {"type": "boolean"},
@@ -167,6 +178,7 @@ _GPU_STATUS = _object(
                 "current_job": _or_null("string"),
                 "stage": _or_null("string"),
                 "progress": _or_null("number"),
+                "current_jobs": _list(_HELD_JOB),
             }
         ),
         "workers": _COUNT,

@@ -17,13 +17,14 @@ from backend.web.pages import (
     job,
     live_run,
     performance,
+    small_pictures,
 )
 from backend.web.pages.shortcuts import SHORTCUTS
 
 blueprint = Blueprint("pages", __name__)
 for module in (
     generate, job, gallery, batches_new, batches, cutouts, gpu, performance, deep_profile, live_run,
-    docs,
+    small_pictures, docs,
 ):  # fmt: skip
     module.install(blueprint)
 

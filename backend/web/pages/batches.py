@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, make_response, redirect, render_template, request
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.errors import InvalidParameter, MeshkilnError, NotFound
@@ -19,7 +19,7 @@ from backend.web.pages.service import job_service
 
 LISTED = 20
 WARNING_WORDS = {
-    BROKER_UNAVAILABLE: "The queue does not answer. The jobs are kept and start when it is back."
+    BROKER_UNAVAILABLE: "The queue did not answer. The jobs are kept and start when it is back."
 }
 
 
@@ -59,12 +59,14 @@ def index() -> Response:
 def show(batch_id: str) -> Response:
     """Show a batch; the live part is asked for anew while something is left to do."""
     batch = job_service().batches.get(batch_id)
-    return _fresh(render_template("batches/show.html", **_context(batch)))
+    notes = [WARNING_WORDS[code] for code in request.args.getlist("note") if code in WARNING_WORDS]
+    return _fresh(render_template("batches/show.html", notes=notes, **_context(batch)))
 
 
 def live(batch_id: str) -> str:
     """The live part alone."""
-    return _live(job_service().batches.get(batch_id))
+    batch = job_service().batches.get(batch_id)
+    return render_template("fragments/batch_live.html", **_context(batch))
 
 
 def batch_action(batch_id: str, action: str) -> AnyResponse | str:
@@ -76,7 +78,16 @@ def batch_action(batch_id: str, action: str) -> AnyResponse | str:
         if not by_script:
             raise  # shown as a page, with the advice
         return _refusal(error)
-    return _live(batch) if by_script else redirect(f"/batches/{batch_id}", 303)
+    if not by_script:
+        return to_page(batch)
+    notes = [WARNING_WORDS.get(text, text) for text in batch.warnings]
+    return render_template("fragments/batch_answer.html", notes=notes, **_context(batch))
+
+
+def to_page(batch: BatchRecord) -> AnyResponse:
+    """Lead to the page of a batch, and say there what could not be done at once."""
+    known = [code for code in batch.warnings if code in WARNING_WORDS]
+    return redirect(url_for("pages.batch", batch_id=batch.id, note=known), 303)
 
 
 def _carry_out(batch_id: str, action: str) -> BatchRecord:
@@ -94,10 +105,6 @@ def _carry_out(batch_id: str, action: str) -> BatchRecord:
     return order(batch_id)
 
 
-def _live(batch: BatchRecord) -> str:
-    return render_template("fragments/batch_live.html", **_context(batch))
-
-
 def _context(batch: BatchRecord) -> dict[str, Any]:
     service = job_service()
     state = _state()
@@ -108,7 +115,6 @@ def _context(batch: BatchRecord) -> dict[str, Any]:
         "items": page,
         "status": state.value if state else "",
         "here": urlencode({"status": state.value if state else "", "page": page.number}),
-        "warnings": [WARNING_WORDS.get(text, text) for text in batch.warnings],
         "can_retry": batch.counts.failed > 0,
     }
 

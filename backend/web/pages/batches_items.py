@@ -33,6 +33,8 @@ class Tile:
         From ``card``.
     problem : dict or None
         Title, detail, advice and code of what went wrong.
+    picture : str or None
+        Address of what to show: the result, or what was sent while there is none.
     """
 
     position: int
@@ -40,6 +42,7 @@ class Tile:
     status: str
     job: dict[str, Any] | None
     problem: dict[str, Any] | None
+    picture: str | None
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,13 @@ def _tile(item: BatchItem, job: dict[str, Any] | None) -> Tile:
         job = None
     problem = job["error"] if job else item.problem
     status = job["status"] if job else item.status.value
-    return Tile(item.position, item.custom_id, status, job, problem)
+    return Tile(item.position, item.custom_id, status, job, problem, _picture(job))
+
+
+def _picture(job: dict[str, Any] | None) -> str | None:
+    if job is None or job["status"] == ItemState.EXPIRED:
+        return None
+    return job["thumbnail"] or f"/jobs/{job['id']}/picture/small"
 
 
 def _cards(service: JobService, items: Sequence[BatchItem]) -> dict[str, dict[str, Any]]:

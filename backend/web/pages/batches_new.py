@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, redirect, render_template, request
+from flask import Blueprint, render_template, request
 from werkzeug.wrappers import Response
 
-from backend.catalog import ImageTo3DParams, PipelineName, Preset, cost_key
-from backend.jobs.records import EtaRange
+from backend.catalog import PipelineName, Preset
 from backend.profiling.recorder import continue_from
 from backend.units import MB
 from backend.web.batch_submission import submit_batch as store_batch
 from backend.web.large_uploads import takes_many_files
+from backend.web.pages.batches import to_page
+from backend.web.pages.generate import expected_times
 from backend.web.pages.parameter_form import parameter_groups
 from backend.web.pages.service import job_service
 from backend.web.uploads import MAX_NAME
@@ -30,7 +31,7 @@ def new_batch() -> str:
     return render_template(
         "batches/new.html",
         groups=parameter_groups({}),
-        presets=[{"name": preset.value, "time": _expected(preset)} for preset in Preset],
+        presets=[{"name": p.value, "time": expected} for p, expected in expected_times().items()],
         chosen_preset=Preset.STANDARD.value,
         pipeline=PipelineName.IMAGE_TO_3D.value,
         settings=settings,
@@ -46,9 +47,4 @@ def submit_batch() -> Response:
     """Take the form of a browser without JavaScript."""
     with continue_from(request.headers):
         batch, _ = store_batch(request, job_service())
-    return redirect(f"/batches/{batch.id}", 303)
-
-
-def _expected(preset: Preset) -> EtaRange | None:
-    key = cost_key(PipelineName.IMAGE_TO_3D.value, ImageTo3DParams(preset=preset))
-    return job_service().store.history.expected_s(key)
+    return to_page(batch)

@@ -8,9 +8,9 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from backend.catalog import ImageTo3DParams, Preset, cost_key
+from backend.catalog import ImageTo3DParams, PipelineName, Preset, cost_key
 from backend.errors import InvalidParameter, MissingFile, NotFound
-from backend.jobs.records import JobRecord, job_document
+from backend.jobs.records import EtaRange, JobRecord, job_document
 from backend.jobs.store import JobFilter
 from backend.web.pages.fragments import card
 from backend.web.pages.parameter_form import parameter_groups
@@ -38,7 +38,7 @@ def generate() -> str:
         "pages/generate.html",
         source=source,
         groups=parameter_groups(values),
-        presets=[{"name": p.value, "time": _time(p)} for p in Preset],
+        presets=[{"name": p.value, "time": _time_text(t)} for p, t in expected_times().items()],
         chosen_preset=values.get("preset", Preset.STANDARD.value),
         seed=values.get("seed"),
         jobs=latest_jobs(),
@@ -101,9 +101,15 @@ def _source() -> JobRecord | None:
     return job if job.inputs else None
 
 
-def _time(preset: Preset) -> str | None:
-    key = cost_key("image_to_3d", ImageTo3DParams(preset=preset))
-    expected = job_service().store.history.expected_s(key)
-    if expected is None:
-        return None
-    return f"{expected.low_s:.1f} to {expected.high_s:.1f} s here"
+def expected_times() -> dict[Preset, EtaRange | None]:
+    """Between what times a job of each preset took here; None where too few have run."""
+    history = job_service().store.history
+    keys = {
+        preset: cost_key(PipelineName.IMAGE_TO_3D.value, ImageTo3DParams(preset=preset))
+        for preset in Preset
+    }
+    return {preset: history.expected_s(key) for preset, key in keys.items()}
+
+
+def _time_text(expected: EtaRange | None) -> str | None:
+    return f"{expected.low_s:.1f} to {expected.high_s:.1f} s here" if expected else None

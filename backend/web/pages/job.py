@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from backend.errors import FieldProblem, InvalidParameter
+from backend.errors import FieldProblem, InvalidParameter, NotFound
 from backend.jobs.records import job_document
 from backend.jobs.states import JobState
 from backend.web.pages.fragments import file_addresses, render_job_live
@@ -37,6 +38,7 @@ def show_job(job_id: str) -> str:
         ended=JobState(document["status"]).is_terminal,
         files=file_addresses(document),
         live=render_job_live(document, csrf_token()),
+        webhook=_webhook(job_id),
     )
 
 
@@ -72,6 +74,15 @@ def rename(job_id: str) -> Response:
         raise InvalidParameter("The name is empty.", fields=(problem,))
     job_service().rename(job_id, name)
     return redirect(f"/jobs/{job_id}", 303)
+
+
+def _webhook(job_id: str) -> dict[str, Any] | None:
+    """Tell where the end of the job is told, and how that went."""
+    try:
+        webhook = job_service().webhooks.document(job_id)
+    except NotFound:
+        return None
+    return webhook | {"job_id": job_id, "host": urlsplit(webhook["url"]).hostname}
 
 
 def _document(job_id: str) -> dict[str, Any]:

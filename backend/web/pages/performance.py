@@ -17,6 +17,7 @@ from backend.profiling.history import RunFilter, RunHistory
 from backend.profiling.run_memo import RunMemo
 from backend.profiling.targets import judged_targets
 from backend.units import iso
+from backend.web.access.own_runs import with_own_jobs
 from backend.web.charts.waterfall import waterfall
 from backend.web.pages.live_run import live_runs
 from backend.web.pages.performance_view import performance_view
@@ -127,7 +128,11 @@ def _current_view() -> dict[str, Any]:
     wanted = _wanted(request.args)
     sides = (request.args.get("before"), request.args.get("after"))
     view = performance_view(performance_document(job_service(), wanted), wanted, sides)
-    return view | {"address": address, "residency_map": residency_view(job_service())}
+    return view | {
+        "runs": with_own_jobs(job_service(), view["runs"]),
+        "address": address,
+        "residency_map": residency_view(job_service()),
+    }
 
 
 def _wanted(values: Mapping[str, str]) -> Work | None:

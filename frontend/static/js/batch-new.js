@@ -1,6 +1,6 @@
 // The form of a new batch: gathers files, tells which are none, sends them as one request.
 import { dropped, eachOf, isZip, picked, unfit } from "./batch-files.js";
-import { newKey, submitBatch } from "./batch-upload.js";
+import { newKey, sendForm } from "./upload.js";
 
 const form = document.getElementById("batch-form");
 const byId = (id) => document.getElementById(id);
@@ -209,7 +209,7 @@ async function send() {
   const started = performance.now();
   bar.value = 0;
   uploadText.textContent = "Sending…";
-  return submitBatch(body(), key, {
+  return sendForm("/api/v1/batches", body(), key, {
     signal: sending.signal,
     onProgress: (loaded, total) => onProgress(started, loaded, total),
     onWait: (pause) => {
@@ -241,7 +241,8 @@ form.addEventListener("submit", async (event) => {
   sending = new AbortController();
   try {
     const made = await send();
-    location.assign(made.links.page);
+    const notes = new URLSearchParams(made.warnings.map((code) => ["note", code]));
+    location.assign(made.warnings.length ? `${made.links.page}?${notes}` : made.links.page);
   } catch (error) {
     sending = null;
     setBusy(false);

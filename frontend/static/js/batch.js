@@ -23,3 +23,10 @@ document.addEventListener("htmx:error", () => { banner.hidden = false; });
 document.addEventListener("submit", () => message.replaceChildren());
 document.addEventListener("htmx:after:swap", update);
 update();
+
+// What could not be done at once is told once, not again when the page is reloaded.
+const here = new URL(location);
+if (here.searchParams.has("note")) {
+  here.searchParams.delete("note");
+  history.replaceState(history.state, "", here);
+}

@@ -1,7 +1,7 @@
 // The first page: choose, drop or paste pictures, check them, send them two at a time.
 import { attachMask, startEditor } from "./mask-editor.js";
 import { fingerprint, refusal } from "./picture-check.js";
-import { submitJob } from "./upload.js";
+import { newKey, sendForm } from "./upload.js";
 
 const PARALLEL = 2;
 const form = document.getElementById("generate");
@@ -59,7 +59,7 @@ async function add(files) {
     shown.preview.src = URL.createObjectURL(file);
     chosen.set(key, { key, file, ...shown });
     shown.remove.addEventListener("click", () => {
-      chosen.get(key)?.request?.abort();
+      chosen.get(key)?.sending?.abort();
       chosen.delete(key);
       shown.item.remove();
       sync();
@@ -128,8 +128,9 @@ async function send(entry) {
   body.set("file", entry.file);
   const started = performance.now();
   try {
-    const job = await submitJob(body, {
-      onRequest: (request) => { entry.request = request; },
+    entry.sending = new AbortController();
+    const job = await sendForm("/api/v1/jobs", body, newKey(), {
+      signal: entry.sending.signal,
       onProgress: (loaded, total) => {
         bar.value = loaded / total;
         const rate = loaded / 2 ** 20 / Math.max(0.001, (performance.now() - started) / 1000);

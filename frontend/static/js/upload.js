@@ -1,11 +1,13 @@
-// Sends files with byte-level progress. fetch() has none, so this is XMLHttpRequest.
+// Sends a form with its files, with progress in bytes. A broken connection or a busy server is tried
+// again with the same key, so that nothing is made twice.
 const RETRY_PAUSES_MS = [1000, 3000, 8000];
+const BUSY = new Set([429, 503]);
 
-function sendOnce(form, { onProgress, onRequest, key }) {
+function sendOnce(address, form, key, { onProgress, signal }) {
   return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    onRequest?.(request);
-    request.open("POST", "/api/v1/jobs");
+    const request = new XMLHttpRequest(); // fetch() tells nothing of what is on its way
+    signal.addEventListener("abort", () => request.abort());
+    request.open("POST", address);
     request.setRequestHeader("X-CSRF-Token", document.body.dataset.csrf);
     request.setRequestHeader("Idempotency-Key", key);
     request.responseType = "json";
@@ -22,17 +24,23 @@ function sendOnce(form, { onProgress, onRequest, key }) {
   });
 }
 
-/** Submit one job; a broken connection or a busy server is tried again with the same key. */
-export async function submitJob(form, callbacks) {
-  const key = `page-${Date.now()}-${Math.random().toString(36).slice(2)}`;
+export function newKey() {
+  return `page-${Date.now()}-${Math.random().toString(36).slice(2)}`;
+}
+
+/** Send the form; returns the document of what was made. `options`: signal, onProgress, onWait. */
+export async function sendForm(address, form, key, options) {
   for (const pause of [...RETRY_PAUSES_MS, null]) {
     try {
-      return await sendOnce(form, { ...callbacks, key });
+      return await sendOnce(address, form, key, options);
     } catch (error) {
-      const temporary = error.message === "network" || error.status === 503 || error.status === 429;
-      if (!temporary || pause === null) throw error;
-      callbacks.onWait?.(pause);
-      await new Promise((resolve) => setTimeout(resolve, pause));
+      const isTemporary = error.message === "network" || BUSY.has(error.status);
+      if (!isTemporary || pause === null) throw error;
+      options.onWait(pause);
+      await new Promise((resolve) => {
+        setTimeout(resolve, pause);
+      });
+      if (options.signal.aborted) throw new Error("aborted");
     }
   }
   return null;
