@@ -43,6 +43,20 @@ def test_page_moves_on_when_the_socket_never_opens(slow_server, new_page, pictur
     expect(page.locator("#connection")).to_be_hidden()
 
 
+def test_socket_opens_although_its_script_arrives_after_htmx(slow_server, new_page, picture):
+    page = new_page(slow_server)
+
+    def deliver_late(route):
+        page.wait_for_timeout(300)
+        route.continue_()
+
+    page.route("**/hx-ws.min.js", deliver_late)
+    with page.expect_websocket(timeout=10_000):
+        upload(page, picture)
+    page.click("#cancel")
+    wait_done(page, "canceled")
+
+
 def test_page_moves_on_when_an_open_socket_says_nothing(slow_server, new_page, picture):
     page = new_page(slow_server)
     page.route_web_socket(lambda url: "/ws/jobs/" in url, lambda socket: None)
