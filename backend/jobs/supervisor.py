@@ -156,8 +156,8 @@ class Supervisor:
         if self._service and child.spec.name.endswith("worker"):
             try:
                 self._pass_on_work(self._service)
-            except SQLAlchemyError as error:  # the reconciler does it a little later
-                sys.stderr.write(f"meshkiln: the database did not answer: {error}\n")
+            except Exception as error:  # noqa: BLE001  the reconciler does it a little later
+                sys.stderr.write(f"meshkiln: left work was not passed on: {error}\n")
 
     def _pass_on_work(self, service: JobService) -> None:
         """Free what the dead worker held, and wake the others."""

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+import redis
 from sqlalchemy.exc import OperationalError
 
 from backend.jobs.broker import redis_command
@@ -79,14 +80,22 @@ def test_a_server_that_has_served_never_gives_up(supervisor):
         supervisor._mourn(dead(name))
 
 
-def test_a_database_that_does_not_answer_does_not_end_the_supervisor(supervisor, capsys):
-    def locked():
-        raise OperationalError("UPDATE", {}, Exception("database is locked"))
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationalError("UPDATE", {}, Exception("database is locked")),
+        redis.ResponseError("UNBLOCKED"),
+        RuntimeError("anything else"),
+    ],
+)
+def test_work_that_cannot_be_passed_on_does_not_end_the_supervisor(supervisor, capsys, error):
+    def fail():
+        raise error
 
     supervisor._ready = True
-    supervisor._service = SimpleNamespace(claims=SimpleNamespace(release_lost=locked), looks=Told())
+    supervisor._service = SimpleNamespace(claims=SimpleNamespace(release_lost=fail), looks=Told())
     supervisor._mourn(dead("gpu-worker"))
-    assert "did not answer" in capsys.readouterr().err
+    assert "was not passed on" in capsys.readouterr().err
 
 
 def test_no_answered_write_waits_in_the_memory_of_redis(tmp_path):
