@@ -19,6 +19,8 @@ from pathlib import Path
 from backend.units import Clock
 
 PR_SET_PDEATHSIG = 1
+# Loaded before any fork: a lock of the loader that another thread holds stays held in the child.
+LIBC = ctypes.CDLL(None)
 LOG_BYTES = 5_000_000
 LOG_FILES = 3
 TAIL_LINES = 15
@@ -143,7 +145,7 @@ class ChildProcess:
     def _before_exec(self) -> None:
         """Stop when the supervisor dies, even by kill -9, and stand back as far as asked."""
         if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         os.nice(self.spec.niceness)
 
     def _kill_group(self) -> None:

@@ -27,7 +27,7 @@ from backend.jobs.access.start_check import check_start
 from backend.jobs.broker import redis_command, redis_url, socket_path
 from backend.jobs.child_process import ChildProcess, ChildSpec
 from backend.jobs.gpu_settings import forget_settings
-from backend.jobs.lost_jobs import release_lost_jobs
+from backend.jobs.left_work import LeftWork
 from backend.jobs.owners import Owner, host_name
 from backend.jobs.redis_url import connect
 from backend.jobs.service import JobService
@@ -97,6 +97,7 @@ class Supervisor:
         self._clock = clock or SystemClock()
         self._stop = threading.Event()
         self._service: JobService | None = None
+        self._left_work: LeftWork | None = None
         self._ready = False
         self._gpus = choose_gpus(settings.gpu, device_status()["devices"])
         log_dir = settings.data_dir / "logs"
@@ -125,6 +126,7 @@ class Supervisor:
             forget_settings(client, self._settings.provenance)
             client.close()
         self._service = self._open_service()
+        self._left_work = LeftWork(self._service)
 
     def _open_service(self) -> JobService:
         try:
@@ -153,17 +155,8 @@ class Supervisor:
                 f"The process '{child.spec.name}' does not come up:\n" + "\n".join(child.tail),
                 advice=f"See {self._settings.data_dir / 'logs' / child.spec.name}.log",
             )
-        if self._service and child.spec.name.endswith("worker"):
-            try:
-                self._pass_on_work(self._service)
-            except Exception as error:  # noqa: BLE001  the reconciler does it a little later
-                sys.stderr.write(f"meshkiln: left work was not passed on: {error}\n")
-
-    def _pass_on_work(self, service: JobService) -> None:
-        """Free what the dead worker held, and wake the others."""
-        release_lost_jobs(service.claims, service.looks)
-        for queue in service.store.waiting_queues():
-            service.doorbell.ring(queue)
+        if self._left_work and child.spec.name.endswith("worker"):
+            self._left_work.tell()
 
     def _shut_down(self) -> None:
         self._stop.set()
@@ -176,6 +169,8 @@ class Supervisor:
             for child in group:
                 child.wait_stopped(deadline_s - self._clock.monotonic_s())
                 child.close_log()
+        if self._left_work:
+            self._left_work.close()
         if self._service:
             self._service.close()
         if self._own_redis:

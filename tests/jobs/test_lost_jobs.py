@@ -10,8 +10,6 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-import redis
-from sqlalchemy.exc import OperationalError
 
 from backend.jobs.broker import redis_command
 from backend.jobs.claims import Claims
@@ -78,24 +76,6 @@ def test_a_server_that_has_served_never_gives_up(supervisor):
     supervisor._ready = True
     for name in ("web", "redis", "gpu-worker"):
         supervisor._mourn(dead(name))
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        OperationalError("UPDATE", {}, Exception("database is locked")),
-        redis.ResponseError("UNBLOCKED"),
-        RuntimeError("anything else"),
-    ],
-)
-def test_work_that_cannot_be_passed_on_does_not_end_the_supervisor(supervisor, capsys, error):
-    def fail():
-        raise error
-
-    supervisor._ready = True
-    supervisor._service = SimpleNamespace(claims=SimpleNamespace(release_lost=fail), looks=Told())
-    supervisor._mourn(dead("gpu-worker"))
-    assert "was not passed on" in capsys.readouterr().err
 
 
 def test_no_answered_write_waits_in_the_memory_of_redis(tmp_path):
