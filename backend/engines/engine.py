@@ -22,6 +22,8 @@ class Role(StrEnum):
     BACKGROUND = "background"
     SHAPE = "shape"
     TEXTURE = "texture"
+    SEGMENTATION = "segmentation"
+    COMPLETION = "completion"
 
 
 @dataclass(frozen=True)

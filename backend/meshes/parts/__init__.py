@@ -1,0 +1,1 @@
+"""Splits surfaces into parts."""
