@@ -54,6 +54,8 @@ class RuntimeSetting:
         Whether the same job may give results that differ in their last digits.
     needs_warm_up : bool
         Whether the first job after a change pays for it, so that it says nothing of the others.
+    settles_in_runs : int
+        Jobs after which a change shows that acts between them.
     """
 
     name: SettingName
@@ -65,6 +67,7 @@ class RuntimeSetting:
     acts_between_jobs: bool = False
     changes_rounding: bool = False
     needs_warm_up: bool = False
+    settles_in_runs: int = 0
 
     def check(self, value: Value) -> Value:
         """Return the value; raises InvalidParameter if it cannot be set."""
@@ -102,6 +105,7 @@ RUNTIME_SETTINGS: Mapping[str, RuntimeSetting] = {
             RESIDENCY_POLICIES,
             needs_gpu=True,
             acts_between_jobs=True,
+            settles_in_runs=1,
         ),
         RuntimeSetting(
             SettingName.IDLE_OFFLOAD_S,

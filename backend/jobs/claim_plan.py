@@ -15,6 +15,7 @@ from backend.errors import MeshkilnError
 from backend.jobs.claims import Choice
 from backend.jobs.core_count import core_count
 from backend.jobs.deep_profiles import DeepState
+from backend.jobs.job_engines import engines_of_job
 from backend.jobs.service import JobService
 from backend.jobs.turns import Turns
 from backend.jobs.waiting_work import WaitingKind, params_of, waiting_kinds
@@ -155,7 +156,8 @@ class ClaimPlanner:
         least : int
             Jobs that must wait before it waits for more.
         """
-        most = self._size(kind, stages, waiting=self._max_batch(kind))
+        allowed = self._max_batch(kind)
+        most = self._size(kind, stages, allowed, waiting=allowed)
         clock = self._service.clock
         until_s = clock.monotonic_s() + LINGER_S
         while least <= kind.count < most:
@@ -170,19 +172,23 @@ class ClaimPlanner:
                 if (one.batch_key, one.is_retry) == (kind.batch_key, False)
             )
             kind = next(same, kind)
-        return self._size(kind, stages, waiting=kind.count), kind
+        return self._size(kind, stages, allowed, waiting=kind.count), kind
 
-    def _size(self, kind: WaitingKind, stages: Sequence[BatchedStage], waiting: int) -> int:
-        most = self._max_batch(kind)
-        if min(most, waiting) <= 1:
+    def _size(
+        self, kind: WaitingKind, stages: Sequence[BatchedStage], allowed: int, waiting: int
+    ) -> int:
+        if min(allowed, waiting) <= 1:
             return 1
         return self._processor().safe_size(
-            stages, waiting, size_class=size_class(kind), max_batch=most
+            stages, waiting, size_class=size_class(kind), max_batch=allowed
         )
 
     def _max_batch(self, kind: WaitingKind) -> int:
-        started = started_with(self._service.settings)
-        values = started | self._service.tuning.values(kind.pipeline)
+        """Return the value in force for the engines that these jobs will run with."""
+        with self._service.store.engine.connect() as connection:
+            engines = engines_of_job(connection, kind.oldest_id, kind.pipeline, shape_key=None)
+        tuned = self._service.tuning.values(kind.pipeline, engines=engines)
+        values = started_with(self._service.settings) | tuned
         return int(values[SettingName.MAX_BATCH] or 1)
 
 

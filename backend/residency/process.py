@@ -67,6 +67,11 @@ class ProcessResidency:
         return self._manager is not None
 
     @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._rules.policy
+
+    @property
     def names(self) -> list[str]:
         """Names of the models that are known."""
         return list(self._specs)

@@ -60,6 +60,10 @@ class Climb:
     steps: list[Step] = field(default_factory=list)
     stopped: StopReason = StopReason.NO_BETTER_NEIGHBOUR
 
+    def then(self, more: Climb) -> Climb:
+        """Append a search that began where this one ended."""
+        return Climb(more.values, [*self.steps, *more.steps], more.stopped)
+
     @property
     def moved(self) -> bool:
         """Whether any step was taken."""
@@ -71,7 +75,7 @@ def climb(
     start: Values,
     compare: Compare,
     announce: Announce = lambda _: None,
-    moved: Callable[[], None] = lambda: None,
+    moved: Callable[[Values], None] = lambda _: None,
 ) -> Climb:
     """Step from the start to better values until no neighbour is better.
 
@@ -90,7 +94,7 @@ def climb(
     announce : callable
         Told before each trial how many trials there may be, this one included.
     moved : callable
-        Called after each step that was taken.
+        Called after each step that was taken, with the values it led to.
 
     Returns
     -------
@@ -119,7 +123,7 @@ class _Search:
         found: Climb,
         compare: Compare,
         announce: Announce,
-        moved: Callable[[], None],
+        moved: Callable[[Values], None],
     ) -> None:
         self.found = found
         self._axes = axes
@@ -159,7 +163,7 @@ class _Search:
         if trial.verdict is TrialVerdict.FASTER:
             self._known[self._key(axis, before[axis.setting])] = TrialVerdict.SLOWER
             self.found.values = before | {axis.setting: value}
-            self._moved()
+            self._moved(self.found.values)
         return trial.verdict
 
     def _untried(self) -> int:

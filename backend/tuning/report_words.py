@@ -58,10 +58,14 @@ def speed_words(trial: Mapping[str, Any]) -> str:
     '1.20 times as fast (1 pair)'
     >>> speed_words({"speed_up": None, "ci": None, "pairs": 0})
     'not measured'
+    >>> speed_words({"speed_up": 1.5, "ci": None, "pairs": 2, "jobs": 4})
+    '1.50 times as fast (2 pairs of 4 jobs)'
     """
     if trial["speed_up"] is None:
         return "not measured"
     pairs = f"{trial['pairs']} {'pair' if trial['pairs'] == 1 else 'pairs'}"
+    if trial.get("jobs", 1) > 1:
+        pairs += f" of {trial['jobs']} jobs"
     if trial["ci"]:
         low, high = trial["ci"]
         pairs = f"{low:.2f} to {high:.2f}, {pairs}"

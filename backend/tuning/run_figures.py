@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backend.tuning.search_space import Values
@@ -50,6 +50,8 @@ class RunFigures:
         What settings that change the rounding must keep, by name; counts may be among them.
     is_warm_up : bool
         Whether something was made ready in it that later runs find ready, such as compiled code.
+    jobs : tuple of RunFigures
+        Each job of a run of several, whose ``elapsed_s`` is that of all; () for a single job.
     """
 
     elapsed_s: float
@@ -58,6 +60,37 @@ class RunFigures:
     files: Mapping[str, str] = field(default_factory=dict)
     gauges: Mapping[str, Gauge] = field(default_factory=dict)
     is_warm_up: bool = False
+    jobs: tuple[RunFigures, ...] = ()
+
+    @property
+    def each(self) -> tuple[RunFigures, ...]:
+        """The figures of each job: of the run itself where it was a single one."""
+        return self.jobs or (self,)
+
+    @property
+    def longest_job_s(self) -> float:
+        """Most time that a job took from its own start to its end, in seconds."""
+        return max(one.elapsed_s for one in self.each)
+
+    @classmethod
+    def of_jobs(cls, elapsed_s: float, jobs: Sequence[RunFigures]) -> RunFigures:
+        """Sum up jobs that were all there at the beginning.
+
+        Parameters
+        ----------
+        elapsed_s : float
+            Wall time until the last of them had ended.
+        jobs : sequence of RunFigures
+            At least one.
+        """
+        peaks_mb = [one.vram_peak_mb for one in jobs if one.vram_peak_mb is not None]
+        return cls(
+            elapsed_s,
+            max(peaks_mb, default=None),
+            is_warm_up=any(one.is_warm_up for one in jobs),
+            jobs=tuple(jobs),
+        )
 
 
-Measure = Callable[[Values], RunFigures]
+# Runs as many jobs of the same kind as are asked for, all of which wait at the beginning.
+Measure = Callable[[Values, int], RunFigures]

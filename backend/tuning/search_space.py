@@ -15,10 +15,34 @@ from backend.runtime_settings import (
 
 Values = Mapping[str, Value]
 
-ACTS_BETWEEN_JOBS = "It acts between jobs, so runs one after the other cannot judge it."
+ACTS_WHILE_IDLE = "It acts in minutes without work; these runs follow each other."
 NEEDS_GPU = "These runs used no GPU."
 NOTHING_READS_IT = "Nothing in these runs reads it."
-SINGLE_RUNS = "Each run is one job; what a batch gains shows only where several wait."
+NO_BATCHES = "No engine of these runs gains from batches."
+NO_MODELS = "No model that can be moved took part in these runs."
+
+
+@dataclass(frozen=True)
+class Ability:
+    """What the runs of a pipeline on this machine can judge.
+
+    Parameters
+    ----------
+    uses_gpu : bool
+        Whether the runs do any work on a GPU.
+    reads : collection of str
+        Names of the settings that the runs asked for. A setting that nobody asks for cannot change
+        a run, and whether it gains something would be a question to chance.
+    takes_batches : bool
+        Whether an engine of theirs gains from batches.
+    moves_models : bool
+        Whether models take part that residency looks after.
+    """
+
+    uses_gpu: bool
+    reads: Collection[str]
+    takes_batches: bool = False
+    moves_models: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,11 +57,14 @@ class Axis:
         What it is, for people.
     choices : tuple
         The values; numbers lie in an order, names do not.
+    acts_between_jobs : bool
+        Whether single runs are the same with any of them.
     """
 
     setting: str
     title: str
     choices: tuple[Value, ...]
+    acts_between_jobs: bool = False
 
     def outward(self, value: Value) -> list[tuple[Value, ...]]:
         """Return the ways that lead away from a value, each with its nearest value first.
@@ -68,20 +95,12 @@ class LeftOut:
 
 
 def search_space(
-    *,
-    uses_gpu: bool,
-    reads: Collection[str],
-    known: Mapping[str, RuntimeSetting] = RUNTIME_SETTINGS,
+    ability: Ability, known: Mapping[str, RuntimeSetting] = RUNTIME_SETTINGS
 ) -> tuple[list[Axis], list[LeftOut]]:
     """Tell what may be tried in runs of one pipeline on this machine.
 
     Parameters
     ----------
-    uses_gpu : bool
-        Whether the runs do any work on a GPU.
-    reads : collection of str
-        Names of the settings that the runs asked for. A setting that nobody asks for cannot change
-        a run, and whether it gains something would be a question to chance.
     known : mapping
         All settings that may change while the server runs; a new one joins by being there.
 
@@ -89,13 +108,15 @@ def search_space(
     -------
     tuple
         What is tried, in this order, and what is left out with its reason. Settings of networks
-        come first: where there are networks, they take most of the time.
+        come first: where there are networks, they take most of the time. Those that act between
+        jobs come last: trials of them take several runs for one.
     """
     axes, left_out = [], []
-    for setting in sorted(known.values(), key=lambda one: not one.changes_rounding):
-        reason = _why_not(setting, uses_gpu, reads)
+    for setting in sorted(known.values(), key=_turn):
+        reason = _why_not(setting, ability)
         if reason is None:
-            axes.append(Axis(setting.name.value, setting.title, setting.choices))
+            between = setting.acts_between_jobs
+            axes.append(Axis(setting.name.value, setting.title, setting.choices, between))
         else:
             left_out.append(LeftOut(setting.name.value, setting.title, reason))
     return axes, left_out
@@ -103,18 +124,29 @@ def search_space(
 
 def values_in_force() -> dict[str, Value]:
     """Return the values that a run would have now, of all settings that runs can judge."""
-    judged = (one.name for one in RUNTIME_SETTINGS.values() if not one.acts_between_jobs)
+    judged = (one.name for one in RUNTIME_SETTINGS.values() if not _acts_while_idle(one))
     return {name.value: value_of(name) for name in judged}
 
 
-def _why_not(setting: RuntimeSetting, uses_gpu: bool, reads: Collection[str]) -> str | None:
-    if setting.needs_gpu and not uses_gpu:
+def _turn(setting: RuntimeSetting) -> tuple[bool, bool]:
+    return setting.acts_between_jobs, not setting.changes_rounding
+
+
+def _why_not(setting: RuntimeSetting, ability: Ability) -> str | None:
+    if setting.needs_gpu and not ability.uses_gpu:
         return NEEDS_GPU
     if setting.name is SettingName.MAX_BATCH:
-        return SINGLE_RUNS
-    if setting.acts_between_jobs:
-        return ACTS_BETWEEN_JOBS
-    return None if setting.name.value in reads else NOTHING_READS_IT
+        return None if ability.takes_batches else NO_BATCHES
+    if _acts_while_idle(setting):
+        return ACTS_WHILE_IDLE
+    if setting.settles_in_runs:
+        return None if ability.moves_models else NO_MODELS
+    return None if setting.name.value in ability.reads else NOTHING_READS_IT
+
+
+def _acts_while_idle(setting: RuntimeSetting) -> bool:
+    is_batch = setting.name is SettingName.MAX_BATCH
+    return setting.acts_between_jobs and not setting.settles_in_runs and not is_batch
 
 
 def _is_number(value: Value) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from backend.errors import DeviceLost, JobCanceled, MeshkilnError
 from backend.profiling.regression import MARGIN, RatioInterval, paired_interval
-from backend.runtime_settings import RUNTIME_SETTINGS
+from backend.runtime_settings import RUNTIME_SETTINGS, RuntimeSetting, SettingName
 from backend.tuning.expected_result import ExpectedResult
 from backend.tuning.limits import Limits
 from backend.tuning.run_figures import Measure, RunFigures
@@ -26,6 +26,8 @@ CONFIDENCE = 0.99
 # The first runs with new settings are not counted: they may compile or load something.
 MOST_WARM_UPS = 3
 MOST_RUNS = MOST_WARM_UPS + 2 * MAX_PAIRS
+# Jobs that wait at once while a batch size is on trial: no more than any queue often holds.
+MOST_JOBS = 8
 LEAST_RUNS = 1 + 2 * MIN_PAIRS
 
 
@@ -54,12 +56,15 @@ class Trial:
         Why it was refused.
     is_rounded : bool
         Whether a run with the new settings gave the same result only but for rounding.
+    jobs : int
+        Jobs of each run, which all waited at its beginning.
     """
 
     verdict: TrialVerdict
     speed_up: RatioInterval | None = None
     reason: str | None = None
     is_rounded: bool = False
+    jobs: int = 1
 
     def to_document(self) -> dict[str, Any]:
         """Write it as what JSON can hold."""
@@ -72,6 +77,7 @@ class Trial:
             "speed_up": interval.ratio if interval else None,
             "ci": [interval.low, interval.high] if interval and known else None,
             "pairs": interval.n_before if interval else 0,
+            "jobs": self.jobs,
         }
 
 
@@ -79,9 +85,15 @@ class Trial:
 class _Runs:
     """The runs of one trial so far."""
 
+    jobs: int
+    settles_in: int
     old: list[RunFigures] = field(default_factory=list)
     new: list[RunFigures] = field(default_factory=list)
     is_rounded: bool = False
+    newest_is_new: bool | None = None
+
+    def ended(self, verdict: TrialVerdict, reason: str | None = None) -> Trial:
+        return Trial(verdict, self.speed_up(), reason, self.is_rounded, self.jobs)
 
     def speed_up(self) -> RatioInterval | None:
         pairs = min(len(self.old), len(self.new))
@@ -102,7 +114,7 @@ class Comparison:
     Parameters
     ----------
     measure : callable
-        Runs the work once with the given settings; raises MeshkilnError.
+        Runs so many jobs with the given settings; raises MeshkilnError.
     limits : Limits
         What the new settings must not break, unless the old ones break it as well.
     expected : ExpectedResult
@@ -133,12 +145,11 @@ class Comparison:
         MeshkilnError
             A run with the old settings failed.
         """
-        runs = _Runs()
+        runs = _Runs(jobs_compared(old, new), _settles_in(old, new))
         try:
-            verdict = self._verdict(old, new, runs)
+            return runs.ended(self._verdict(old, new, runs))
         except _RefusedError as refused:
-            return Trial(TrialVerdict.REFUSED, runs.speed_up(), str(refused), runs.is_rounded)
-        return Trial(verdict, runs.speed_up(), None, runs.is_rounded)
+            return runs.ended(TrialVerdict.REFUSED, str(refused))
 
     def _verdict(self, old: Values, new: Values, runs: _Runs) -> TrialVerdict:
         if not self._is_warm(old, new, runs):
@@ -147,16 +158,24 @@ class Comparison:
             for is_new in (False, True) if pair % 2 == 0 else (True, False):
                 if not self._has_time():
                     return TrialVerdict.UNDECIDED
-                if is_new:
-                    runs.new.append(self._run_new(new, runs))
-                else:
-                    runs.old.append(self._measure(old))
+                self._count(new if is_new else old, runs, is_new=is_new)
             if pair + 1 >= MIN_PAIRS:
                 self._check_limits(runs)
                 verdict = _clear_verdict(runs.speed_up())
                 if verdict is not None:
                     return verdict
         return TrialVerdict.NO_DIFFERENCE
+
+    def _count(self, values: Values, runs: _Runs, *, is_new: bool) -> None:
+        """Make a run that counts; before it those in which a change comes to show."""
+        if runs.newest_is_new is not is_new:
+            for _ in range(runs.settles_in):
+                self._run(values, runs, is_new=is_new)
+        (runs.new if is_new else runs.old).append(self._run(values, runs, is_new=is_new))
+
+    def _run(self, values: Values, runs: _Runs, *, is_new: bool) -> RunFigures:
+        runs.newest_is_new = is_new
+        return self._run_new(values, runs) if is_new else self._measure(values, runs.jobs)
 
     def _is_warm(self, old: Values, new: Values, runs: _Runs) -> bool:
         """Run until nothing has to be made ready; this also tells early what cannot be used.
@@ -167,22 +186,23 @@ class Comparison:
         for number in range(MOST_WARM_UPS):
             if not self._has_time():
                 return False
-            run = self._run_new(new, runs)
+            run = self._run(new, runs, is_new=True)
             if number + 1 >= fewest and not run.is_warm_up:
                 break
         return True
 
     def _run_new(self, new: Values, runs: _Runs) -> RunFigures:
         try:
-            run = self._measure(new)
+            run = self._measure(new, runs.jobs)
         except (JobCanceled, DeviceLost):
             raise
         except MeshkilnError as error:
             raise _RefusedError(f"A run with it failed: {error.detail}") from error
-        change = self._expected.change(new, run)
-        if change:
-            raise _RefusedError(change)
-        runs.is_rounded = runs.is_rounded or self._expected.is_rounded(run)
+        for job in run.each:
+            change = self._expected.change(new, job)
+            if change:
+                raise _RefusedError(change)
+            runs.is_rounded = runs.is_rounded or self._expected.is_rounded(job)
         return run
 
     def _check_limits(self, runs: _Runs) -> None:
@@ -192,12 +212,31 @@ class Comparison:
                 raise _RefusedError(reason)
 
 
+def jobs_compared(old: Values, new: Values) -> int:
+    """Return how many jobs each run has: several where the sizes of batches differ.
+
+    >>> jobs_compared({"max_batch": 2}, {"max_batch": 4})
+    4
+    >>> jobs_compared({"max_batch": 4, "decode": "dense"}, {"max_batch": 4, "decode": "dense"})
+    1
+    """
+    sizes = [int(values.get(SettingName.MAX_BATCH) or 1) for values in (old, new)]
+    return 1 if sizes[0] == sizes[1] else min(max(sizes), MOST_JOBS)
+
+
 def _needs_warm_up(old: Values, new: Values) -> bool:
     """Whether a setting changes whose new value has to be made ready."""
-    changed = (name for name, value in new.items() if old.get(name) != value)
-    return any(
-        name in RUNTIME_SETTINGS and RUNTIME_SETTINGS[name].needs_warm_up for name in changed
-    )
+    return any(setting.needs_warm_up for setting in _changed(old, new))
+
+
+def _settles_in(old: Values, new: Values) -> int:
+    """Return how many runs after a change come to show it."""
+    return max((setting.settles_in_runs for setting in _changed(old, new)), default=0)
+
+
+def _changed(old: Values, new: Values) -> list[RuntimeSetting]:
+    names = (name for name, value in new.items() if old.get(name) != value)
+    return [RUNTIME_SETTINGS[name] for name in names if name in RUNTIME_SETTINGS]
 
 
 def _clear_verdict(speed_up: RatioInterval | None) -> TrialVerdict | None:

@@ -14,7 +14,7 @@ from backend.tuning.limits import Limits
 from backend.tuning.report import TuningReport, Work
 from backend.tuning.run_figures import Measure, RunFigures
 from backend.tuning.search_space import Axis, LeftOut, Values
-from backend.tuning.trial import LEAST_RUNS, MOST_RUNS, Comparison, Trial
+from backend.tuning.trial import LEAST_RUNS, MOST_RUNS, Comparison, Trial, jobs_compared
 
 # The first is not counted; two more tell which outputs come out the same every time.
 REFERENCE_RUNS = 3
@@ -36,7 +36,7 @@ class Tuner:
     Parameters
     ----------
     measure : callable
-        Runs the work once with the given settings.
+        Runs so many jobs with the given settings.
     start : mapping
         The values in force.
     limits : Limits
@@ -67,9 +67,16 @@ class Tuner:
         self.expected = ExpectedResult.of(self._start, taken)
 
     def search(self, axes: Sequence[Axis], tell: Tell) -> Climb:
-        """Climb from the values in force; ends early when time is over or somebody cancels."""
+        """Climb from the values in force; ends early when time is over or somebody cancels.
+
+        What acts between jobs comes after all else: it leaves single runs as they are, so a step
+        of it is no reason to try anything else again.
+        """
         self._begin(tell, 0)
-        self.found = climb(axes, self._start, self._comparison(), self._expect, self._keep_time)
+        self.found = self._climb([one for one in axes if not one.acts_between_jobs])
+        between = [one for one in axes if one.acts_between_jobs]
+        if between and self.found.stopped is StopReason.NO_BETTER_NEIGHBOUR:
+            self.found = self.found.then(self._climb(between))
         return self.found
 
     def check(self, tell: Tell) -> None:
@@ -107,6 +114,10 @@ class Tuner:
             notes=notes,
         )
 
+    def _climb(self, axes: Sequence[Axis]) -> Climb:
+        start = self.found.values
+        return climb(axes, start, self._comparison(), self._expect, self._keep_time)
+
     def _comparison(self) -> Comparison:
         return Comparison(self._counted, self._limits, self.expected, self._budget.has_time)
 
@@ -116,13 +127,15 @@ class Tuner:
     def _expect(self, trials: int) -> None:
         self._at_most = self._stage_runs + trials * MOST_RUNS
 
-    def _keep_time(self) -> None:
+    def _keep_time(self, found: Values) -> None:
         """After a step the last check will be needed: keep its time back."""
-        self._budget.reserved_s = RESERVED_RUNS * median(run.elapsed_s for run in self.reference)
+        jobs = jobs_compared(self._start, found)
+        run_s = median(run.elapsed_s for run in self.reference)
+        self._budget.reserved_s = RESERVED_RUNS * jobs * run_s
 
-    def _counted(self, values: Values) -> RunFigures:
-        figures = self._measure(dict[str, Value](values))
+    def _counted(self, values: Values, jobs: int = 1) -> RunFigures:
+        figures = self._measure(dict[str, Value](values), jobs)
         self.runs += 1
         self._stage_runs += 1
-        self._tell(self._stage_runs, self._at_most)
+        self._tell(self._stage_runs, max(self._at_most, self._stage_runs))
         return figures

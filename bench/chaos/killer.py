@@ -11,7 +11,7 @@ from enum import StrEnum
 import psutil
 
 PAUSE_S = (0.3, 2.0)
-VICTIM_S = 20.0
+VICTIM_S = 60.0
 CPU_WORKER_SHARE = 0.15
 
 

@@ -15,6 +15,8 @@ from backend.jobs.claim_plan import ClaimPlanner
 from backend.jobs.claims import Choice
 from backend.jobs.owners import Owner
 from backend.jobs.proposal import Proposal
+from backend.jobs.setting_overrides import Scope
+from backend.jobs.states import Priority
 from tests.batching.scripted_engine import ScriptedEngine
 
 DEAD = f"{Owner.this_process().host}:1:12345"
@@ -79,6 +81,14 @@ def test_the_setting_in_force_is_the_limit(planner, submit, service):
     assert planner().plan().size == 2
     service.tuning.set("max_batch", 1)
     assert planner().plan().size == 1
+
+
+def test_a_size_that_was_tuned_for_one_engine_is_not_that_of_another(planner, submit, service):
+    service.tuning.adopt({"max_batch": 8}, Scope("image_to_3d", engines="shape=tiny"))
+    submit(9, params={"preset": "draft", "engine": "inflate"})
+    assert planner().plan().size == 4
+    submit(9, params={"preset": "draft", "engine": "tiny"}, batch_key="t", priority=Priority.HIGH)
+    assert planner().plan().size == 8
 
 
 def test_no_company_where_no_engine_gains(planner, submit):

@@ -7,14 +7,19 @@ import threading
 
 import pytest
 
-from backend.catalog import TunedPipeline, TuneParams, TuneStageName, parse_params
+from backend.batch_processor import BatchedStage, run_engine
+from backend.catalog import StageName, TunedPipeline, TuneParams, TuneStageName, parse_params
+from backend.engines.engine import Needs
 from backend.errors import DeviceLost, InternalError, InvalidParameter, JobCanceled, OutOfMemory
 from backend.pipelines.catalogue import run_pipeline
 from backend.pipelines.pipeline import OutputFile, PipelineOutcome, PipelineRequest, stage
-from backend.pipelines.tune import RUN, RepeatedRuns, TunePipeline
+from backend.pipelines.policy_on_trial import policy_kept
+from backend.pipelines.repeated_runs import RUN, RepeatedRuns
+from backend.pipelines.tune import TunePipeline
 from backend.profiling import recorder
 from backend.profiling.recorder import profile_stage, record_pipeline
 from backend.profiling.spans import SpanKind
+from backend.residency.policies import Policy
 from backend.runtime_settings import SettingName, in_force, number_of, value_of
 from backend.tuning.picture import drawn_picture
 from backend.tuning.search_space import NOTHING_READS_IT
@@ -57,6 +62,9 @@ class FakePipeline:
         glb.write_bytes(b"same")
         return PipelineOutcome([OutputFile("model.glb", "glb", "model", glb)], {
             "mesh": {"faces": self._faces(), "vertices": 8}})  # fmt: skip
+
+    def batched_stages(self, params):
+        return []
 
     def clock_ns(self):
         return self.now_ns
@@ -189,6 +197,100 @@ def test_another_shape_is_no_rounding(request_for):
     assert report["changes"] == []
     refused = {t["setting"]: t["reason"] for t in report["tried"] if t["verdict"] == "refused"}
     assert "volume_m3" in refused["compile_models"]
+
+
+class FakeBatches(FakePipeline):
+    """Its engine takes two seconds for a call and a tenth of one for each of its tasks."""
+
+    def __init__(self):
+        super().__init__(lambda: 0.0)
+        self.calls = []
+        self.engine = Engine(self)
+
+    def batched_stages(self, params):
+        return [BatchedStage(StageName.SHAPE_GENERATION, self.engine)]
+
+    def run(self, request, sink):
+        outcome = super().run(request, sink)
+        with stage(StageName.SHAPE_GENERATION, sink) as progress:
+            run_engine(self.engine, "task", progress)
+        return outcome
+
+
+class Engine:
+    """The engine of ``FakeBatches``."""
+
+    name, title, needs, batches = "fake", "Fake", Needs(), True
+
+    def __init__(self, pipeline):
+        self._pipeline = pipeline
+
+    def run(self, batch, progress):
+        self._pipeline.calls.append(len(batch))
+        self._pipeline.now_ns += int(1e9 * (2 + 0.1 * len(batch)))
+        return list(batch)
+
+
+def test_the_size_of_batches_is_tuned_where_an_engine_gains_from_them(request_for):
+    fake = FakeBatches()
+    with in_force({"max_batch": 2}):
+        report = run_fake(fake, request_for()).facts["tuning"]
+    assert {8, 4, 2} <= set(fake.calls), "the jobs meet in calls of the engine"
+    (change,) = [one for one in report["changes"] if one["setting"] == "max_batch"]
+    assert (change["from"], change["to"]) == (2, 8)
+    assert report["final"]["jobs"] == 8
+    assert report["final"]["speed_up"] == pytest.approx(4 * 2.2 / 2.8, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [(JobCanceled(), JobCanceled), (DeviceLost("gone"), DeviceLost), (ValueError(), InternalError)],
+)
+def test_a_job_of_a_batch_that_fails_fails_the_run(request_for, raised, expected):
+    fake, request = FakeBatches(), request_for()
+    runs = RepeatedRuns(fake, request.params, request, NotingSink(), fake.clock_ns)
+    failing = iter([raised])
+
+    def cost():
+        error = next(failing, None)
+        if error:
+            raise error
+        return 0.0
+
+    fake._cost = cost
+    with pytest.raises(expected):
+        runs({"max_batch": 4}, 4)
+    assert list(request.out_dir.iterdir()) == []
+
+
+def test_policies_are_tried_where_models_can_be_moved(request_for):
+    fake, request = FakePipeline(lambda: 1.0), request_for()
+    residency = ScriptedResidency()
+    runs = RepeatedRuns(
+        fake, request.params, request, NotingSink(), fake.clock_ns, residency=residency
+    )
+    assert not runs.ability().moves_models
+    runs({"residency": "resident"})
+    assert residency.changes == [], "no model has been used yet"
+    residency.started = True
+    assert runs.ability().moves_models
+    with policy_kept(residency):
+        for policy in ("resident", "resident", "one_at_a_time"):
+            runs({"residency": policy})
+    assert residency.changes == ["resident", "one_at_a_time", "auto"]
+
+
+class ScriptedResidency:
+    """Notes the policies it is given."""
+
+    enabled = True
+
+    def __init__(self):
+        self.started, self.policy, self.changes = False, Policy.AUTO, []
+
+    def change_rules(self, policy):
+        self.policy = policy
+        self.changes.append(policy.value)
 
 
 @pytest.mark.parametrize(

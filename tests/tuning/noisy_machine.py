@@ -36,7 +36,8 @@ class NoisyMachine:
         self._sigma = math.sqrt(math.log(1 + variation**2))
         self._rng = np.random.default_rng(seed)
 
-    def __call__(self, values) -> RunFigures:
+    def __call__(self, values, jobs=1) -> RunFigures:
+        assert jobs == 1, "nothing here changes a batch"
         elapsed_s = self._cost(values) * float(self._rng.lognormal(0, self._sigma))
         self.clock.at_s += elapsed_s
         self.ran.append(dict(values))

@@ -110,7 +110,8 @@ def test_what_was_found_until_the_end_is_kept(end, reason):
 def test_trials_that_may_come_are_announced_and_moves_are_told():
     announced, moves = [], []
     referee = ExactReferee(lambda values: values["level"])
-    climb([LEVEL, THREADS], START, referee, announced.append, lambda: moves.append(1))
+    found = climb([LEVEL, THREADS], START, referee, announced.append, moves.append)
     assert announced[0] == 5
     assert announced[-1] == 1
     assert len(moves) == 3
+    assert moves[-1] == found.values

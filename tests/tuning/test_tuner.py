@@ -83,8 +83,8 @@ def test_a_gain_that_fresh_runs_do_not_show_is_not_kept():
     class Moody(NoisyMachine):
         """Level 6 is fast for as long as the search looks at it."""
 
-        def __call__(self, values):
-            super().__call__(values)
+        def __call__(self, values, jobs=1):
+            super().__call__(values, jobs)
             fast = values["level"] == 6 and len(self.ran) <= 16
             return RunFigures(0.5 if fast else 1.0, None, OUTPUTS)
 
@@ -97,10 +97,10 @@ def test_a_gain_that_fresh_runs_do_not_show_is_not_kept():
 
 def test_cancel_ends_the_search_and_keeps_the_report():
     class Canceled(NoisyMachine):
-        def __call__(self, values):
+        def __call__(self, values, jobs=1):
             if len(self.ran) == 30:
                 raise JobCanceled
-            return super().__call__(values)
+            return super().__call__(values, jobs)
 
     report = tuned(Canceled(slope))
     assert report.found.stopped is StopReason.CANCELED
@@ -146,3 +146,29 @@ def test_the_report_is_json_with_everything_that_was_tried():
         assert verdict_words(tried["verdict"])
     assert outcome_words(document["outcome"])
     assert stop_words(document["stopped"])
+
+
+def test_what_acts_between_jobs_is_tried_once_and_after_all_else():
+    ran = []
+    machine = NoisyMachine(lambda _: 1.0)
+
+    def measure(values, jobs=1):
+        ran.append((values["level"], values["max_batch"], jobs))
+        machine.clock.at_s += 1.0
+        elapsed_s = (1 + 0.2 * values["level"]) * -(-jobs // values["max_batch"])
+        return RunFigures(elapsed_s, None, OUTPUTS)
+
+    start = {"level": 3, "max_batch": 2}
+    tuner = Tuner(measure, start, Limits(), Budget(1e6, machine.clock))
+    tuner.take_reference(lambda done, of: None)
+    axes = [
+        Axis("max_batch", "Batch", (1, 2, 4), acts_between_jobs=True),
+        Axis("level", "L", (1, 3)),
+    ]
+    found = tuner.search(axes, lambda done, of: None)
+    tuner.check(lambda done, of: None)
+    assert found.values == {"level": 1, "max_batch": 4}
+    assert [step.axis.setting for step in found.steps] == ["level", "max_batch", "max_batch"]
+    assert (tuner.final.jobs, tuner.final.verdict.value) == (4, "faster")
+    assert tuner.final.speed_up.ratio == pytest.approx(2 * 1.6 / 1.2)
+    assert {jobs for level, size, jobs in ran if level == 3 and size == 2} == {1, 4}
