@@ -70,6 +70,12 @@ def unavailable_reason(backend: AttentionBackend, device_type: str) -> str | Non
     return None
 
 
+def unavailable_backends(device_type: str) -> frozenset[str]:
+    """Return the names of the backends that cannot run on a kind of device."""
+    missing = (one for one in AttentionBackend if unavailable_reason(one, device_type))
+    return frozenset(one.value for one in missing)
+
+
 def attend_with(
     backend: AttentionBackend, q: Tensor, k: Tensor, v: Tensor, scale: float | None = None
 ) -> Tensor:

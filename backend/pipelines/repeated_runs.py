@@ -27,6 +27,7 @@ from backend.catalog import (
     pipeline_spec,
 )
 from backend.errors import DeviceLost, InternalError, JobCanceled, MeshkilnError, OutOfMemory
+from backend.gpu.attention import unavailable_backends
 from backend.gpu.faults import Fault, classify
 from backend.pipelines.pipeline import Pipeline, PipelineOutcome, PipelineRequest
 from backend.pipelines.policy_on_trial import follow_policy
@@ -130,7 +131,9 @@ class RepeatedRuns:
         """Tell what the runs so far can judge."""
         gaining = [gains_from_batches(one.engine) for one in self._stages()]
         moves = self._residency.started and self._residency.enabled
-        return Ability(self.uses_gpu, self.reads, any(gaining), moves)
+        device = "cuda" if self.uses_gpu else "cpu"
+        unusable = {SettingName.ATTENTION.value: unavailable_backends(device)}
+        return Ability(self.uses_gpu, self.reads, any(gaining), moves, unusable)
 
     def work(self) -> Work:
         """Describe what was run so far."""

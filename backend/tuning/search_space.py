@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backend.runtime_settings import (
     RUNTIME_SETTINGS,
@@ -37,12 +37,16 @@ class Ability:
         Whether an engine of theirs gains from batches.
     moves_models : bool
         Whether models take part that residency looks after.
+    unusable : mapping of str to collection
+        Values that cannot do here what they say, by the name of the setting: a run with one
+        would only be a run with whatever stands in for it.
     """
 
     uses_gpu: bool
     reads: Collection[str]
     takes_batches: bool = False
     moves_models: bool = False
+    unusable: Mapping[str, Collection[Value]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,7 @@ def search_space(
     for setting in sorted(known.values(), key=_turn):
         reason = _why_not(setting, ability)
         if reason is None:
-            between = setting.acts_between_jobs
-            axes.append(Axis(setting.name.value, setting.title, setting.choices, between))
+            axes.append(_axis(setting, ability))
         else:
             left_out.append(LeftOut(setting.name.value, setting.title, reason))
     return axes, left_out
@@ -126,6 +129,12 @@ def values_in_force() -> dict[str, Value]:
     """Return the values that a run would have now, of all settings that runs can judge."""
     judged = (one.name for one in RUNTIME_SETTINGS.values() if not _acts_while_idle(one))
     return {name.value: value_of(name) for name in judged}
+
+
+def _axis(setting: RuntimeSetting, ability: Ability) -> Axis:
+    unusable = ability.unusable.get(setting.name, ())
+    choices = tuple(choice for choice in setting.choices if choice not in unusable)
+    return Axis(setting.name.value, setting.title, choices, setting.acts_between_jobs)
 
 
 def _turn(setting: RuntimeSetting) -> tuple[bool, bool]:

@@ -176,6 +176,17 @@ class FakeNetwork(FakePipeline):
         return outcome
 
 
+def test_only_attention_that_runs_on_this_device_is_tried(request_for):
+    class Attending(FakePipeline):
+        def run(self, request, sink):
+            value_of(SettingName.ATTENTION)
+            return super().run(request, sink)
+
+    report = run_fake(Attending(lambda: 1.0), request_for()).facts["tuning"]
+    tried = {one["to"] for one in report["tried"] if one["setting"] == "attention"}
+    assert tried == {"sdpa_flash", "math"}
+
+
 def test_compiled_networks_are_judged_without_what_compiling_costs(request_for):
     report = run_fake(FakeNetwork(), request_for()).facts["tuning"]
     (change,) = report["changes"]

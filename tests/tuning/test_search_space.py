@@ -60,6 +60,12 @@ def test_batches_and_residency_need_something_that_they_act_on():
     assert [axis.setting for axis in axes] == ["max_batch"], "batches need no GPU"
 
 
+def test_values_that_cannot_run_here_are_not_tried():
+    ability = Ability(False, {"attention"}, unusable={"attention": {"flash_attn_3", "sdpa_cudnn"}})
+    (axis,) = [one for one in search_space(ability)[0] if one.setting == "attention"]
+    assert axis.choices == ("auto", "flash_attn_2", "sdpa_flash", "sdpa_efficient", "math")
+
+
 def test_a_new_setting_joins_by_being_there():
     name = SettingName.EXPORT_THREADS
     on_gpu = RuntimeSetting(name, "Steps at once", (1, 2), 1, 2, needs_gpu=True)
