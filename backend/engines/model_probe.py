@@ -47,8 +47,8 @@ LIMIT_S = 2.0
 FORWARDS_PER_ROUND = 4.0
 # One more of each to warm up, and two to find out how long a forward takes.
 FORWARDS_BEFORE = 5.0
-# Three rounds of longer ones do not fit into the time.
-LONGEST_FORWARD_S = LIMIT_S / (FORWARDS_BEFORE + FEWEST_ROUNDS * FORWARDS_PER_ROUND)
+# A job that comes waits for one forward, or for one of twice the batch.
+LONGEST_FORWARD_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -100,11 +100,12 @@ def time_models(
     ----------
     models : sequence of ProbedModel
         Those without a stage or an example, in training, or not where their arguments are, are
-        left out, and so is one whose forwards take too long for three rounds.
+        left out, and so is one whose forward takes more than a second.
     stop : callable
         Asked before each forward; True ends it.
     limit_s : float
-        For everything but compiling.
+        For everything but compiling; a network too slow for three rounds in its share of it gets
+        three rounds all the same.
     around : context manager, optional
         Entered while the networks themselves run.
     compiled : callable, optional
@@ -152,7 +153,7 @@ def _time_plain(
 
 
 def _times_of(model: ProbedModel, timer: ForwardTimer, share_s: float) -> ModelTimes | None:
-    """Time one network in its share of the time; None if that is too short for three rounds."""
+    """Time one network in its share of the time, or in three rounds; None if it is too slow."""
     deadline_s = timer.clock.monotonic_s() + share_s
     example = model.example()
     if example is None:
@@ -161,11 +162,11 @@ def _times_of(model: ProbedModel, timer: ForwardTimer, share_s: float) -> ModelT
     if timer.try_once(single) is not None:
         return None
     forward_s = timer.time(single)
-    left_s = deadline_s - timer.clock.monotonic_s() - FORWARDS_BEFORE * forward_s
-    rounds = rounds_within(left_s, FORWARDS_PER_ROUND * forward_s)
-    if rounds is None:
+    if forward_s > LONGEST_FORWARD_S:
         log.info("%s is too slow to be timed: %.2f s a forward", model.name, forward_s)
         return None
+    left_s = deadline_s - timer.clock.monotonic_s() - FORWARDS_BEFORE * forward_s
+    rounds = rounds_within(left_s, FORWARDS_PER_ROUND * forward_s) or FEWEST_ROUNDS
     ways = {"single": single}
     fits = _add_doubled(ways, model, example, timer)
     half = _half_precision(model, example)

@@ -163,10 +163,15 @@ def test_all_of_it_stays_within_its_time(clock):
     found = timed(clock, *models, limit_s=1.2)
     assert len(found) == 4
     assert clock.at_s < 1.2
-    slow = Model(Network(clock), batch=100)
-    assert timed(clock, slow, limit_s=0.5) == {}
     rounds = (len(models[0].module.batches) - 3) / 2
     assert FEWEST_ROUNDS <= rounds < MOST_ROUNDS
+
+
+def test_a_slow_network_gets_its_three_rounds_and_one_that_is_too_slow_none(clock):
+    slow = Model(Network(clock), batch=100)
+    assert timed(clock, slow, limit_s=0.5)[STAGE].single_s > 0.2
+    assert (len(slow.module.batches) - 3) / 2 == FEWEST_ROUNDS
+    assert timed(clock, Model(Network(clock), batch=1000)) == {}
 
 
 def test_of_two_networks_in_a_stage_the_slower_is_told(clock):
