@@ -17,7 +17,8 @@ The last digits of a network may depend on the size of the call. The result is d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -55,6 +56,8 @@ class DecodedGrid:
         Points that coarse to fine asks for.
     same_surface : bool or None
         After a dense decode, whether coarse to fine would have found the same surface.
+    bookkeeping_s : float or None
+        After a dense decode, the seconds that coarse to fine takes beside asking.
     """
 
     values: Tensor
@@ -62,6 +65,7 @@ class DecodedGrid:
     queries: int
     hierarchical_queries: int
     same_surface: bool | None = None
+    bookkeeping_s: float | None = None
 
 
 def decode_grid(
@@ -86,8 +90,8 @@ def decode_grid(
     resolution : int or three of them
         Cells along x, y and z.
     chunk_points : int
-        Most points of one call; 0 takes as many as memory allows and are of use. When memory runs
-        out, a call is tried again with half of its points.
+        Most points of one call; 0 takes as many as are of use. When memory runs out, a call is
+        tried again with half of its points.
     hierarchical : bool
         Coarse to fine. The coarsest grid is asked everywhere. On each finer one only corners are
         asked whose coarser cell, or a neighbour of it, the surface passes or comes near.
@@ -115,16 +119,29 @@ def decode_grid(
     asker = FieldCalls(field, shape, box, chunk_points, torch.device(device), progress)
     levels = levels_of(shape, coarsest_cells) if hierarchical else [shape]
     values, is_asked = _coarse_to_fine(asker, levels, shape)
-    fewer, same_surface = asker.queries, None
+    decoded = DecodedGrid(values, is_asked, asker.queries, asker.queries)
     if not hierarchical:
-        look_up = _LookUp(values)
-        found, _ = _coarse_to_fine(look_up, levels_of(shape, coarsest_cells), shape)
-        fewer = look_up.queries
-        same_surface = torch.equal(cells_crossed(found), cells_crossed(values))
+        decoded = _compared(decoded, levels_of(shape, coarsest_cells), shape)
     progress(1.0)
-    decoded = DecodedGrid(values, is_asked, asker.queries, fewer, same_surface)
     _note(decoded, shape, lower_resolution)
     return decoded
+
+
+def _compared(dense: DecodedGrid, levels: list[Shape], shape: Shape) -> DecodedGrid:
+    """Tell what coarse to fine would have asked and found, from the values that are known."""
+    look_up = _LookUp(dense.values)
+    dense.values[0, 0, 0].item()  # waits for the device, so that only this is timed
+    started_s = time.perf_counter()
+    found, _ = _coarse_to_fine(look_up, levels, shape)
+    found[0, 0, 0].item()
+    bookkeeping_s = time.perf_counter() - started_s
+    same_surface = torch.equal(cells_crossed(found), cells_crossed(dense.values))
+    return replace(
+        dense,
+        hierarchical_queries=look_up.queries,
+        same_surface=same_surface,
+        bookkeeping_s=bookkeeping_s,
+    )
 
 
 def _note(decoded: DecodedGrid, shape: Shape, lower_resolution: int | None) -> None:
@@ -136,6 +153,7 @@ def _note(decoded: DecodedGrid, shape: Shape, lower_resolution: int | None) -> N
             "queries": decoded.queries,
             "hierarchical_queries": decoded.hierarchical_queries,
             "same_surface": decoded.same_surface,
+            "bookkeeping_s": decoded.bookkeeping_s,
             "lower_resolution": lower_resolution,
         },
     )

@@ -23,7 +23,8 @@ class FactName(StrEnum):
     ``attention``: backend, best_backend, now_s, best_s (seconds per call of either), calls.
     ``loop``: steps, fewer_steps (the next lower count worth a try), forwards_per_step.
     ``decode``: resolution, queries, hierarchical_queries, lower_resolution, same_surface (whether
-    a coarse-to-fine decode would have found the surface that a dense one found).
+    a coarse-to-fine decode would have found the surface that a dense one found), bookkeeping_s
+    (what coarse to fine would have taken beside asking).
     ``compiled``: is_on, graph_breaks, recompiles, recompile_s, compile_s.
     ``products``: dtype, largest ([m, n, k] of the largest matrix product), flop_share (of all
     operations those that products do).

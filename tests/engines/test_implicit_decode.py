@@ -209,8 +209,11 @@ def test_a_stage_learns_how_much_was_asked():
         "queries": 65**3,
         "hierarchical_queries": found.hierarchical_queries,
         "same_surface": True,
+        "bookkeeping_s": found.bookkeeping_s,
         "lower_resolution": 48,
     }
+    assert 0 < found.bookkeeping_s < trace.profile.spans[0].elapsed_s
+    assert decode_grid(ball, 64, BOX).bookkeeping_s is None
 
 
 def test_a_small_grid_is_asked_everywhere():

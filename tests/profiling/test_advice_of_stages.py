@@ -267,3 +267,6 @@ def test_a_dense_decode_inside_a_stage_is_advised_as_harmless_or_not():
     assert "would have been the same" in harmless.detail
     assert (risky.quality_risk.value, risky.may_auto_apply) == ("lossy", False)
     assert "may be lost" in risky.detail
+    # 4 s with 1 s of bookkeeping in it: 3 s of asking become an eighth, the 1 s stays
+    slowed = advice_on(DENSE | {"bookkeeping_s": 1.0})
+    assert slowed.gain.s_per_job == pytest.approx(4.0 - (3.0 / 8 + 1.0))

@@ -112,6 +112,7 @@ def _decode(found: Sequence[Document]) -> DecodeFigures | None:
         hierarchical_queries=int(median(fewer)) if fewer else None,
         lower_resolution=None if lower is None else int(lower),
         same_surface=_all_known([document.get("same_surface") for document in alike]),
+        bookkeeping_s=median(own) if (own := known(alike, "bookkeeping_s")) else None,
     )
 
 

@@ -45,7 +45,7 @@ def _dense_decode(evidence: Evidence, stage: StageEvidence) -> Advice | None:
     fewer = found.hierarchical_queries
     if fewer is None or not 0 < fewer < found.queries:
         return None
-    factor = found.queries / fewer
+    factor = _decode_factor(evidence, stage, found.queries / fewer, found.bookkeeping_s)
     facts: Facts = {
         "queries": found.queries,
         "hierarchical_queries": fewer,
@@ -56,6 +56,20 @@ def _dense_decode(evidence: Evidence, stage: StageEvidence) -> Advice | None:
     gain = speed_up(evidence, stage, factor, factor)
     terms = Terms() if found.same_surface else LOSSY
     return advise(evidence, RuleId.DENSE_DECODE, stage, gain, facts, action, terms)
+
+
+def _decode_factor(
+    evidence: Evidence, stage: StageEvidence, fewer_times: float, bookkeeping_s: float | None
+) -> float:
+    """Return how much faster the stage gets when only the asking shrinks.
+
+    A dense decode has compared, so its own time holds the bookkeeping already, once.
+    """
+    if evidence.job is None or bookkeeping_s is None:
+        return fewer_times
+    now_s = stage.share * evidence.job.total_s
+    asking_s = max(0.0, now_s - bookkeeping_s)
+    return now_s / (asking_s / fewer_times + min(bookkeeping_s, now_s))
 
 
 def _decode_resolution(evidence: Evidence, stage: StageEvidence) -> Advice | None:
