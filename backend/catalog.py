@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from backend.errors import FieldProblem, InvalidParameter
 
 MAX_SEED = 2**63 - 1
+MAX_PARTS = 1000
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -24,6 +25,9 @@ class PipelineName(StrEnum):
     IMAGE_TO_3D = "image_to_3d"
     CUT_OUT = "cut_out"
     TUNE = "tune"
+    SEGMENT_PARTS = "segment_parts"
+    COMPLETE_PARTS = "complete_parts"
+    IMAGE_TO_PARTS = "image_to_parts"
 
 
 class StageName(StrEnum):
@@ -42,6 +46,24 @@ class TuneStageName(StrEnum):
     REFERENCE_RUNS = "reference_runs"
     SETTING_TRIALS = "setting_trials"
     FINAL_CHECK = "final_check"
+
+
+class PartStageName(StrEnum):
+    """Stages of pipelines that make parts; what they write is `StageName.MESH_EXPORT`."""
+
+    MESH_LOADING = "mesh_loading"
+    PART_SEGMENTATION = "part_segmentation"
+    PART_COMPLETION = "part_completion"
+
+
+AnyStageName = StageName | TuneStageName | PartStageName
+
+
+class Upload(StrEnum):
+    """What kind of file a pipeline is sent."""
+
+    IMAGE = "image"
+    MESH = "mesh"
 
 
 class Queue(StrEnum):
@@ -92,10 +114,21 @@ class BackSide(StrEnum):
     PLAIN = "plain"
 
 
-class CutOutParams(BaseModel):
-    """Parameters of `cut_out`: find the object, show the mask."""
+class SegmentationEngine(StrEnum):
+    """Ways of finding parts."""
+
+    AUTO = "auto"
+    LINE_OF_SIGHT_PARTS = "line_of_sight_parts"
+
+
+class PipelineParams(BaseModel):
+    """Parameters of any pipeline."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CutOutParams(PipelineParams):
+    """Parameters of `cut_out`: find the object, show the mask."""
 
     background: BackgroundEngine = Field(
         default=BackgroundEngine.AUTO, description="How the object is told from the background."
@@ -131,6 +164,49 @@ class ImageTo3DParams(CutOutParams):
         default=None, ge=500, le=200_000, description="Faces after simplification."
     )
     size_m: float = Field(default=1.0, ge=0.001, le=100.0, description="Longest side in metres.")
+
+
+class DivisionParams(PipelineParams):
+    """How finely a surface is divided into parts."""
+
+    part_count: int | None = Field(
+        default=None, ge=1, le=MAX_PARTS, description="Number of parts; null as the engine judges."
+    )
+    granularity: float = Field(
+        default=1.0,
+        ge=0.25,
+        le=4.0,
+        description="Without a number of parts: below 1 gives more of them, above 1 fewer.",
+    )
+
+
+class SegmentPartsParams(DivisionParams):
+    """Parameters of `segment_parts`: a mesh becomes numbered parts."""
+
+    engine: SegmentationEngine = Field(
+        default=SegmentationEngine.AUTO, description="Engine that finds the parts."
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_SEED,
+        description="Same seed, same parts; drawn and reported if absent.",
+    )
+
+
+class CompletePartsParams(SegmentPartsParams):
+    """Parameters of `complete_parts`: each part of a mesh becomes a closed mesh.
+
+    A file of part numbers that is sent along decides instead of them.
+    """
+
+
+class ImageToPartsParams(DivisionParams, ImageTo3DParams):
+    """Parameters of `image_to_parts`: those of `image_to_3d` and of the division."""
+
+    part_engine: SegmentationEngine = Field(
+        default=SegmentationEngine.AUTO, description="Engine that finds the parts."
+    )
 
 
 class TunedPipeline(StrEnum):
@@ -180,11 +256,12 @@ class PipelineSpec:
 
     name: PipelineName
     title: str
-    stages: tuple[StageName | TuneStageName, ...]
-    params: type[CutOutParams]
+    stages: tuple[AnyStageName, ...]
+    params: type[PipelineParams]
     queue: Queue
     listed: bool
     """Whether its jobs appear in the gallery and in lists by default."""
+    upload: Upload = Upload.IMAGE
 
 
 PIPELINES: dict[PipelineName, PipelineSpec] = {
@@ -214,6 +291,37 @@ PIPELINES: dict[PipelineName, PipelineSpec] = {
             Queue.GPU,  # one job at a time runs there, so that nothing disturbs the measurement
             listed=False,
         ),
+        PipelineSpec(
+            PipelineName.SEGMENT_PARTS,
+            "Split a mesh into parts",
+            (PartStageName.MESH_LOADING, PartStageName.PART_SEGMENTATION, StageName.MESH_EXPORT),
+            SegmentPartsParams,
+            Queue.GPU,
+            listed=True,
+            upload=Upload.MESH,
+        ),
+        PipelineSpec(
+            PipelineName.COMPLETE_PARTS,
+            "Split a mesh into closed parts",
+            (*PartStageName, StageName.MESH_EXPORT),
+            CompletePartsParams,
+            Queue.GPU,
+            listed=True,
+            upload=Upload.MESH,
+        ),
+        PipelineSpec(
+            PipelineName.IMAGE_TO_PARTS,
+            "Picture to closed parts",
+            (
+                *(stage for stage in StageName if stage is not StageName.MESH_EXPORT),
+                PartStageName.PART_SEGMENTATION,
+                PartStageName.PART_COMPLETION,
+                StageName.MESH_EXPORT,
+            ),
+            ImageToPartsParams,
+            Queue.GPU,
+            listed=True,
+        ),
     )
 }
 
@@ -228,7 +336,7 @@ def pipeline_spec(name: str) -> PipelineSpec:
         raise InvalidParameter(f"There is no pipeline {name!r}.", fields=(problem,)) from error
 
 
-def parse_params(pipeline: str, raw: dict[str, Any]) -> CutOutParams:
+def parse_params(pipeline: str, raw: dict[str, Any]) -> PipelineParams:
     """Validate the parameters of a pipeline.
 
     Form fields arrive as text, JSON as values; numbers and booleans are read from both.
@@ -246,13 +354,13 @@ def parse_options(raw: dict[str, Any]) -> JobOptions:
     return _validated(JobOptions, raw, "")
 
 
-def batch_key(pipeline: str, params: CutOutParams) -> str:
+def batch_key(pipeline: str, params: PipelineParams) -> str:
     """Key of jobs that may run in one batch: everything but seed and picture."""
     body = params.model_dump_json(exclude={"seed"})
     return f"{pipeline}:{body}"
 
 
-def cost_key(pipeline: str, params: CutOutParams) -> str:
+def cost_key(pipeline: str, params: PipelineParams) -> str:
     """Key of jobs that take about the same time: pipeline, preset, engine, texture."""
     if isinstance(params, TuneParams):
         return f"{pipeline}:{params.preset}:{params.budget_s:g}"

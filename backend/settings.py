@@ -30,7 +30,12 @@ _RANGES = {
     "max_batch": (1, 64),
     "max_batch_items": (1, 100_000),
     "max_batch_upload_mb": (1, 65_536),
+    "max_mesh_mb": (1, 2048),
+    "max_mesh_faces": (1, 50_000_000),
+    "mesh_memory_mb": (512, 1_048_576),
+    "mesh_time_s": (1, 3600),
     "submits_per_min": (1, 1_000_000),
+    "batch_items_per_min": (1, 10_000_000),
     "reads_per_min": (1, 1_000_000),
 }
 _SWITCH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
@@ -58,6 +63,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     require_key: bool = False
     submits_per_min: int = 30
+    batch_items_per_min: int = 1000
     reads_per_min: int = 300
     share_links: bool = False
     redis_url: str = ""
@@ -73,6 +79,10 @@ class Settings:
     min_image_side_px: int = 32
     max_image_aspect: float = 8.0
     stored_image_side_px: int = 2048
+    max_mesh_mb: int = 256
+    max_mesh_faces: int = 2_000_000
+    mesh_memory_mb: int = 3072
+    mesh_time_s: float = 60.0
     max_queued_jobs: int = 1000
     max_batch_items: int = 1000
     max_batch_upload_mb: int = 512

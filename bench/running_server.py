@@ -19,16 +19,23 @@ import requests
 
 REPO = Path(__file__).parent.parent
 READY_S = 60.0
+NO_LIMIT = "1000000"
 
 
 @dataclass
 class RunningServer:
-    """Address and supervisor process of a server."""
+    """Address and supervisor process of a server, and a key if it asks for one."""
 
     url: str
     process: subprocess.Popen[bytes]
     data_dir: Path
     ready_s: float
+    key: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request to it carries."""
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
     def stop(self) -> None:
         """Stop it and wait for its end; a second time does nothing."""
@@ -57,10 +64,14 @@ def free_port() -> int:
 
 @contextmanager
 def running_server(**environment: str) -> Iterator[RunningServer]:
-    """Start ``python -m backend serve``, wait until it is ready, stop it at the end."""
+    """Start ``python -m backend serve``, wait until it is ready, stop it at the end.
+
+    With ``MESHKILN_REQUIRE_KEY`` a key is made that may send as much as it likes.
+    """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="mk-bench-") as folder:
         env = os.environ | {"MESHKILN_DATA_DIR": folder, "MESHKILN_PORT": str(port)} | environment
+        key = _make_key(env) if "MESHKILN_REQUIRE_KEY" in environment else None
         started_s = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, "-m", "backend", "serve"],
@@ -70,13 +81,21 @@ def running_server(**environment: str) -> Iterator[RunningServer]:
             stderr=subprocess.DEVNULL,
         )
         url = f"http://127.0.0.1:{port}"
-        server = RunningServer(url, process, Path(folder), 0.0)
+        server = RunningServer(url, process, Path(folder), 0.0, key)
         try:
             _wait_ready(url, process)
             server.ready_s = time.monotonic() - started_s
             yield server
         finally:
             server.stop()
+
+
+def _make_key(env: dict[str, str]) -> str:
+    """Make a key for a server that is not started yet; it would not start without one."""
+    command = [sys.executable, "-m", "backend", "keys", "create", "bench", "--admin",
+               "--submits-per-min", NO_LIMIT, "--reads-per-min", NO_LIMIT]  # fmt: skip
+    made = subprocess.run(command, cwd=REPO, env=env, check=True, capture_output=True, text=True)
+    return made.stdout.strip()
 
 
 def _wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:

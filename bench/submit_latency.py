@@ -12,13 +12,14 @@ import statistics
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import requests
 from PIL import Image
 
 from bench.record import Figure, report
-from bench.running_server import running_server
+from bench.running_server import RunningServer, running_server
 
 
 def photo_2mb() -> bytes:
@@ -33,13 +34,14 @@ def photo_2mb() -> bytes:
     return buffer.getvalue()
 
 
-def submit(url: str, picture: bytes) -> tuple[float, str]:
+def submit(server: RunningServer, picture: bytes) -> tuple[float, str]:
     """Submit once; returns the seconds to the answer and the job id."""
     started_s = time.perf_counter()
     answer = requests.post(
-        f"{url}/api/v1/jobs",
+        f"{server.url}/api/v1/jobs",
         files={"file": ("ball.jpg", picture)},
         data={"pipeline": "image_to_3d", "preset": "draft"},
+        headers=server.headers,
         timeout=60,
     )
     elapsed_s = time.perf_counter() - started_s
@@ -47,36 +49,45 @@ def submit(url: str, picture: bytes) -> tuple[float, str]:
     return elapsed_s, answer.json()["id"]
 
 
-def wait_end(url: str, job_id: str) -> float:
+def look(server: RunningServer, path: str) -> Any:
+    """Return a document of the API."""
+    answer = requests.get(f"{server.url}/api/v1/{path}", headers=server.headers, timeout=10)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def wait_end(server: RunningServer, job_id: str) -> float:
     """Seconds until the job has ended."""
     started_s = time.perf_counter()
-    while requests.get(f"{url}/api/v1/jobs/{job_id}", timeout=10).json()["finished_at"] is None:
+    while look(server, f"jobs/{job_id}")["finished_at"] is None:
         time.sleep(0.05)
     return time.perf_counter() - started_s
 
 
-def cancel_all(url: str) -> None:
+def cancel_all(server: RunningServer) -> None:
     """Cancel what is waiting, so that the next phase starts idle."""
     for status in ("queued", "running"):
-        page = requests.get(f"{url}/api/v1/jobs?status={status}&limit=200", timeout=10).json()
-        for job in page["items"]:
-            requests.post(f"{url}/api/v1/jobs/{job['id']}/cancel", timeout=10)
-    while requests.get(f"{url}/api/v1/jobs?status=canceling", timeout=10).json()["items"]:
+        for job in look(server, f"jobs?status={status}&limit=200")["items"]:
+            address = f"{server.url}/api/v1/jobs/{job['id']}/cancel"
+            requests.post(address, headers=server.headers, timeout=10)
+    while look(server, "jobs?status=canceling")["items"]:
         time.sleep(0.2)
 
 
-def parallel(url: str, picture: bytes, clients: int, each: int) -> list[float]:
+def parallel(server: RunningServer, picture: bytes, clients: int, each: int) -> list[float]:
     """Submit from ``clients`` threads at once; returns every latency."""
     latencies: list[float] = []
 
     def work() -> None:
-        latencies.extend(submit(url, picture)[0] for _ in range(each))
+        latencies.extend(submit(server, picture)[0] for _ in range(each))
 
     threads = [threading.Thread(target=work) for _ in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    if len(latencies) < clients * each:
+        raise RuntimeError("not every submit was accepted")
     return latencies
 
 
@@ -85,16 +96,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--clients", type=int, default=20)
+    parser.add_argument("--key", action="store_true", help="have the server ask for keys")
     args = parser.parse_args()
     picture = photo_2mb()
-    with running_server() as server:
+    environment = {"MESHKILN_REQUIRE_KEY": "true"} if args.key else {}
+    with running_server(**environment) as server:
         idle, whole = [], []
         for _ in range(15):
-            latency_s, job_id = submit(server.url, picture)
+            latency_s, job_id = submit(server, picture)
             idle.append(latency_s)
-            whole.append(latency_s + wait_end(server.url, job_id))
-        busy = parallel(server.url, picture, args.clients, each=5)
-        cancel_all(server.url)
+            whole.append(latency_s + wait_end(server, job_id))
+        busy = parallel(server, picture, args.clients, each=5)
+        cancel_all(server)
     baseline = statistics.median(whole)
     report(
         "submit_latency",
@@ -105,7 +118,7 @@ def main() -> None:
                 f"submit, {args.clients} parallel clients", "s", busy, compared_with=baseline
             ),
         ],
-        {"picture_bytes": len(picture), "clients": args.clients},
+        {"picture_bytes": len(picture), "clients": args.clients, "keys": args.key},
         args.json,
     )
 

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from backend.catalog import MAX_SEED, PIPELINES, PipelineName, parse_params
 from backend.cli.parameters import given_params
+from backend.cli.part_run import read_file, run_into_folder
 from backend.cli.remote import generate_on_server
-from backend.errors import InvalidParameter, MissingFile
-from backend.progress import SilentSink
+from backend.cli.stage_bars import BarSink
+from backend.errors import FieldProblem, InvalidParameter
 from backend.settings import Settings
 
+MODEL, PARTS_FOLDER = "model.glb", "parts"
+AS_SUGGESTED = "auto"
 FORMATS = {
     ".glb": "model.glb",
     ".zip": "model_obj.zip",
@@ -29,13 +31,16 @@ FORMATS = {
 
 
 def generate(args: argparse.Namespace) -> int:
-    """Make one model and write it to ``args.output``."""
+    """Make one model and write it to ``args.output``, or its parts into that folder."""
+    if args.parts is not None:
+        return _generate_parts(args)
+    args.output = args.output or Path(MODEL)
     console = Console(stderr=True)
     wanted = _wanted_output(args.output)
     params = _params(args)
-    image = _read(args.image)
-    mask = _read(args.mask) if args.mask else None
-    with BarSink(console) as sink:
+    image = read_file(args.image)
+    mask = read_file(args.mask) if args.mask else None
+    with BarSink(console, PIPELINES[PipelineName.IMAGE_TO_3D].stages) as sink:
         if args.server:
             generate_on_server(
                 args.server, args.image.name, image, mask, params, sink, wanted, args.output
@@ -59,25 +64,57 @@ def _generate_here(
 ) -> None:
     from backend.pipelines.catalogue import run_pipeline
     from backend.pipelines.pipeline import PipelineRequest
-    from backend.web.uploads import normalise_image, normalise_mask
 
     settings = Settings.from_env()
     name = PipelineName.IMAGE_TO_3D
     with tempfile.TemporaryDirectory(prefix="meshkiln-") as scratch:
         folder = Path(scratch)
-        picture = normalise_image(image, filename, settings)
-        inputs = {"image": folder / picture.file_name}
-        inputs["image"].write_bytes(picture.data)
-        if mask is not None:
-            inputs["mask"] = folder / "mask.png"
-            size = (picture.width, picture.height)
-            inputs["mask"].write_bytes(normalise_mask(mask, size, settings))
+        inputs = _inputs(filename, image, mask, folder, settings)
         out_dir = folder / "out"
         out_dir.mkdir()
         request = PipelineRequest(inputs, parse_params(name, params), out_dir)
         outcome = run_pipeline(name, request, sink)
         made = next(file.path for file in outcome.outputs if file.name == wanted)
         shutil.copyfile(made, output)
+
+
+def _generate_parts(args: argparse.Namespace) -> int:
+    files = {"file": args.image} | ({"mask": args.mask} if args.mask else {})
+    params = given_params(args)
+    if args.seed is not None:
+        params["seed"] = args.seed
+    if args.parts != AS_SUGGESTED:
+        params["part_count"] = args.parts
+
+    def prepare(folder: Path, settings: Settings) -> dict[str, Path]:
+        mask = read_file(args.mask) if args.mask else None
+        return _inputs(args.image.name, read_file(args.image), mask, folder, settings)
+
+    output = args.output or Path(PARTS_FOLDER)
+    if output.suffix.lower() in FORMATS and not output.is_dir():
+        problem = FieldProblem("/output", "a folder")
+        raise InvalidParameter(
+            f"{output}: parts are written into a folder.",
+            advice=f"Name a folder: -o {output.with_suffix('')}",
+            fields=(problem,),
+        )
+    return run_into_folder(PipelineName.IMAGE_TO_PARTS, files, params, prepare, output, args.server)
+
+
+def _inputs(
+    filename: str, image: bytes, mask: bytes | None, folder: Path, settings: Settings
+) -> dict[str, Path]:
+    """Write the pictures as the pipeline takes them; raises BadInput."""
+    from backend.web.uploads import normalise_image, normalise_mask
+
+    picture = normalise_image(image, filename, settings)
+    inputs = {"image": folder / picture.file_name}
+    inputs["image"].write_bytes(picture.data)
+    if mask is not None:
+        inputs["mask"] = folder / "mask.png"
+        size = (picture.width, picture.height)
+        inputs["mask"].write_bytes(normalise_mask(mask, size, settings))
+    return inputs
 
 
 def _params(args: argparse.Namespace) -> dict[str, Any]:
@@ -100,60 +137,3 @@ def _wanted_output(path: Path) -> str:
             f"{path}: the folder does not exist.", advice="Make it first, or choose another."
         )
     return name
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise MissingFile(f"{path}: {error.strerror}", advice="Check the path.") from error
-
-
-class BarSink(SilentSink):
-    """A bar per stage in the terminal.
-
-    Parameters
-    ----------
-    console : rich.console.Console
-        Where to draw.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self.warnings: list[str] = []
-        self._bars = Progress(
-            TextColumn("{task.description:<22}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-            console=console,
-        )
-        stages = PIPELINES[PipelineName.IMAGE_TO_3D].stages
-        self._tasks: dict[str, TaskID] = {
-            name: self._bars.add_task(name.replace("_", " "), total=1.0, start=False)
-            for name in stages
-        }
-
-    def __enter__(self) -> BarSink:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def stage_started(self, stage: str) -> None:
-        """Start the stage's clock."""
-        self._bars.start_task(self._tasks[stage])
-
-    def stage_progress(self, stage: str, step: int, steps: int) -> None:
-        """Move the stage's bar."""
-        self._bars.update(self._tasks[stage], completed=step / max(steps, 1))
-
-    def stage_finished(self, stage: str, elapsed_s: float) -> None:
-        """Fill the stage's bar."""
-        self._bars.update(self._tasks[stage], completed=1.0)
-        self._bars.stop_task(self._tasks[stage])
-
-    def warn(self, message: str) -> None:
-        """Keep the note for the end."""
-        if message not in self.warnings:
-            self.warnings.append(message)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backend import __version__, catalog
-from backend.cli import batch, keys, webhook_secret
+from backend.cli import batch, complete, keys, segment, webhook_secret
 from backend.errors import MeshkilnError, StartFailed
 from backend.settings import RESIDENCY_POLICIES, Settings
 
@@ -42,12 +42,15 @@ def _explain(error: MeshkilnError) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m backend", description="Meshkiln: a picture becomes a textured 3D mesh."
+        prog="python -m backend",
+        description="Meshkiln: a picture becomes a textured 3D mesh, and a mesh its parts.",
     )
     parser.add_argument("--version", action="version", version=f"Meshkiln {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_serve(commands)
     _add_generate(commands)
+    segment.add_parser(commands)
+    complete.add_parser(commands)
     batch.add_parser(commands)
     _add_tune(commands)
     status = commands.add_parser("status", help="jobs, workers and device of a running server")
@@ -130,8 +133,13 @@ def _add_generate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "-o",
         "--output",
         type=Path,
-        default=Path("model.glb"),
-        help="model.glb, .zip (OBJ), .stl, .ply or .png (thumbnail); default model.glb",
+        help="model.glb, .zip (OBJ), .stl, .ply or .png (thumbnail); default model.glb, or the "
+        "folder 'parts' with --parts",
+    )
+    generate.add_argument(
+        "--parts",
+        metavar="N|auto",
+        help="split the model into closed parts too: how many, or auto; OUT is a folder then",
     )
     generate.add_argument("--mask", type=Path, help="grey PNG: white is the object")
     generate.add_argument("--preset", choices=[*catalog.Preset])

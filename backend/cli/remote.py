@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from backend.catalog import PipelineName
 from backend.errors import GenerationFailed, MeshkilnError, WorkerOffline
 from backend.progress import ProgressSink
 
@@ -42,18 +43,48 @@ def generate_on_server(
     RemoteProblem, GenerationFailed
         The server refused the job, or the job failed.
     """
-    base = server.rstrip("/")
     files = {"file": (filename, image)}
     if mask is not None:
         files["mask"] = ("mask.png", mask)
-    form = {"pipeline": "image_to_3d", "params": json.dumps(params)}
-    job = call("POST", f"{base}/api/v1/jobs", files=files, data=form).json()
+    final = run_on_server(server, PipelineName.IMAGE_TO_3D, files, params, sink)
+    made = next(file for file in final["outputs"] if file["name"] == wanted)
+    output.write_bytes(fetch(server, made["url"]))
+
+
+def run_on_server(
+    server: str,
+    pipeline: PipelineName,
+    files: Mapping[str, tuple[str, bytes]],
+    params: dict[str, Any],
+    sink: ProgressSink,
+) -> dict[str, Any]:
+    """Submit files and follow the job to its end; returns its document.
+
+    Parameters
+    ----------
+    files : mapping of str to (filename, bytes)
+        By the fields of a submit.
+
+    Raises
+    ------
+    WorkerOffline
+        The server does not answer.
+    RemoteProblem, GenerationFailed
+        The server refused the job, or the job failed.
+    """
+    base = server.rstrip("/")
+    form = {"pipeline": pipeline.value, "params": json.dumps(params)}
+    job = call("POST", f"{base}/api/v1/jobs", files=dict(files), data=form).json()
     final = _follow(base, job["id"], sink)
     if final["status"] != "succeeded":
         error = final["error"] or {"detail": f"The job was {final['status']}.", "advice": ""}
         raise GenerationFailed(error["detail"], advice=error["advice"])
-    made = next(file for file in final["outputs"] if file["name"] == wanted)
-    output.write_bytes(call("GET", base + made["url"]).content)
+    return final
+
+
+def fetch(server: str, url: str) -> bytes:
+    """Fetch a file of a job."""
+    return call("GET", server.rstrip("/") + url).content
 
 
 def call(method: str, url: str, **options: Any) -> requests.Response:

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.catalog import CutOutParams, PipelineName, TuneStageName, parse_params
+from backend.catalog import PipelineName, PipelineParams, TuneStageName, parse_params
 from backend.cli.remote import call
 from backend.errors import (
     GenerationFailed,
@@ -134,7 +134,7 @@ def _table(report: Report) -> Table:
     return table
 
 
-def _params(args: argparse.Namespace) -> CutOutParams:
+def _params(args: argparse.Namespace) -> PipelineParams:
     given = {
         "target": args.pipeline,
         "preset": args.preset,
@@ -153,7 +153,7 @@ def _read(path: Path) -> bytes:
         raise MissingFile(f"{path}: {error.strerror}", advice="Check the path.") from error
 
 
-def _tune_here(name: str, picture: bytes, params: CutOutParams) -> tuple[Report, InForce]:
+def _tune_here(name: str, picture: bytes, params: PipelineParams) -> tuple[Report, InForce]:
     from backend.jobs.job_runner import load_runner
     from backend.pipelines.pipeline import PipelineRequest
     from backend.pipelines.tune import REPORT
@@ -200,7 +200,7 @@ def _service(settings: Settings) -> Iterator[JobService]:
 
 
 def _tune_on_server(
-    base: str, name: str, picture: bytes, params: CutOutParams
+    base: str, name: str, picture: bytes, params: PipelineParams
 ) -> tuple[Report, InForce]:
     form = {"pipeline": PipelineName.TUNE.value, "params": params.model_dump_json()}
     sent = call("POST", f"{base}/api/v1/jobs", files={"file": (name, picture)}, data=form)

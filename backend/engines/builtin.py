@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 from backend.engines.alpha_background import AlphaBackground
+from backend.engines.cap_parts import CapParts
 from backend.engines.engine import Listing, Role
 from backend.engines.grabcut_background import GrabcutBackground
 from backend.engines.inflate import Inflate
+from backend.engines.line_of_sight_parts import LineOfSightParts
 from backend.engines.projection_texture import ProjectionTexture
 from backend.engines.registry import EngineRegistry
 from backend.engines.rembg_background import RembgBackground
@@ -23,5 +25,7 @@ def default_registry() -> EngineRegistry:
             Listing(Role.BACKGROUND, AlphaBackground(), rank=0),
             Listing(Role.SHAPE, Inflate(), rank=10),
             Listing(Role.TEXTURE, ProjectionTexture(), rank=10),
+            Listing(Role.SEGMENTATION, LineOfSightParts(), rank=10),
+            Listing(Role.COMPLETION, CapParts(), rank=10),
         ]
     )

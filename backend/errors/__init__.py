@@ -5,10 +5,17 @@ MeshkilnError
 │   ├── MissingFile               missing-file            400
 │   ├── MalformedRequest          malformed-request       400
 │   ├── EmptyFile                 empty-file              422
+│   ├── RequestTimeout            request-timeout         408
 │   ├── UnsupportedImage          unsupported-image       415
 │   ├── ImageTooLarge             image-too-large         422
 │   ├── ImageTooSmall             image-too-small         422
 │   ├── ImageCorrupt              image-corrupt           422
+│   ├── UnsupportedMesh           unsupported-mesh        415
+│   ├── MeshCorrupt               mesh-corrupt            422
+│   ├── UnusableMesh              mesh-invalid            422
+│   ├── MeshTooLarge              mesh-too-large          422
+│   ├── ExternalResource          external-resource       422
+│   ├── UnsupportedExtension      unsupported-extension   422
 │   ├── NoForeground              no-foreground           422
 │   ├── InvalidParameter          invalid-parameter       422
 │   ├── IdempotencyKeyReused      idempotency-key-reused  422
@@ -30,6 +37,8 @@ MeshkilnError
 │   ├── JobNotFinished            job-not-finished        409
 │   ├── BatchFinished             batch-finished          409
 │   ├── NothingFailed             nothing-failed          409
+│   ├── StaleVersion              stale-version           412
+│   ├── VersionNeeded             version-needed          428
 │   ├── FilesExpired              files-expired           410
 │   ├── ForbiddenOrigin           forbidden-origin        403
 │   ├── CsrfFailed                csrf-failed             403
@@ -48,7 +57,8 @@ MeshkilnError
 ├── GenerationFailed              the job ran and could not deliver
 │   ├── EngineUnavailable         engine-unavailable      503
 │   ├── NoSurfaceFound            no-surface-found        422
-│   ├── MeshInvalid               mesh-invalid            500
+│   ├── MeshInvalid               result-invalid          500
+│   ├── PartNotClosed             part-not-closed         422
 │   ├── OutOfMemory               out-of-memory           507
 │   ├── ModelTooLarge             model-too-large         507
 │   ├── ModelLoadFailed           model-load-failed       500
@@ -67,16 +77,23 @@ from backend.errors.bad_input import (
     BadInput,
     BatchTooLarge,
     EmptyFile,
+    ExternalResource,
     IdempotencyKeyReused,
     ImageCorrupt,
     ImageTooLarge,
     ImageTooSmall,
     InvalidParameter,
     MalformedRequest,
+    MeshCorrupt,
+    MeshTooLarge,
     MissingFile,
     NoForeground,
     NothingAccepted,
+    RequestTimeout,
+    UnsupportedExtension,
     UnsupportedImage,
+    UnsupportedMesh,
+    UnusableMesh,
     UploadTooLarge,
     UrlNotAllowed,
     UrlUnreachable,
@@ -98,6 +115,7 @@ from backend.errors.generation import (
     ModelTooLarge,
     NoSurfaceFound,
     OutOfMemory,
+    PartNotClosed,
     WorkerLost,
 )
 from backend.errors.refused import (
@@ -122,11 +140,13 @@ from backend.errors.refused import (
     RateLimited,
     Refused,
     SharingOff,
+    StaleVersion,
     StorageFull,
     StoreUnavailable,
     TooManySockets,
     Unauthorized,
     UnknownModel,
+    VersionNeeded,
     WorkerOffline,
 )
 
@@ -142,6 +162,7 @@ __all__ = [
     "EmptyFile",
     "EngineUnavailable",
     "ExperimentRunning",
+    "ExternalResource",
     "FieldProblem",
     "FilesExpired",
     "ForbiddenOrigin",
@@ -160,7 +181,9 @@ __all__ = [
     "JobTimedOut",
     "MalformedRequest",
     "ManagementOff",
+    "MeshCorrupt",
     "MeshInvalid",
+    "MeshTooLarge",
     "MeshkilnError",
     "MethodNotAllowed",
     "MissingFile",
@@ -173,21 +196,28 @@ __all__ = [
     "NothingAccepted",
     "NothingFailed",
     "OutOfMemory",
+    "PartNotClosed",
     "QueueFull",
     "QuotaExceeded",
     "RateLimited",
     "Refused",
+    "RequestTimeout",
     "SharingOff",
+    "StaleVersion",
     "StartFailed",
     "StorageFull",
     "StoreUnavailable",
     "TooManySockets",
     "Unauthorized",
     "UnknownModel",
+    "UnsupportedExtension",
     "UnsupportedImage",
+    "UnsupportedMesh",
+    "UnusableMesh",
     "UploadTooLarge",
     "UrlNotAllowed",
     "UrlUnreachable",
+    "VersionNeeded",
     "WorkerLost",
     "WorkerOffline",
 ]

@@ -32,6 +32,15 @@ class MalformedRequest(BadInput):
     default_advice = "Send multipart/form-data or a JSON object."
 
 
+class RequestTimeout(BadInput):
+    """The request arrives too slowly."""
+
+    code = "request-timeout"
+    http_status = 408
+    title = "The request took too long to arrive"
+    default_advice = "Send it again over a connection that carries at least 1 kB/s."
+
+
 class EmptyFile(BadInput):
     """The file has no bytes."""
 
@@ -71,6 +80,55 @@ class ImageCorrupt(BadInput):
     code = "image-corrupt"
     title = "The picture is damaged"
     default_advice = "Open it in an image editor and save it again."
+
+
+class UnsupportedMesh(BadInput):
+    """The file is not a mesh we read."""
+
+    code = "unsupported-mesh"
+    http_status = 415
+    title = "This file is not a mesh we can read"
+    default_advice = "Save it as GLB, OBJ, PLY or STL."
+
+
+class MeshCorrupt(BadInput):
+    """The file of the mesh is damaged or contradicts itself."""
+
+    code = "mesh-corrupt"
+    title = "The mesh file is damaged"
+    default_advice = "Open it in a 3D program and export it again."
+
+
+class UnusableMesh(BadInput):
+    """The file can be read, but what it holds is no surface to work with."""
+
+    code = "mesh-invalid"
+    title = "The mesh cannot be used"
+    default_advice = "Repair it in a 3D program and export it again."
+
+
+class MeshTooLarge(BadInput):
+    """The mesh has too many faces or pieces, or takes too much memory or time to read."""
+
+    code = "mesh-too-large"
+    title = "The mesh is too large"
+    default_advice = "Reduce the number of faces and send it again."
+
+
+class ExternalResource(BadInput):
+    """The mesh names other files or addresses."""
+
+    code = "external-resource"
+    title = "The mesh refers to other files"
+    default_advice = "Export it as GLB, which holds everything in one file."
+
+
+class UnsupportedExtension(BadInput):
+    """The mesh needs an extension of its format that we do not read."""
+
+    code = "unsupported-extension"
+    title = "The mesh needs an extension that is not read here"
+    default_advice = "Export it again without compression of meshes or textures."
 
 
 class NoForeground(BadInput):

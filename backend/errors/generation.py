@@ -33,9 +33,18 @@ class NoSurfaceFound(GenerationFailed):
 class MeshInvalid(GenerationFailed):
     """The mesh failed its checks."""
 
-    code = "mesh-invalid"
+    code = "result-invalid"
     title = "The mesh did not pass its checks"
     default_advice = "Retry with another preset or mask; the failing check is named above."
+
+
+class PartNotClosed(GenerationFailed):
+    """A part encloses no space, whichever way it is closed."""
+
+    code = "part-not-closed"
+    http_status = 422
+    title = "A part could not be closed"
+    default_advice = "Merge it with a neighbour, or repair the mesh there and upload it again."
 
 
 class OutOfMemory(GenerationFailed):

@@ -111,6 +111,25 @@ class NothingFailed(Refused):
     default_advice = "Look at the results; items that were refused must be sent again."
 
 
+class StaleVersion(Refused):
+    """Somebody else changed it in the meantime."""
+
+    code = "stale-version"
+    http_status = 412
+    title = "It was changed in the meantime"
+    default_advice = "Look at the newest version, and send its number in If-Match."
+    retryable = True
+
+
+class VersionNeeded(Refused):
+    """A change came without the version that it changes."""
+
+    code = "version-needed"
+    http_status = 428
+    title = "The version to change is missing"
+    default_advice = "Send the ETag of the version you have seen in the header If-Match."
+
+
 class FilesExpired(Refused):
     """The files were removed by retention."""
 

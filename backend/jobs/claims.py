@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select, update
+from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.orm import Session
 
 from backend.errors import MeshkilnError, WorkerLost
@@ -225,17 +225,19 @@ class Claims:
                     released.append(Released(row.id, JobState(row.status), row.attempt))
             return released
 
-    def hand_back(self, job: ClaimedJob) -> bool:
-        """Put a job back that suffers for another one, with its attempt; False when it was lost.
+    def hand_back(self, job: ClaimedJob) -> Released | None:
+        """Put a job back that suffers for another one, with its attempt; None when it was lost.
 
         It will run alone. A job that was asked to stop ends as canceled.
         """
+        released: list[Released] = []
 
         def change(row: JobRow) -> None:
             _give_attempt_back(row)
             self._release(row)
+            released.append(Released(row.id, JobState(row.status), row.attempt))
 
-        return self._change(job, change)
+        return released[0] if self._change(job, change) else None
 
     def overdue_cancels(self, grace_s: float) -> list[Owner]:
         """Owners of jobs that were asked to stop more than ``grace_s`` seconds ago."""
@@ -245,6 +247,20 @@ class Claims:
         )
         with self._engine.connect() as connection:
             return [Owner.parse(owner) for owner in connection.scalars(query) if owner]
+
+    def next_overdue_cancel_s(self, grace_s: float) -> float | None:
+        """Seconds until the next job has been asked to stop for too long; None if none was asked.
+
+        Those that are overdue already do not count.
+        """
+        now = self._clock.now()
+        query = select(func.min(JobRow.cancel_requested_at)).where(
+            JobRow.status == JobState.CANCELING.value,
+            JobRow.cancel_requested_at >= now - timedelta(seconds=grace_s),
+        )
+        with self._engine.connect() as connection:
+            asked_at: datetime | None = connection.scalar(query)
+        return (asked_at - now).total_seconds() + grace_s if asked_at else None
 
     def _take(self, row: JobRow, owner: str) -> None:
         now = self._clock.now()

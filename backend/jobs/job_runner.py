@@ -194,7 +194,7 @@ class JobRunner:
         for name in job.inputs:
             path = self._artefacts.input_path(job.id, name)
             if path is None:
-                raise FilesExpired("The picture of this job is gone.")
+                raise FilesExpired("A file that this job was given is gone.")
             inputs[name.partition(".")[0]] = path
         out_dir = self._artefacts.work_dir(job.id, job.attempt)
         params = parse_params(job.pipeline, job.params)

@@ -24,8 +24,13 @@ def release_lost_jobs(claims: Claims, events: EventLog) -> list[Released]:
     released = claims.release_lost()
     for job in released:
         log.warning("job %s lost its worker and is %s", job.job_id, job.status)
-        data = {"status": job.status.value, "attempt": job.attempt}
-        events.publish(job.job_id, EventType.STATE, data)
-        if job.status.is_terminal:
-            events.publish(job.job_id, EventType.END, {"status": job.status.value})
+        publish_released(events, job)
     return released
+
+
+def publish_released(events: EventLog, job: Released) -> None:
+    """Tell those who listen to a job that it waits again, or has ended."""
+    data = {"status": job.status.value, "attempt": job.attempt}
+    events.publish(job.job_id, EventType.STATE, data)
+    if job.status.is_terminal:
+        events.publish(job.job_id, EventType.END, {"status": job.status.value})

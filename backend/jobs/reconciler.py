@@ -17,6 +17,8 @@ from backend.jobs.store import JobStore
 from backend.settings import Settings
 
 SWEEP_S = 600.0
+KILLED_S = 0.2  # a process that was killed is dead by then, and its jobs can be released
+AFTER_DUE_S = 0.05
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +63,15 @@ class Reconciler:
         if self._thread.is_alive():
             self._thread.join(timeout=10)
 
-    def look(self) -> None:
-        """Look once: release, kill, ring, sweep."""
-        for owner in self._claims.overdue_cancels(self._settings.cancel_grace_s):
-            if owner.kill():
-                log.warning("worker %s did not stop its canceled job and was killed", owner)
+    def look(self) -> float:
+        """Look once: release, kill, ring, sweep.
+
+        Returns
+        -------
+        float
+            Seconds until the next look is due.
+        """
+        has_killed = self._kill_overdue()
         self.release()
         for queue in self._store.waiting_queues():
             self._doorbell.ring(queue)
@@ -73,6 +79,22 @@ class Reconciler:
         if self._swept_s is None or now_s - self._swept_s > SWEEP_S:
             self._swept_s = now_s
             self._retention.sweep()
+        return KILLED_S if has_killed else self._pause_s()
+
+    def _kill_overdue(self) -> bool:
+        """End the processes that do not stop a canceled job; returns whether there was one."""
+        has_killed = False
+        for owner in self._claims.overdue_cancels(self._settings.cancel_grace_s):
+            if owner.kill():
+                log.warning("worker %s did not stop its canceled job and was killed", owner)
+                has_killed = True
+        return has_killed
+
+    def _pause_s(self) -> float:
+        """Return how long nothing is due: a cancel must not wait for the usual look as well."""
+        due_s = self._claims.next_overdue_cancel_s(self._settings.cancel_grace_s)
+        usual_s = self._settings.reconcile_s
+        return usual_s if due_s is None else min(usual_s, max(due_s, 0.0) + AFTER_DUE_S)
 
     def release(self) -> None:
         """Free the jobs of dead workers and tell their listeners."""
@@ -80,8 +102,9 @@ class Reconciler:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            pause_s = self._settings.reconcile_s
             try:
-                self.look()
+                pause_s = self.look()
             except (SQLAlchemyError, OSError):
                 log.exception("the reconciler will look again")
-            self._stop.wait(self._settings.reconcile_s)
+            self._stop.wait(pause_s)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from backend.errors import StoreUnavailable
 from backend.jobs.access.sweep import forget_expired
 from backend.jobs.artefacts import ArtefactStore
+from backend.jobs.batches.sweep import forget_empty_batches
 from backend.jobs.schema import JobRow
 from backend.jobs.states import TERMINAL, JobState
 from backend.jobs.store import JobStore
@@ -52,6 +53,7 @@ class Retention:
         except StoreUnavailable as error:
             log.warning("files stay until the next sweep: %s", error)
         self._store.forget_old_keys()
+        forget_empty_batches(self._store.writer)
         forget_expired(self._store.engine, now)
         forget_old_webhooks(self._store.writer, now)
 

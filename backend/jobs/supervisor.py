@@ -40,6 +40,9 @@ STOP_S = 15.0
 REDIS_READY_S = 15.0
 FAILED_STARTS = 4
 WORKER_NICENESS = 5
+# Threads come and go with sockets and uploads. With an arena of memory each, and pictures among
+# small objects, what they free would stay in pieces.
+WEB_MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "262144"}
 
 
 class Part(StrEnum):
@@ -237,7 +240,8 @@ class Supervisor:
             folder = self._settings.data_dir
             specs.append(ChildSpec("redis", lambda: redis_command(folder), env))
         if self._only is not Part.WORKER:
-            specs.append(ChildSpec("web", _web_command, env))
+            chosen = {name: os.environ.get(name, value) for name, value in WEB_MEMORY.items()}
+            specs.append(ChildSpec("web", _web_command, env | chosen))
         if self._only is Part.WEB:
             return specs
         no_card = env | {VISIBLE: ""}

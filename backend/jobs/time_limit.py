@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.errors import JobTimedOut
-from backend.jobs.claims import Claims
+from backend.jobs.claims import Claims, Released
+from backend.jobs.events import EventLog
 from backend.jobs.held_jobs import HeldJob, HeldJobs
+from backend.jobs.lost_jobs import publish_released
+from backend.jobs.states import JobState
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +27,9 @@ def over_time(held: Sequence[HeldJob], now_s: float, limit_s: float) -> list[Hel
     ]
 
 
-def give_up(claims: Claims, held: HeldJobs, over: Sequence[HeldJob], limit_s: float) -> bool:
+def give_up(
+    claims: Claims, events: EventLog, held: HeldJobs, over: Sequence[HeldJob], limit_s: float
+) -> bool:
     """Mark jobs that run too long, before this process ends; nothing else stops them for sure.
 
     A single one is failed. Of several that work in the same call nobody knows which one is
@@ -37,14 +42,17 @@ def give_up(claims: Claims, held: HeldJobs, over: Sequence[HeldJob], limit_s: fl
     """
     error = JobTimedOut(f"The job ran longer than {limit_s:.0f} s.")
     guilty = over[0] if len(over) == 1 else None
+    released: list[Released] = []
     try:
-        if guilty and not claims.fail(guilty.job, error) and guilty not in held:
+        if guilty and claims.fail(guilty.job, error):
+            released.append(Released(guilty.job.id, JobState.FAILED, guilty.job.attempt))
+        elif guilty and guilty not in held:
             return False
-        for one in held.all():
-            if one is not guilty:
-                claims.hand_back(one.job)
+        released += _hand_back(claims, [one for one in held.all() if one is not guilty])
     except SQLAlchemyError:
         log.exception("jobs could not be marked; their leases will run out")
+    for job in released:
+        publish_released(events, job)
     return True
 
 
@@ -78,10 +86,20 @@ class UnwantedCalls:
         return call is not None and now_s - self._since_s >= self._grace_s
 
 
-def hand_all_back(claims: Claims, held: HeldJobs) -> None:
+def hand_all_back(claims: Claims, events: EventLog, held: HeldJobs) -> None:
     """Put all jobs back, with their attempts, before this process ends."""
+    released: list[Released] = []
     try:
-        for one in held.all():
-            claims.hand_back(one.job)
+        released += _hand_back(claims, held.all())
     except SQLAlchemyError:
         log.exception("jobs could not be put back; their leases will run out")
+    for job in released:
+        publish_released(events, job)
+
+
+def _hand_back(claims: Claims, jobs: Sequence[HeldJob]) -> Iterator[Released]:
+    """Put jobs back and name those that were still ours, one by one."""
+    for one in jobs:
+        released = claims.hand_back(one.job)
+        if released is not None:
+            yield released

@@ -278,12 +278,13 @@ class WorkerChild:
                     log.exception("the lease of job %s could not be renewed", one.job.id)
             limit_s = self._settings.job_timeout_s
             over = over_time(held, self._clock.monotonic_s(), limit_s)
-            if over and give_up(self._service.claims, self._held, over, limit_s):
+            claims, events = self._service.claims, self._service.looks
+            if over and give_up(claims, events, self._held, over, limit_s):
                 names = ", ".join(one.job.id for one in over)
                 log.error("job %s ran longer than %.0f s, this process ends", names, limit_s)
                 os.kill(os.getpid(), signal.SIGKILL)
             if unwanted.lasts(self._drain.unwanted_call(), self._clock.monotonic_s()):
-                hand_all_back(self._service.claims, self._held)
+                hand_all_back(claims, events, self._held)
                 log.error("the call of canceled jobs does not end, so this process does")
                 os.kill(os.getpid(), signal.SIGKILL)
 

@@ -9,12 +9,13 @@ from backend.meshes.source_mesh import SourceMesh
 
 
 class ClosingMethod(StrEnum):
-    """How a part was closed."""
+    """How a part was closed; OPEN when no way led there."""
 
     WAS_CLOSED = "was_closed"
     CAP = "cap"
     REMESH = "remesh"
     THICKENED = "thickened"
+    OPEN = "open"
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,12 @@ class ClosedPart:
     part : int
         Its number.
     mesh : SourceMesh
-        Closed; faces that were added have the last material.
+        Closed unless the method is OPEN; faces that were added have the last material, except the
+        back of a thickened sheet, which looks as its front does.
     method : ClosingMethod
         How it was closed.
-    volume : float
-        In cubic units of the mesh.
+    volume : float or None
+        In cubic units of the mesh; None when it is open.
     notice : str or None
         What people should know of it.
     """
@@ -38,5 +40,5 @@ class ClosedPart:
     part: int
     mesh: SourceMesh
     method: ClosingMethod
-    volume: float
+    volume: float | None
     notice: str | None = None

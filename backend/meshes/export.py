@@ -7,16 +7,18 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import trimesh
+from numpy.typing import NDArray
 from PIL import Image
-from trimesh.visual import TextureVisuals
-from trimesh.visual.material import PBRMaterial
 
 from backend.meshes.atlas import Rgb, TexturedMesh
+from backend.meshes.glb_builder import GlbBuilder, Primitive
+from backend.meshes.source_mesh import EncodedImage, Material
 from backend.meshes.triangle_mesh import TriangleMesh, vertex_normals
 
 ROUGHNESS, METALLIC = 0.8, 0.0
-PLAIN_COLOUR = [190, 194, 204, 255]
+PLAIN_COLOUR = (0.745, 0.761, 0.8, 1.0)
 JPEG_QUALITY = 92
 FAST_COMPRESSION = 1
 NAME = "model"
@@ -33,31 +35,20 @@ map_Kd texture.png
 
 def write_glb(mesh: TriangleMesh | TexturedMesh, path: Path) -> None:
     """Write one GLB with one PBR material, textured if the mesh is."""
+    attributes: dict[str, NDArray[np.float32]] = {"POSITION": mesh.vertices}
     if isinstance(mesh, TexturedMesh):
-        material = PBRMaterial(
-            name=NAME,
-            baseColorTexture=_as_jpeg(mesh.texture),
-            metallicFactor=METALLIC,
-            roughnessFactor=ROUGHNESS,
-        )
-        visual: Any = TextureVisuals(uv=mesh.uv, material=material)
-        normals = mesh.normals
+        texture = EncodedImage(jpeg_bytes(mesh.texture), "image/jpeg")
+        look = Material(NAME, metallic=METALLIC, roughness=ROUGHNESS, texture=texture)
+        attributes["NORMAL"] = mesh.normals
+        # glTF counts from the top of the picture
+        attributes["TEXCOORD_0"] = np.column_stack([mesh.uv[:, 0], 1 - mesh.uv[:, 1]])
     else:
-        material = PBRMaterial(
-            name=NAME,
-            baseColorFactor=PLAIN_COLOUR,
-            metallicFactor=METALLIC,
-            roughnessFactor=ROUGHNESS,
-        )
-        visual = TextureVisuals(material=material)
-        normals = vertex_normals(mesh)
-    scene = trimesh.Scene()
-    body = trimesh.Trimesh(
-        mesh.vertices, mesh.faces, vertex_normals=normals, visual=visual, process=False
-    )
-    scene.add_geometry(body, node_name=NAME, geom_name=NAME)
-    data: Any = scene.export(file_type="glb", include_normals=True)
-    path.write_bytes(data)
+        look = Material(NAME, PLAIN_COLOUR, METALLIC, ROUGHNESS)
+        attributes["NORMAL"] = vertex_normals(mesh)
+    builder = GlbBuilder()
+    kind = builder.material(look, NAME)
+    builder.node(NAME, [Primitive(attributes, mesh.faces, kind)])
+    builder.write(path)
 
 
 def write_obj_zip(
@@ -93,11 +84,11 @@ def reload_welded(path: Path) -> trimesh.Trimesh:
     return reloaded
 
 
-def _as_jpeg(texture: Rgb) -> Image.Image:
+def jpeg_bytes(texture: Rgb) -> bytes:
+    """Encode a texture as it is kept inside GLB files."""
     buffer = io.BytesIO()
     Image.fromarray(texture).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    buffer.seek(0)
-    return Image.open(buffer)  # its format tells the exporter to write JPEG
+    return buffer.getvalue()
 
 
 def _png(texture: Rgb, compression: int) -> bytes:

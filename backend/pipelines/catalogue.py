@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from backend.batch_processor import BatchedStage
-from backend.catalog import CutOutParams, PipelineName, TunedPipeline, pipeline_spec
+from backend.catalog import PipelineName, PipelineParams, TunedPipeline, pipeline_spec
 from backend.engines.builtin import default_registry
+from backend.pipelines.complete_parts import CompletePartsPipeline
 from backend.pipelines.cut_out import CutOutPipeline
 from backend.pipelines.image_to_3d import ImageTo3DPipeline
+from backend.pipelines.image_to_parts import ImageToPartsPipeline
 from backend.pipelines.pipeline import Pipeline, PipelineOutcome, PipelineRequest
+from backend.pipelines.segment_parts import SegmentPartsPipeline
 from backend.pipelines.tune import TunePipeline
 from backend.progress import ProgressSink
 
 
-def batched_stages(name: str, params: CutOutParams) -> list[BatchedStage]:
+def batched_stages(name: str, params: PipelineParams) -> list[BatchedStage]:
     """Name the stages of some work that take batches or the device; raises EngineUnavailable."""
-    if pipeline_spec(name).name is not PipelineName.IMAGE_TO_3D:
+    if pipeline_spec(name).name not in (PipelineName.IMAGE_TO_3D, PipelineName.IMAGE_TO_PARTS):
         return []
     return ImageTo3DPipeline(default_registry()).batched_stages(params)
 
@@ -27,5 +30,8 @@ def run_pipeline(name: str, request: PipelineRequest, sink: ProgressSink) -> Pip
         PipelineName.IMAGE_TO_3D: image_to_3d,
         PipelineName.CUT_OUT: CutOutPipeline(registry),
         PipelineName.TUNE: TunePipeline({TunedPipeline.IMAGE_TO_3D: image_to_3d}),
+        PipelineName.SEGMENT_PARTS: SegmentPartsPipeline(registry),
+        PipelineName.COMPLETE_PARTS: CompletePartsPipeline(registry),
+        PipelineName.IMAGE_TO_PARTS: ImageToPartsPipeline(registry),
     }
     return pipelines[pipeline_spec(name).name].run(request, sink)

@@ -29,10 +29,11 @@ class CutOutPipeline:
 
     def run(self, request: PipelineRequest, sink: ProgressSink) -> PipelineOutcome:
         """Find the object; raises NoForeground."""
+        params = CutOutParams.model_validate(request.params.model_dump())
         with stage(StageName.IMAGE_PREPROCESSING, sink) as progress:
             picture = Picture.read(request.inputs["image"])
             working = picture.scaled_to(WORKING_PX)
-            found = find_object(working, request.inputs, request.params, self._registry, progress)
+            found = find_object(working, request.inputs, params, self._registry, progress)
             outputs = write_mask_files(picture, found, request.out_dir, sink)
         return PipelineOutcome(outputs, {"mask": mask_facts(found)})
 

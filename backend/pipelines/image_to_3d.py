@@ -10,9 +10,9 @@ import numpy as np
 
 from backend.batch_processor import BatchedStage, needs_device_alone, run_engine
 from backend.catalog import (
-    CutOutParams,
     ImageTo3DParams,
     PipelineName,
+    PipelineParams,
     Preset,
     ShapeMode,
     StageName,
@@ -35,7 +35,13 @@ from backend.meshes.triangle_mesh import TriangleMesh
 from backend.meshes.validate import validate
 from backend.pipelines.cut_out import find_object, mask_facts, write_mask_files
 from backend.pipelines.model_files import write_model_files
-from backend.pipelines.pipeline import OutputFile, PipelineOutcome, PipelineRequest, stage
+from backend.pipelines.pipeline import (
+    OutputFile,
+    PipelineOutcome,
+    PipelineRequest,
+    rounded_seconds,
+    stage,
+)
 from backend.profiling.recorder import join_pipeline
 from backend.progress import ProgressSink, StageProgress
 
@@ -71,6 +77,24 @@ class Body:
     facts: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class MadeModel:
+    """A model before it is written.
+
+    Parameters
+    ----------
+    outputs : list of OutputFile
+        What was written on the way: mask, cut-out, preview.
+    facts : dict
+        JSON-ready findings.
+    """
+
+    body: Body
+    textured: TexturedMesh | None
+    outputs: list[OutputFile]
+    facts: dict[str, Any]
+
+
 class ImageTo3DPipeline:
     """Picture to textured model."""
 
@@ -81,41 +105,45 @@ class ImageTo3DPipeline:
 
     def run(self, request: PipelineRequest, sink: ProgressSink) -> PipelineOutcome:
         """Make the model; raises NoForeground, NoSurfaceFound, MeshInvalid, JobCanceled."""
-        params = ImageTo3DParams.model_validate(request.params.model_dump())
+        with join_pipeline(self.name) as times:
+            made = self.make(request, sink)
+            with stage(StageName.MESH_EXPORT, sink) as progress:
+                files = write_model_files(made.body.mesh, made.textured, request.out_dir, progress)
+        facts = made.facts | {"timings_s": rounded_seconds(times)}
+        return PipelineOutcome(made.outputs + files, facts)
+
+    def make(self, request: PipelineRequest, sink: ProgressSink) -> MadeModel:
+        """Do everything but the export; raises as ``run`` does."""
+        params = own_params(request.params)
         effort = effort_of(params)
         out_dir = request.out_dir
-        with join_pipeline(self.name) as times:
-            with stage(StageName.IMAGE_PREPROCESSING, sink) as progress:
-                picture = Picture.read(request.inputs["image"])
-                working = picture.scaled_to(effort.working_px)
-                found = find_object(working, request.inputs, params, self._registry, progress)
-                outputs = write_mask_files(picture, found, out_dir, sink)
+        with stage(StageName.IMAGE_PREPROCESSING, sink) as progress:
+            picture = Picture.read(request.inputs["image"])
+            working = picture.scaled_to(effort.working_px)
+            found = find_object(working, request.inputs, params, self._registry, progress)
+            outputs = write_mask_files(picture, found, out_dir, sink)
 
-            with stage(StageName.SHAPE_GENERATION, sink) as progress:
-                shape = self._shape(working, found, params, effort, progress)
+        with stage(StageName.SHAPE_GENERATION, sink) as progress:
+            shape = self._shape(working, found, params, effort, progress)
 
-            with stage(StageName.MESH_REFINEMENT, sink) as progress:
-                body = refine(shape, found, params.size_m, effort.faces, progress)
-                outputs.append(write_preview(body.mesh, out_dir, sink))
+        with stage(StageName.MESH_REFINEMENT, sink) as progress:
+            body = refine(shape, found, params.size_m, effort.faces, progress)
+            outputs.append(write_preview(body.mesh, out_dir, sink))
 
-            with stage(StageName.TEXTURE_SYNTHESIS, sink) as progress:
-                textured = self._texture(picture, found, body, params, effort, progress)
-
-            with stage(StageName.MESH_EXPORT, sink) as progress:
-                outputs += write_model_files(body.mesh, textured, out_dir, progress)
+        with stage(StageName.TEXTURE_SYNTHESIS, sink) as progress:
+            textured = self._texture(picture, found, body, params, effort, progress)
 
         facts = {
             "mask": mask_facts(found),
             "shape": {"mode": shape.mode.value, "notice": shape.notice},
             "mesh": body.facts,
             "texture": _texture_facts(textured, params),
-            "timings_s": {name: round(elapsed_s, 4) for name, elapsed_s in times.seconds.items()},
         }
-        return PipelineOutcome(outputs, facts)
+        return MadeModel(body, textured, outputs, facts)
 
-    def batched_stages(self, raw: CutOutParams) -> list[BatchedStage]:
+    def batched_stages(self, raw: PipelineParams) -> list[BatchedStage]:
         """Name the stages whose engines take batches or the device; raises EngineUnavailable."""
-        params = ImageTo3DParams.model_validate(raw.model_dump())
+        params = own_params(raw)
         shape = self._registry.choose(Role.SHAPE, params.engine)
         stages = [BatchedStage(StageName.SHAPE_GENERATION, shape)]
         if params.texture:
@@ -170,6 +198,12 @@ class ImageTo3DPipeline:
         textured: TexturedMesh
         textured = run_engine(engine, task, progress)
         return textured
+
+
+def own_params(params: PipelineParams) -> ImageTo3DParams:
+    """Take those of ``image_to_3d`` out of the parameters of a pipeline that goes on from it."""
+    names = set(ImageTo3DParams.model_fields)
+    return ImageTo3DParams.model_validate(params.model_dump(include=names))
 
 
 def effort_of(params: ImageTo3DParams) -> Effort:

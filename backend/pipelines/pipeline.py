@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from backend.catalog import CutOutParams, PipelineName, StageName, TuneStageName
-from backend.profiling.recorder import profile_stage
+from backend.catalog import AnyStageName, PipelineName, PipelineParams
+from backend.profiling.recorder import StageTimes, profile_stage
 from backend.profiling.spans import SpanKind
 from backend.progress import ProgressSink, StageProgress
 
@@ -22,15 +22,16 @@ class PipelineRequest:
     Parameters
     ----------
     inputs : mapping of str to Path
-        Files by role: 'image' (RGBA PNG), optionally 'mask' (8-bit grey PNG of the same size).
-    params : CutOutParams
+        Files by role: 'image' (RGBA PNG), optionally 'mask' (8-bit grey PNG of the same size);
+        or 'mesh' (GLB that was read once already), optionally 'face_ids' (NumPy file).
+    params : PipelineParams
         Validated parameters of the pipeline; the seed is set.
     out_dir : Path
         Existing empty folder for the results.
     """
 
     inputs: Mapping[str, Path]
-    params: CutOutParams
+    params: PipelineParams
     out_dir: Path
 
 
@@ -69,9 +70,14 @@ class Pipeline(Protocol):
         """Make the product; raises MeshkilnError."""
 
 
+def rounded_seconds(times: StageTimes) -> dict[str, float]:
+    """JSON-ready seconds of the stages."""
+    return {name: round(elapsed_s, 4) for name, elapsed_s in times.seconds.items()}
+
+
 @contextmanager
 def stage(
-    name: StageName | TuneStageName, sink: ProgressSink, kind: SpanKind = SpanKind.CPU
+    name: AnyStageName, sink: ProgressSink, kind: SpanKind = SpanKind.CPU
 ) -> Iterator[StageProgress]:
     """Run a stage: cancel check, profile record, reports of start and end.
 

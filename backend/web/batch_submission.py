@@ -23,7 +23,7 @@ from backend.jobs.batches.drafts import ItemDraft, MadeItem, NewBatch
 from backend.jobs.batches.records import BatchRecord
 from backend.jobs.service import JobService, priority_of
 from backend.settings import Settings
-from backend.web.access.guard import check_pipeline
+from backend.web.access.guard import check_pipeline, count_items
 from backend.web.batch_names import custom_ids
 from backend.web.batch_sources import (
     SentItem,
@@ -63,7 +63,7 @@ def submit_batch(request: Request, service: JobService) -> tuple[BatchRecord, bo
 
     Raises
     ------
-    BadInput, QueueFull, QuotaExceeded, StorageFull
+    BadInput, RateLimited, QueueFull, QuotaExceeded, StorageFull
     """
     service.artefacts.check_space()
     body = _read(request, service)
@@ -74,6 +74,7 @@ def submit_batch(request: Request, service: JobService) -> tuple[BatchRecord, bo
     known = service.batches.find_known(new)
     if known is not None:
         return known, False
+    count_items(len(body.sent.items))
     maker = _Maker(service, body.shared, options)
     drafts = [
         ItemDraft(name, maker.made(item)) for name, item in zip(names, body.sent.items, strict=True)
@@ -143,6 +144,9 @@ def _new_batch(
     """Judge what the items share."""
     shared = body.shared
     check_pipeline(shared.pipeline)
+    if shared.is_for_mesh:
+        problem = FieldProblem("/pipeline", "takes a mesh; batches are of pictures")
+        raise InvalidParameter(f"pipeline: {problem.detail}", fields=(problem,))
     parse_params(shared.pipeline, dict(shared.params))
     options = parse_options(shared.options)
     if options.webhook_url:
@@ -175,7 +179,7 @@ def _from_json(body: dict[str, Any], service: JobService) -> BatchBody:
         raise MissingFile(advice="Give the pictures as a list 'items'.")
     sent = from_objects(body.pop("items"), service.settings)
     shared = json_fields(body)
-    if shared.files or shared.image_url:
+    if shared.files or shared.image_url or shared.mesh:
         raise InvalidParameter("image: belongs to an item of 'items'")
     return BatchBody(shared, sent)
 

@@ -15,13 +15,14 @@ from typing import Any
 
 from backend.settings import Settings
 from backend.web.api.metrics import count_stored_runs
+from backend.web.freed_memory import FreedMemory
 from backend.web.request_log import logging_config
 
 _settings = Settings.from_env()
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 
 bind = f"{_host}:{_settings.port}"
-worker_class = "gthread"
+worker_class = "backend.web.paced_worker.PacedWorker"
 workers = 1
 threads = _settings.web_threads
 worker_connections = _settings.web_threads + 1000
@@ -49,6 +50,7 @@ def post_worker_init(worker: Any) -> None:
     _limit_io(worker)
     extensions = worker.wsgi.extensions
     extensions["meshkiln"].start_background()
+    FreedMemory().start()
     threading.Thread(
         target=count_stored_runs, args=(worker.wsgi,), name="count-runs", daemon=True
     ).start()
@@ -68,13 +70,18 @@ def worker_exit(_server: Any, worker: Any) -> None:
 def _limit_io(worker: Any) -> None:
     """Let every single read and write of a connection take 30 s at most.
 
-    gunicorn has no such limit: a client that stops in the middle of a header or a body would hold
-    its thread for ever. Accepted connections inherit the limits of the listening socket.
+    gunicorn has no such limit: a client that never reads would hold its thread for ever. What was
+    sent must have arrived as soon, or an event stream to a machine without a cable would go on
+    until the kernel gives up after a quarter of an hour. Accepted connections inherit the limits
+    of the listening socket.
     """
     limit = struct.pack("ll", IO_TIMEOUT_S, 0)
     for listener in worker.sockets:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)  # only Linux has it
+        if option is not None and listener.family in (socket.AF_INET, socket.AF_INET6):
+            listener.setsockopt(socket.IPPROTO_TCP, option, IO_TIMEOUT_S * 1000)
 
 
 def _watch(worker: Any, extensions: dict[str, Any]) -> None:

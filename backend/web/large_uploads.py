@@ -18,6 +18,7 @@ from backend.web.upload_spool import UploadSpool
 MAX_FIELDS = 100
 MAX_FIELD_BYTES = 4 * MB
 _MARK = "takes_many_files"
+_MESH_MARK = "takes_a_mesh"
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -25,6 +26,12 @@ View = TypeVar("View", bound=Callable[..., Any])
 def takes_many_files(view: View) -> View:
     """Mark a view as one that takes many files at once."""
     setattr(view, _MARK, True)
+    return view
+
+
+def takes_a_mesh(view: View) -> View:
+    """Mark a view as one that takes a mesh, which may be larger than a picture."""
+    setattr(view, _MESH_MARK, True)
     return view
 
 
@@ -64,18 +71,36 @@ def install(app: Flask, settings: Settings, folder: Path) -> None:
     @app.before_request
     def widen() -> None:
         view = current_app.view_functions.get(request.endpoint or "")
-        if request.method != "POST" or not getattr(view, _MARK, False):
+        if request.method != "POST":
+            return
+        if getattr(view, _MESH_MARK, False):
+            _widen_for_mesh(settings, folder)
+        if not getattr(view, _MARK, False):
             return
         if not request.is_json:  # JSON has to fit into memory, so it keeps the usual limit
             request.max_content_length = settings.max_batch_upload_mb * MB
         request.max_form_parts = settings.max_batch_items + MAX_FIELDS
         request.max_form_memory_size = MAX_FIELD_BYTES
-        g.spool = UploadSpool(folder, settings.max_batch_items + 1)  # and the lines that name them
-        spooling: SpoolingRequest = request._get_current_object()  # type: ignore[attr-defined]
-        spooling.spool = g.spool
+        _spool_to(UploadSpool(folder, settings.max_batch_items + 1))  # and the lines that name them
 
     @app.teardown_request
     def drop(_error: BaseException | None) -> None:
         spool: UploadSpool | None = g.pop("spool", None)
         if spool is not None:
             spool.close()
+
+
+def _widen_for_mesh(settings: Settings, folder: Path) -> None:
+    """Let a form be as large as a mesh; where it is larger than a picture, it goes to disk."""
+    usual = settings.max_upload_mb * MB
+    length = request.content_length
+    if request.is_json or (length is not None and length <= usual):
+        return
+    request.max_content_length = max(usual, settings.max_mesh_mb * MB + MAX_FIELD_BYTES)
+    _spool_to(UploadSpool(folder, MAX_FIELDS))
+
+
+def _spool_to(spool: UploadSpool) -> None:
+    g.spool = spool
+    spooling: SpoolingRequest = request._get_current_object()  # type: ignore[attr-defined]
+    spooling.spool = spool

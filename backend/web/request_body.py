@@ -9,21 +9,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flask import Request
-from werkzeug.datastructures import MultiDict
+from flask import Request, current_app
+from werkzeug.datastructures import FileStorage, MultiDict
 
-from backend.catalog import JobOptions
+from backend.catalog import PIPELINES, JobOptions, Upload
 from backend.errors import (
     FieldProblem,
     InvalidParameter,
     MalformedRequest,
     MissingFile,
+    UploadTooLarge,
     UrlNotAllowed,
 )
+from backend.units import MB
+from backend.web.mesh_uploads import SentMesh
 from backend.web.security import CSRF_FIELD
 
 MAX_DEPTH = 32
-FILE_FIELDS = ("file", "mask")
+FILE_FIELDS = ("file", "mask", "face_ids")
+DATA_FIELDS = (("image", "file"), ("mask", "mask"), ("face_ids", "face_ids"))
+NO_MESH = "Send the mesh in the multipart field 'file', or as a data URI 'mesh' in JSON."
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,11 @@ class SubmitBody:
     params, options : dict
         Parameters of the pipeline; name, priority and webhook.
     files : mapping of str to (filename, bytes)
-        'file' and 'mask'.
+        'file', 'mask' and 'face_ids'.
     image_url : str or None
         Where the picture is, instead of a 'file'.
+    mesh : SentMesh or None
+        What a pipeline is sent that takes a mesh; it is not among the files.
     """
 
     pipeline: str
@@ -46,18 +53,46 @@ class SubmitBody:
     options: dict[str, Any] = field(default_factory=dict)
     files: Mapping[str, tuple[str | None, bytes]] = field(default_factory=dict)
     image_url: str | None = None
+    mesh: SentMesh | None = None
+
+    @property
+    def is_for_mesh(self) -> bool:
+        """Whether the pipeline takes a mesh; one that does not exist takes pictures."""
+        specs = (spec for name, spec in PIPELINES.items() if name == self.pipeline)
+        return any(spec.upload is Upload.MESH for spec in specs)
 
 
 def read_submit(request: Request) -> SubmitBody:
-    """Read a submit; raises MalformedRequest, MissingFile, InvalidParameter, UrlNotAllowed."""
+    """Read a submit.
+
+    Raises
+    ------
+    MalformedRequest, MissingFile, InvalidParameter, UrlNotAllowed, UploadTooLarge
+    """
     if request.mimetype == "application/json":
         body = json_fields(parse_json(request.get_data()))
     elif request.mimetype in ("multipart/form-data", "application/x-www-form-urlencoded"):
         body = _from_form(request)
     else:
         raise MalformedRequest(f"The content type {request.mimetype or 'none'!r} is not read.")
+    if body.is_for_mesh:
+        return _with_mesh(body)
+    if body.mesh is not None or "face_ids" in body.files:
+        raise _not_expected("mesh" if body.mesh is not None else "face_ids")
     if "file" not in body.files and body.image_url is None:
         raise MissingFile
+    return body
+
+
+def _with_mesh(body: SubmitBody) -> SubmitBody:
+    """Check that a mesh was sent, and nothing that belongs to pictures."""
+    for name in ("mask", "file"):
+        if name in body.files:
+            raise _not_expected("image" if name == "file" else name)
+    if body.image_url is not None:
+        raise _not_expected("image_url")
+    if body.mesh is None:
+        raise MissingFile(advice=NO_MESH)
     return body
 
 
@@ -94,32 +129,57 @@ def form_fields(form: MultiDict[str, str]) -> SubmitBody:
 
 def _from_form(request: Request) -> SubmitBody:
     fields = form_fields(request.form)
-    files = {}
+    files: dict[str, tuple[str | None, bytes]] = {}
+    mesh: SentMesh | None = None
     for name, many in request.files.lists():
         if name not in FILE_FIELDS or len(many) > 1:
-            problem = FieldProblem(f"/{name}", "send one 'file' and at most one 'mask'")
-            raise InvalidParameter(f"{name}: not expected here.", fields=(problem,))
-        if many[0].filename or name == "file":
-            files[name] = (many[0].filename, many[0].read())
+            raise _not_expected(name, "send one 'file' and at most one 'mask'")
+        if name == "file" and fields.is_for_mesh:
+            mesh = _chosen_mesh(many[0])
+        elif many[0].filename or name == "file":
+            files[name] = (many[0].filename, _read_small(many[0]))
     if files.get("file") == ("", b""):  # a form sent without choosing a file
         raise MissingFile
-    return replace(fields, files=files)
+    return replace(fields, files=files, mesh=mesh)
+
+
+def _chosen_mesh(file: FileStorage) -> SentMesh | None:
+    """Take the mesh of a form as it lies in the spool; None when no file was chosen."""
+    if not file.filename and not file.stream.read(1):
+        return None
+    return SentMesh(file.filename, file.stream)
+
+
+def _read_small(file: FileStorage) -> bytes:
+    """Read a file that has to fit into memory; raises UploadTooLarge."""
+    limit = current_app.config["MAX_CONTENT_LENGTH"]
+    data = file.stream.read(limit + 1)
+    if len(data) > limit:
+        raise UploadTooLarge(f"A picture may have {limit // MB:,} MB at most.")
+    return data
+
+
+def _not_expected(name: str, detail: str = "is not for this pipeline") -> InvalidParameter:
+    problem = FieldProblem(f"/{name}", detail)
+    return InvalidParameter(f"{name}: not expected here.", fields=(problem,))
 
 
 def json_fields(body: dict[str, Any]) -> SubmitBody:
     """Read a submit from a JSON object, which is used up."""
     image_url = _image_url(body)
     files: dict[str, tuple[str | None, bytes]] = {}
-    for source, target in (("image", "file"), ("mask", "mask")):
+    for source, target in DATA_FIELDS:
         if source in body:
             files[target] = (None, _data_uri(source, body.pop(source)))
+    sent = _data_uri("mesh", body.pop("mesh")) if "mesh" in body else None
+    mesh = None if sent is None else SentMesh.of_bytes(None, sent)
     nested = body.pop("params", {})
     if not isinstance(nested, dict):
         problem = FieldProblem("/params", "must be an object")
         raise InvalidParameter("params: must be an object", fields=(problem,))
     pipeline = str(body.pop("pipeline", "image_to_3d"))
     params, options = split_options({**body, **nested})
-    return SubmitBody(pipeline, params, options, files, image_url)
+    return SubmitBody(pipeline, params, options, files, image_url, mesh)
 
 
 def _image_url(body: dict[str, Any]) -> str | None:
@@ -134,7 +194,8 @@ def _image_url(body: dict[str, Any]) -> str | None:
 
 
 def _data_uri(name: str, value: object) -> bytes:
-    problem = FieldProblem(f"/{name}", "must be data:image/…;base64,…")
+    kind = "image/…" if name in ("image", "mask") else "…"
+    problem = FieldProblem(f"/{name}", f"must be data:{kind};base64,…")
     if not isinstance(value, str) or not value.startswith("data:"):
         if isinstance(value, str) and "://" in value[:20]:
             _refuse_address(name, value)

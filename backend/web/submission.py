@@ -10,12 +10,19 @@ from typing import Any
 from flask import Request, current_app
 
 from backend.catalog import parse_options
-from backend.errors import FieldProblem, InvalidParameter, NoForeground
+from backend.errors import FieldProblem, InvalidParameter, MissingFile, NoForeground
 from backend.jobs.records import JobRecord
 from backend.jobs.repeated_submits import made_before
 from backend.jobs.service import JobService, priority_of
+from backend.web.mesh_uploads import (
+    FACE_IDS_NAME,
+    NormalisedMesh,
+    SentMesh,
+    checked_face_ids,
+    normalise_mesh,
+)
 from backend.web.picture_fetch import check_fetching, fetch_picture
-from backend.web.request_body import SubmitBody, read_submit
+from backend.web.request_body import NO_MESH, SubmitBody, read_submit
 from backend.web.uploads import (
     MAX_NAME,
     NormalisedImage,
@@ -63,18 +70,23 @@ def submit_body(
     )
     if options.webhook_url:
         service.webhooks.check(options.webhook_url)
-    if body.image_url:
+    if body.image_url or body.mesh:
         known = made_before(service.store, new)  # its address may lead nowhere by now
         if known:
             return service.store.get(known), False, []
+    if body.image_url:
         fetched = fetch_picture(body.image_url, service.settings, service.outbound)
         body = replace(body, files={**body.files, "file": fetched})
     picture, files = files_of(body, service)
     return service.submit(replace(new, name=new.name or picture.display_name), files)
 
 
-def files_of(body: SubmitBody, service: JobService) -> tuple[NormalisedImage, dict[str, bytes]]:
-    """Turn the pictures of a submit into what is kept; raises BadInput."""
+def files_of(
+    body: SubmitBody, service: JobService
+) -> tuple[NormalisedImage | NormalisedMesh, dict[str, bytes]]:
+    """Turn what a submit holds into what is kept; raises BadInput, QueueFull, StorageFull."""
+    if body.is_for_mesh:
+        return _mesh_files(body, service)
     filename, data = body.files["file"]
     picture = normalise_image(data, filename, service.settings)
     files = {picture.file_name: picture.data}
@@ -84,6 +96,17 @@ def files_of(body: SubmitBody, service: JobService) -> tuple[NormalisedImage, di
     elif picture.is_uniform:
         raise NoForeground("The picture is of a single colour, or fully transparent.")
     return picture, files
+
+
+def _mesh_files(body: SubmitBody, service: JobService) -> tuple[NormalisedMesh, dict[str, bytes]]:
+    if body.mesh is None and "file" not in body.files:
+        raise MissingFile(advice=NO_MESH)
+    sent = body.mesh or SentMesh.of_bytes(*body.files["file"])
+    mesh = normalise_mesh(sent, service.settings)
+    files = {mesh.file_name: mesh.data}
+    if "face_ids" in body.files:
+        files[FACE_IDS_NAME] = checked_face_ids(body.files["face_ids"][1], mesh.facts["faces"])
+    return mesh, files
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -102,6 +125,8 @@ def _digest(body: SubmitBody) -> str:
     if body.image_url:
         fields["u"] = body.image_url
     digest.update(json.dumps(fields, sort_keys=True).encode())
+    if body.mesh is not None:
+        digest.update(b"mesh" + body.mesh.sha256())
     for name, (_, data) in sorted(body.files.items()):
         digest.update(name.encode() + hashlib.sha256(data).digest())
     return digest.hexdigest()

@@ -22,7 +22,7 @@ from backend.errors import (
 )
 from backend.jobs.access.api_key import ApiKey, KeyLimits
 from backend.jobs.access.viewer import acting_as
-from backend.jobs.batches import folder_names, manifest, pace, records
+from backend.jobs.batches import folder_names, left_items, manifest, pace, records
 from backend.jobs.batches.drafts import ItemDraft, NewBatch
 from backend.jobs.batches.records import BatchState, ItemState
 from backend.jobs.events import EventLog
@@ -421,7 +421,7 @@ def test_a_batch_whose_end_was_long_ago_keeps_its_pace(service, clock):
     assert seen.finished_at < clock.now() - timedelta(days=2)
 
 
-@pytest.mark.parametrize("module", [folder_names, manifest, pace, records])
+@pytest.mark.parametrize("module", [folder_names, left_items, manifest, pace, records])
 def test_the_examples_hold(module):
     outcome = doctest.testmod(module)
     assert outcome.attempted

@@ -69,7 +69,8 @@ def finished(service, clock):
         (outer,) = profile.spans
         profile.spans.append(
             Span(
-                9, outer.id, "denoise", SpanKind.GPU, 7, outer.start_ns, outer.start_ns + int(stage_s * NS),
+                9, outer.id, "denoise", SpanKind.GPU, 7,
+                outer.start_ns, outer.start_ns + int(stage_s * NS),
                 attributes={"flop": 1e9, "calls": calls} if calls else None,
             )
         )  # fmt: skip

@@ -45,6 +45,25 @@ def claims(store):
     return Claims(store)
 
 
+class Told:
+    """The events that were published."""
+
+    def __init__(self) -> None:
+        self.events = []
+
+    def publish(self, job_id, kind, data):
+        self.events.append((job_id, kind.value, data["status"]))
+        return True
+
+    def of(self, held):
+        return [(kind, status) for job_id, kind, status in self.events if job_id == held.job.id]
+
+
+@pytest.fixture
+def told():
+    return Told()
+
+
 @pytest.fixture
 def batch(store, claims, new_job):
     """Three jobs of one claim."""
@@ -60,33 +79,36 @@ def state(store, held):
     return job.status, job.max_attempts - job.attempt, (job.error or {}).get("code")
 
 
-def test_only_the_job_that_is_stuck_is_failed(store, claims, batch):
+def test_only_the_job_that_is_stuck_is_failed(store, claims, told, batch):
     stuck, *siblings = batch.all()
-    assert give_up(claims, batch, [stuck], 90)
+    assert give_up(claims, told, batch, [stuck], 90)
     assert state(store, stuck)[::2] == (JobState.FAILED, "job-timed-out")
     assert [state(store, one) for one in siblings] == [(JobState.QUEUED, 3, None)] * 2
+    assert told.of(stuck) == [("state", "failed"), ("end", "failed")]
+    assert [told.of(one) for one in siblings] == [[("state", "queued")]] * 2
     assert len(claims.claim("gpu", ME, max_n=4)) == 1, "each runs alone now"
 
 
-def test_of_several_in_one_call_none_is_blamed(store, claims, batch):
-    assert give_up(claims, batch, batch.all()[:2], 90)
+def test_of_several_in_one_call_none_is_blamed(store, claims, told, batch):
+    assert give_up(claims, told, batch, batch.all()[:2], 90)
     assert [state(store, one) for one in batch.all()] == [(JobState.QUEUED, 3, None)] * 3
 
 
-def test_alone_again_the_guilty_one_is_failed(store, claims, batch):
-    assert give_up(claims, batch, batch.all(), 90)
+def test_alone_again_the_guilty_one_is_failed(store, claims, told, batch):
+    assert give_up(claims, told, batch, batch.all(), 90)
     (job,) = claims.claim("gpu", ME, max_n=4)
     alone = HeldJobs()
     alone.add([HeldJob(job, None, 0.0)])
-    assert give_up(claims, alone, alone.all(), 90)
+    assert give_up(claims, told, alone, alone.all(), 90)
     assert state(store, alone.first)[0] is JobState.FAILED
 
 
-def test_a_job_that_has_just_ended_ends_nobody(store, claims, batch):
+def test_a_job_that_has_just_ended_ends_nobody(store, claims, told, batch):
     done, sibling, _ = batch.all()
     claims.finish(done.job, [OUTPUT], {})
     batch.remove(done)
-    assert not give_up(claims, batch, [done], 90)
+    assert not give_up(claims, told, batch, [done], 90)
+    assert told.events == [], "who ended by itself has said so"
     assert state(store, done)[0] is JobState.SUCCEEDED
     assert state(store, sibling)[0] is JobState.RUNNING
 
@@ -102,10 +124,12 @@ def test_a_call_that_nobody_waits_for_may_last_no_longer_than_the_grace():
     assert calls.lasts(second, 147.0)
 
 
-def test_jobs_that_suffer_for_such_a_call_go_back_with_their_attempts(store, claims, batch):
+def test_jobs_that_suffer_for_such_a_call_go_back_with_their_attempts(store, claims, told, batch):
     canceled = batch.first
     store.request_cancel(canceled.job.id)
-    hand_all_back(claims, batch)
+    hand_all_back(claims, told, batch)
     states = [state(store, one)[0] for one in batch.all()]
     assert states == [JobState.CANCELED, JobState.QUEUED, JobState.QUEUED]
     assert [state(store, one)[1] for one in batch.all()[1:]] == [3, 3]
+    assert told.of(canceled) == [("state", "canceled"), ("end", "canceled")]
+    assert len(told.events) == 4

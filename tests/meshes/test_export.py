@@ -11,7 +11,14 @@ import trimesh
 
 from backend.catalog import BackSide
 from backend.meshes.atlas import TexturedMesh, project
-from backend.meshes.export import reload_welded, write_glb, write_obj_zip, write_ply, write_stl
+from backend.meshes.export import (
+    jpeg_bytes,
+    reload_welded,
+    write_glb,
+    write_obj_zip,
+    write_ply,
+    write_stl,
+)
 from backend.meshes.frame import PictureFrame
 from backend.meshes.triangle_mesh import TriangleMesh
 from tests.meshes.solids import disc_mask, sphere
@@ -55,6 +62,7 @@ def test_the_glb_has_one_material_normals_and_a_jpeg(textured, tmp_path):
     assert material["pbrMetallicRoughness"]["roughnessFactor"] == pytest.approx(0.8)
     assert "baseColorTexture" in material["pbrMetallicRoughness"]
     assert gltf["images"][0]["mimeType"] == "image/jpeg"
+    assert jpeg_bytes(textured.texture) in path.read_bytes(), "encoded once, and well"
     (primitive,) = gltf["meshes"][0]["primitives"]
     assert {"POSITION", "NORMAL", "TEXCOORD_0"} <= set(primitive["attributes"])
 
@@ -64,6 +72,14 @@ def test_an_untextured_glb_is_closed_as_it_is(ball, tmp_path):
     write_glb(ball, path)
     assert trimesh.load(path, force="mesh", process=False).is_watertight
     assert "images" not in _gltf(path)
+
+
+def test_the_texture_lies_where_it_was_baked(textured, tmp_path):
+    path = tmp_path / "model.glb"
+    write_glb(textured, path)
+    read = trimesh.load(path, force="mesh", process=False)
+    assert np.allclose(read.visual.uv, textured.uv, atol=1e-6)
+    assert np.array_equal(read.faces, textured.faces)
 
 
 @pytest.mark.parametrize(("writer", "suffix"), [(write_stl, "stl"), (write_ply, "ply")])

@@ -350,10 +350,26 @@ def test_failed_items_can_be_run_again_and_what_stays_is_told(
     token = {"X-CSRF-Token": csrf(client), **HTMX}
     again = html(client.post(f"/batches/{batch_id}/retry-failed", headers=token))
     assert tiles(again) == {"a.png": "failed", "b.png": "queued", "c.png": "succeeded"}
-    assert "1 failed items stay as they are" in again
+    assert "1 failed item stays as it is" in again
     assert "batch-poll" in again
     message = again.partition('<div id="batch-message" hx-swap-oob="innerHTML">')[2]
-    assert "1 failed items stay" in message, "outside of what is renewed every two seconds"
+    assert "1 failed item stays" in message, "outside of what is renewed every two seconds"
+
+
+def test_what_stays_is_told_without_javascript_too(client, service, make_batch, claim_all):
+    batch_id = make_batch("a.png", "b.png", "c.png")
+    for job in (jobs := claim_all(3)):
+        service.claims.fail(job, OutOfMemory("Too large."))
+    for job in jobs[:2]:
+        service.artefacts.remove_inputs(job.id)
+    token = {"csrf_token": csrf(client)}
+    answer = client.post(f"/batches/{batch_id}/retry-failed", data=token)
+    assert answer.status_code == 303
+    words = "2 failed items stay as they are: no picture, or no room to wait"
+    assert words in html(client.get(answer.headers["Location"]))
+    assert "failed items stay" not in html(client.get(f"/batches/{batch_id}"))
+    for forged in ("-1", "0", "x", "1e9", "9" * 30):
+        assert "stay as" not in html(client.get(f"/batches/{batch_id}?left={forged}"))
 
 
 def test_what_a_batch_was_warned_of_is_told_on_its_page(client, post, service, figure_png):

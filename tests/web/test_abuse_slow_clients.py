@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import select
 import socket
 import struct
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -49,6 +52,13 @@ def slow_client(web, text):
     return client
 
 
+def read_to_the_end(client):
+    received = b""
+    while part := client.recv(65536):
+        received += part
+    return received
+
+
 @pytest.mark.parametrize("sent", [HEAD, HEAD + BODY], ids=["half a header", "half a body"])
 def test_row_42_slow_uploads_hold_up_no_other_request(web, small_png, sent):
     before = len(list(web.service.artefacts.job_ids()))
@@ -68,6 +78,54 @@ def test_row_42_slow_uploads_hold_up_no_other_request(web, small_png, sent):
             assert answer.status_code == 202
             assert time.monotonic() - started_s < 3
     assert len(list(web.service.artefacts.job_ids())) == before + 3
+
+
+def dribble(client, data, piece, every_s, until):
+    """Send so many bytes so often, until all is sent or an answer begins; return the answer."""
+    sent = 0
+    while sent < len(data) and time.monotonic() < until:
+        client.sendall(data[sent : sent + piece])
+        sent += piece
+        if select.select([client], [], [], every_s)[0]:
+            break
+    return read_to_the_end(client)
+
+
+def test_row_42_a_dribbling_client_is_cut_and_a_slow_honest_one_served(web, small_png):
+    """One byte every two seconds ends after 15 s; 20 kB/s never does."""
+    upload = small_png + bytes(20_000 * 18)  # what follows a picture is thrown away
+    honest = BODY.replace("100000", str(len(BODY.partition("\r\n\r\n")[2]) + len(upload) + 7))
+    honest = "Connection: close\r\n" + honest
+    start_s = time.monotonic()
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor() as threads:
+        clients = [
+            stack.enter_context(slow_client(web, HEAD + more)) for more in ("", BODY, honest)
+        ]
+        for client in clients:
+            client.settimeout(30)
+        answers = [
+            threads.submit(dribble, client, b"X" * 99, 1, 2, start_s + 28) for client in clients[:2]
+        ]
+        served = dribble(clients[2], upload + b"\r\n--b--", 10_000, 0.5, start_s + 28)
+        for answer in answers:
+            head, _, body = answer.result(timeout=30).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 408 ")
+            assert b"Connection: close" in head
+            assert json.loads(body)["code"] == "request-timeout"
+    assert served.startswith(b"HTTP/1.1 202 ")
+    assert time.monotonic() - start_s > 17
+    assert web.process.poll() is None
+
+
+def test_row_42_clients_that_do_not_hang_up_hold_up_no_other(web):
+    """gunicorn's accepting thread would wait two seconds for each."""
+    goodbye = "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        for client in [stack.enter_context(slow_client(web, goodbye)) for _ in range(6)]:
+            assert b"200 OK" in read_to_the_end(client)
+        started_s = time.monotonic()
+        assert requests.get(f"{web.http}/healthz", timeout=20).status_code == 200
+        assert time.monotonic() - started_s < 1
 
 
 def test_row_40_over_the_cap_of_all_addresses_polling_still_works(web, job):
@@ -93,6 +151,37 @@ def opened(stack, address):
         return stack.enter_context(connect(address))
     except InvalidStatus:
         return None
+
+
+def silent_follower(web, path):
+    """A client that takes what comes and never answers, as one whose cable was pulled."""
+    upgrade = (
+        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    client = slow_client(web, upgrade.replace("{path}", path))
+    if b"101" in client.recv(64):
+        return client
+    client.close()
+    return None
+
+
+def test_row_39_a_silent_client_is_cut_within_10_s_and_one_that_answers_stays(web, job):
+    paths = [job["links"]["socket"], "/ws/gpu"]
+    with contextlib.ExitStack() as stack:
+        answering = wait_for(lambda: opened(stack, web.ws + paths[0]))
+        before = len(web.log.read_text())
+        silent = [
+            stack.enter_context(wait_for(lambda path=path: silent_follower(web, path)))
+            for path in paths
+        ]
+        ended = [f'"path": "{path}"' for path in paths]  # a socket is logged when it is over
+        wait_for(lambda: all(e in web.log.read_text()[before:] for e in ended), timeout_s=10)
+        for client in silent:
+            received = read_to_the_end(client)
+            assert b"\x03\xf3Ping/Pong timeout" in received  # 1011: a browser connects again
+        assert answering.ping().wait(timeout=5)
 
 
 def test_row_39_a_client_that_vanishes_gives_its_place_back(web, job):

@@ -4,6 +4,7 @@ import re
 
 from openapi_spec_validator import validate
 
+from backend.catalog import PipelineName
 from backend.web.api.openapi import document
 
 OTHER_BLUEPRINTS = {"pages", "login", "share_forms", "share_page"}
@@ -39,7 +40,7 @@ def test_parameters_of_each_pipeline_are_there():
     schemas = document()["components"]["schemas"]
     assert schemas["ImageTo3DParams"]["additionalProperties"] is False
     assert "grid_resolution" in schemas["ImageTo3DParams"]["properties"]
-    assert schemas["PipelineName"]["enum"] == ["image_to_3d", "cut_out", "tune"]
+    assert schemas["PipelineName"]["enum"] == [*PipelineName]
 
 
 def test_a_real_job_has_the_documented_members(server, small_png):

@@ -47,10 +47,10 @@ def job(keyed, ann, small_png):
     return make_job(keyed, ann, small_png)
 
 
-def make_job(keyed, caller, png, **fields):
+def make_job(keyed, caller, png, files=FILES, **fields):
     data = {"pipeline": "image_to_3d", "file": (io.BytesIO(png), "doll.png"), **fields}
     made = caller.post("/api/v1/jobs", data=data).json
-    keyed.finish(keyed.claim(), FILES)
+    keyed.finish(keyed.claim(), files)
     return made
 
 
@@ -69,6 +69,13 @@ def test_a_link_shows_the_model_and_its_downloads_to_anybody(ann, job, stranger)
     answer = stranger.get(f"{url}/model.glb")
     assert (answer.status_code, answer.data) == (200, FILES["model.glb"])
     assert "attachment" in stranger.get(f"{url}/model_stl.stl").headers["Content-Disposition"]
+
+
+def test_a_link_to_parts_shows_all_of_them(ann, keyed, stranger, small_png):
+    url = shared(ann, make_job(keyed, ann, small_png, {"parts.glb": b"glTF" * 50}))
+    page = stranger.get(url)
+    assert f'data-model="{url}/parts.glb"' in page.text
+    assert "All parts" in page.text
 
 
 def test_a_link_shows_nothing_else(ann, keyed, job, stranger, small_png):

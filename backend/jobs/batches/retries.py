@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from backend.errors import FilesExpired, MeshkilnError, NothingFailed
 from backend.jobs.access.job_owners import hand_over, quota_room
+from backend.jobs.batches.left_items import left_note
 from backend.jobs.batches.records import BatchItem, ItemState
 from backend.jobs.batches.store import BatchStore, visible
 from backend.jobs.batches.tables import BatchItemRow, BatchRow
@@ -67,7 +68,7 @@ class BatchRetries:
         warnings = self._jobs.announce([retry.job for retry in ready if retry.job.id in stored])
         left = len(failed) - len(stored)
         if left:
-            warnings.append(f"{left} failed items stay as they are: no picture, or no room to wait")
+            warnings.append(left_note(left))
         return warnings
 
     def _all_prepared(self, batch_id: str, failed: Sequence[BatchItem]) -> list[_Retry]:

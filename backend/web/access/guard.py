@@ -145,6 +145,26 @@ def watch_admission() -> Callable[[], bool]:
     return partial(admission.still_holds, _service().clock) if admission else lambda: True
 
 
+def count_items(count: int) -> None:
+    """Count what a batch asks for, which is one submit whatever its size.
+
+    A batch that is larger than the limit takes all of it, so that it can be sent at all.
+
+    Raises
+    ------
+    RateLimited
+    """
+    admission: Admission | None = g.get("admission")
+    if admission is None or count < 1:
+        return
+    per_min = _service().settings.batch_items_per_min
+    caller = _caller(admission)
+    standing = _limits().count("batch-items", caller, per_min, cost=min(count, per_min))
+    if not standing.is_allowed:
+        g.standing = standing
+    _refuse_beyond(standing)
+
+
 def count_failure() -> None:
     """Count a wrong key; raises RateLimited when a caller sends too many."""
     standing = _limits().count("failures", caller_address(request.remote_addr), FAILURES_PER_MIN)
@@ -220,9 +240,12 @@ def _count(admission: Admission) -> None:
     else:
         per_min = key.limits.reads_per_min or settings.reads_per_min
         per_min *= PEOPLE_READ_MORE if admission.by_cookie else 1
-    caller = f"{key.id}:{'browser' if admission.by_cookie else 'script'}"
-    g.standing = limits.count(kind.value, caller, per_min)
+    g.standing = limits.count(kind.value, _caller(admission), per_min)
     _refuse_beyond(g.standing)
+
+
+def _caller(admission: Admission) -> str:
+    return f"{admission.key.id}:{'browser' if admission.by_cookie else 'script'}"
 
 
 def _is_replay() -> bool:

@@ -75,15 +75,16 @@ class RateLimits:
         self._away_until_s = -math.inf
         self._lock = threading.Lock()
 
-    def count(self, name: str, caller: str, per_min: int) -> Standing:
-        """Count a request, unless it is beyond the limit."""
+    def count(self, name: str, caller: str, per_min: int, cost: int = 1) -> Standing:
+        """Count a request, or as many things as it asks for, unless that is beyond the limit."""
         item = RateLimitItemPerMinute(per_min)
-        return self._asked(lambda limiter: self._standing(limiter, item, name, caller))
+        return self._asked(lambda limiter: self._standing(limiter, item, (name, caller), cost))
 
     def _standing(
-        self, limiter: RateLimiter, item: RateLimitItem, name: str, caller: str
+        self, limiter: RateLimiter, item: RateLimitItem, who: tuple[str, str], cost: int
     ) -> Standing:
-        is_allowed = limiter.hit(item, PREFIX, name, caller)
+        name, caller = who
+        is_allowed = limiter.hit(item, PREFIX, name, caller, cost=cost)
         stats = limiter.get_window_stats(item, PREFIX, name, caller)
         wait_s = math.ceil(stats.reset_time - self._clock.now().timestamp())
         return Standing(name, item.amount, is_allowed, stats.remaining, max(1, wait_s))

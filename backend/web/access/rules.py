@@ -13,18 +13,20 @@ OPEN = frozenset({"static", "login.show", "login.log_in", "login.log_out", "heal
 UNCOUNTED = frozenset({"static", "health.healthz", "health.readyz"})
 # Changes that every key may make, since they concern its own jobs. Any other change, also one that
 # somebody adds and does not name here, needs an administrator's key.
-MEMBER_BLUEPRINTS = frozenset({"jobs", "batches", "shares", "share_forms", "webhooks", "login"})
+MEMBER_BLUEPRINTS = frozenset({
+    "jobs", "batches", "shares", "share_forms", "webhooks", "login", "parts",
+})  # fmt: skip
 MEMBER_PAGES = frozenset(
     f"pages.{name}"
     for name in (
         "submit", "cancel", "retry", "delete", "rename", "selection", "start_cutout",
-        "submit_batch", "batch_action",
+        "submit_batch", "batch_action", "submit_mesh",
     )
 )  # fmt: skip
 SUBMITS = frozenset({
     "jobs.submit", "jobs.retry", "batches.submit", "batches.retry_failed",
     "pages.submit", "pages.retry", "pages.selection", "pages.start_cutout", "pages.submit_batch",
-    "pages.tune_start", "webhooks.resend",
+    "pages.submit_mesh", "pages.tune_start", "webhooks.resend",
 })  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def show(token: str) -> Response:
         name=job.name,
         files=files,
         downloads=downloads,
-        model=files.get("model"),
+        model=files.get("model") or files.get("parts"),
     )
     return _closed(make_response(page))
 

@@ -16,6 +16,7 @@ from backend.jobs.batches.results import result_document
 from backend.jobs.batches.service import BatchService
 from backend.jobs.service import JobService
 from backend.profiling.recorder import continue_from
+from backend.web.access.guard import count_items
 from backend.web.api.answers import conditional, json_answer, service_of
 from backend.web.api.jobs import page_limit
 from backend.web.batch_submission import submit_batch
@@ -118,6 +119,7 @@ def resume(batch_id: str) -> Response:
 @blueprint.post("/<batch_id>/retry-failed")
 def retry_failed(batch_id: str) -> Response:
     """Run the failed items again as new jobs."""
+    count_items(_batches().get(batch_id).counts.failed)
     with continue_from(request.headers):
         return _answer(_batches().retry_failed(batch_id), 202)
 

@@ -19,6 +19,8 @@ from backend.web.api.answers import service_of
 MEDIA_TYPES = {
     "glb": "model/gltf-binary",
     "json": "application/json",
+    "npy": "application/octet-stream",
+    "npz": "application/octet-stream",
     "obj": "model/obj",
     "ply": "application/octet-stream",
     "png": "image/png",

@@ -13,6 +13,7 @@ from backend.jobs.store import MAX_PAGE, JobFilter
 from backend.profiling.recorder import continue_from
 from backend.web.api.answers import conditional, job_answer, json_answer, service_of
 from backend.web.json_body import body_object, object_at, wrong_field
+from backend.web.large_uploads import takes_a_mesh
 from backend.web.submission import submit_from_request
 from backend.web.uploads import MAX_NAME, clean_text
 
@@ -24,6 +25,7 @@ blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
 
 
 @blueprint.post("")
+@takes_a_mesh
 def submit() -> Response:
     """Accept a job: 202, or 200 when its idempotency key had been used for the same one."""
     with continue_from(request.headers):

@@ -17,11 +17,12 @@ from backend.web.api.answers import conditional, json_answer
 from backend.web.api.batch_operations import BATCH_OPERATIONS
 from backend.web.api.batch_schemas import BATCH_SCHEMAS, batch_body
 from backend.web.api.operations import OPERATIONS, Operation
+from backend.web.api.parts_operations import PARTS_EDIT, PARTS_OPERATIONS, PARTS_SCHEMAS
 from backend.web.api.schemas import SCHEMAS, Schema
 from backend.web.api.share_operations import SHARE_BODY, SHARE_OPERATIONS, SHARE_SCHEMAS
 from backend.web.api.webhook_schemas import OUTGOING
 
-_ALL = (*OPERATIONS, *BATCH_OPERATIONS, *SHARE_OPERATIONS)
+_ALL = (*OPERATIONS, *PARTS_OPERATIONS, *BATCH_OPERATIONS, *SHARE_OPERATIONS)
 _OPEN = frozenset({"/healthz", "/readyz"})
 _SECURITY_SCHEMES: Schema = {
     "key": {"type": "http", "scheme": "bearer", "description": "A key, such as mk_…"},
@@ -60,7 +61,11 @@ def document() -> Schema:
         "paths": paths,
         "webhooks": OUTGOING,
         "components": {
-            "schemas": SCHEMAS | BATCH_SCHEMAS | SHARE_SCHEMAS | _pipeline_schemas(),
+            "schemas": SCHEMAS
+            | PARTS_SCHEMAS
+            | BATCH_SCHEMAS
+            | SHARE_SCHEMAS
+            | _pipeline_schemas(),
             "securitySchemes": _SECURITY_SCHEMES,
         },
     }
@@ -144,7 +149,16 @@ def _submit_body() -> Schema:
     form = {
         "type": "object",
         "required": ["pipeline", "file"],
-        "properties": {"file": _FILE, "mask": _FILE, "params": {"type": "string"}, **shared},
+        "properties": {
+            "file": {
+                **_FILE,
+                "description": "A picture; a mesh where the pipeline takes one.",
+            },
+            "mask": _FILE,
+            "face_ids": _FILE,
+            "params": {"type": "string"},
+            **shared,
+        },
         "description": "Parameters as single fields, or as one JSON object in 'params'.",
         "additionalProperties": {"type": "string"},
     }
@@ -152,7 +166,7 @@ def _submit_body() -> Schema:
     body = {
         "type": "object",
         "required": ["pipeline"],
-        "oneOf": [{"required": ["image"]}, {"required": ["image_url"]}],
+        "oneOf": [{"required": [name]} for name in ("image", "image_url", "mesh")],
         "properties": {
             "image": data_uri,
             "image_url": {
@@ -161,6 +175,8 @@ def _submit_body() -> Schema:
                 "description": "Fetched by the server, where its operator allows that.",
             },
             "mask": data_uri,
+            "mesh": {**data_uri, "description": "GLB, glTF, OBJ, PLY or STL with all it needs."},
+            "face_ids": {**data_uri, "description": "The part of each face, as a .npy file."},
             "params": any_params,
             **shared,
         },
@@ -180,8 +196,20 @@ def _object_body(properties: Schema, required: list[str]) -> Schema:
     return {"required": bool(required), "content": {"application/json": {"schema": schema}}}
 
 
+def _parts_edit_body() -> Schema:
+    schema = {
+        "type": "object",
+        "properties": PARTS_EDIT,
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": False,
+    }
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
 BODIES: dict[str, Callable[[], Schema]] = {
     "submit": _submit_body,
+    "parts_edit": _parts_edit_body,
     "rename": lambda: _object_body({"name": {"type": "string", "minLength": 1}}, ["name"]),
     "gpu_control": lambda: _object_body(
         {"model": {"type": ["string", "null"]}, "drain": {"type": ["boolean", "null"]}}, []

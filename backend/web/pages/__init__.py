@@ -16,6 +16,8 @@ from backend.web.pages import (
     gpu,
     job,
     live_run,
+    meshes,
+    parts,
     performance,
     small_pictures,
 )
@@ -24,7 +26,7 @@ from backend.web.pages.shortcuts import SHORTCUTS
 blueprint = Blueprint("pages", __name__)
 for module in (
     generate, job, gallery, batches_new, batches, cutouts, gpu, performance, deep_profile, live_run,
-    small_pictures, docs,
+    small_pictures, docs, parts, meshes,
 ):  # fmt: skip
     module.install(blueprint)
 

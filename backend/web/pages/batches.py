@@ -10,14 +10,17 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.errors import InvalidParameter, MeshkilnError, NotFound
+from backend.jobs.batches.left_items import left_count, left_note
 from backend.jobs.batches.records import BatchRecord, ItemState
 from backend.jobs.service import BROKER_UNAVAILABLE
+from backend.web.access.guard import count_items
 from backend.web.pages.batches_formed import jobs_together
 from backend.web.pages.batches_items import item_page
 from backend.web.pages.batches_view import PARTS, batch_view
 from backend.web.pages.service import job_service
 
 LISTED = 20
+MAX_LEFT = 100_000
 WARNING_WORDS = {
     BROKER_UNAVAILABLE: "The queue did not answer. The jobs are kept and start when it is back."
 }
@@ -59,8 +62,7 @@ def index() -> Response:
 def show(batch_id: str) -> Response:
     """Show a batch; the live part is asked for anew while something is left to do."""
     batch = job_service().batches.get(batch_id)
-    notes = [WARNING_WORDS[code] for code in request.args.getlist("note") if code in WARNING_WORDS]
-    return _fresh(render_template("batches/show.html", notes=notes, **_context(batch)))
+    return _fresh(render_template("batches/show.html", notes=_notes(), **_context(batch)))
 
 
 def live(batch_id: str) -> str:
@@ -87,7 +89,15 @@ def batch_action(batch_id: str, action: str) -> AnyResponse | str:
 def to_page(batch: BatchRecord) -> AnyResponse:
     """Lead to the page of a batch, and say there what could not be done at once."""
     known = [code for code in batch.warnings if code in WARNING_WORDS]
-    return redirect(url_for("pages.batch", batch_id=batch.id, note=known), 303)
+    left = next(filter(None, map(left_count, batch.warnings)), None)
+    return redirect(url_for("pages.batch", batch_id=batch.id, note=known, left=left), 303)
+
+
+def _notes() -> list[str]:
+    """What the order before could not do at once; the words are ours, whatever the address says."""
+    notes = [WARNING_WORDS[code] for code in request.args.getlist("note") if code in WARNING_WORDS]
+    left = request.args.get("left", 0, type=int)
+    return [*notes, left_note(left)] if 0 < left <= MAX_LEFT else notes
 
 
 def _carry_out(batch_id: str, action: str) -> BatchRecord:
@@ -102,6 +112,8 @@ def _carry_out(batch_id: str, action: str) -> BatchRecord:
         order = orders[BatchAction(action)]
     except ValueError as error:
         raise NotFound from error
+    if action == BatchAction.RETRY_FAILED:
+        count_items(batches.get(batch_id).counts.failed)
     return order(batch_id)
 
 

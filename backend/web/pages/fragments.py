@@ -14,6 +14,11 @@ DOWNLOADS = {
     "model_obj": ("OBJ + texture", "_obj.zip"),
     "model_stl": ("STL", ".stl"),
     "model_ply": ("PLY", ".ply"),
+    "parts": ("All parts, GLB", "-parts.glb"),
+    "parts_zip": ("Each part as a file", "-parts.zip"),
+    "exploded": ("Exploded, GLB", "-exploded.glb"),
+    "face_ids": ("Part of each face", "-face_ids.npy"),
+    "boxes": ("Boxes, JSON", "-boxes.json"),
 }
 
 
@@ -35,7 +40,7 @@ def render_job_live(document: dict[str, Any], csrf: str = "") -> str:
             "ending": DOWNLOADS[output["role"]][1],
             "size": size_text(output["bytes"]),
         }
-        for output in outputs
+        for output in sorted(outputs, key=lambda one: [*DOWNLOADS, one["role"]].index(one["role"]))
         if output["role"] in DOWNLOADS
     ]
     return render_template(

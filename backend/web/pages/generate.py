@@ -8,7 +8,14 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from backend.catalog import ImageTo3DParams, PipelineName, Preset, cost_key
+from backend.catalog import (
+    ImageTo3DParams,
+    PipelineName,
+    Preset,
+    Upload,
+    cost_key,
+    pipeline_spec,
+)
 from backend.errors import InvalidParameter, MissingFile, NotFound
 from backend.jobs.records import EtaRange, JobRecord, job_document
 from backend.jobs.store import JobFilter
@@ -98,7 +105,8 @@ def _source() -> JobRecord | None:
     if not job_id:
         return None
     job = job_service().store.get(job_id)
-    return job if job.inputs else None
+    is_picture = pipeline_spec(job.pipeline).upload is Upload.IMAGE
+    return job if job.inputs and is_picture else None
 
 
 def expected_times() -> dict[Preset, EtaRange | None]:

@@ -12,6 +12,7 @@ from backend.errors import FieldProblem, InvalidParameter, NotFound
 from backend.jobs.records import job_document
 from backend.jobs.states import JobState
 from backend.web.pages.fragments import file_addresses, render_job_live
+from backend.web.pages.parts import explorer
 from backend.web.pages.service import job_service
 from backend.web.security import csrf_token
 from backend.web.uploads import clean_text
@@ -39,6 +40,7 @@ def show_job(job_id: str) -> str:
         files=file_addresses(document),
         live=render_job_live(document, csrf_token()),
         webhook=_webhook(job_id),
+        explorer=explorer(document),
     )
 
 

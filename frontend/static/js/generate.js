@@ -1,5 +1,6 @@
 // The first page: choose, drop or paste pictures, check them, send them two at a time.
 import { attachMask, startEditor } from "./mask-editor.js";
+import { isMesh, takeMesh } from "./mesh-form.js";
 import { fingerprint, refusal } from "./picture-check.js";
 import { newKey, sendForm } from "./upload.js";
 
@@ -96,7 +97,9 @@ addEventListener("drop", (event) => {
   if (!hasFiles(event)) return;
   event.preventDefault();
   overlay.hidden = true;
-  add([...event.dataTransfer.files]);
+  const files = [...event.dataTransfer.files];
+  files.filter(isMesh).slice(0, 1).forEach(takeMesh);
+  add(files.filter((file) => !isMesh(file)));
 });
 addEventListener("paste", (event) => {
   if (event.clipboardData?.files.length) add([...event.clipboardData.files]);

@@ -7,7 +7,7 @@ const WATCH_MS = 1000;
 const SILENCE_MS = 5000;
 const ENDED = new Set(["succeeded", "failed", "canceled", "expired"]);
 
-const viewer = new Viewer(document.getElementById("viewer"));
+let viewer = document.getElementById("viewer") && new Viewer(document.getElementById("viewer"));
 const socket = document.getElementById("job-socket");
 const banner = document.getElementById("connection");
 const announcer = document.getElementById("announcer");
@@ -32,7 +32,8 @@ function announce({ status, stage, progress }) {
 
 function update() {
   const state = live().dataset;
-  viewer.show(state.model || state.preview, state.poster);
+  if (!state.parts) viewer?.show(state.model || state.preview, state.poster);
+  loadParts(state.parts);
   announce({ status: state.status, stage: state.stage, progress: Number(state.progress) });
   if (state.status === "running") document.title = `${Math.round(state.progress)} % · ${title}`;
   else if (state.status === "succeeded") document.title = `✓ ${title}`;
@@ -40,8 +41,24 @@ function update() {
   else document.title = title;
   if (ENDED.has(state.status)) {
     stopPolling();
-    if (!state.model && !viewer.source) document.getElementById("viewer-text").textContent = "No model was made.";
+    const text = document.getElementById("viewer-text"); // gone where parts have taken its place
+    if (text && !state.model && !viewer?.source) text.textContent = "No model was made.";
   }
+}
+
+// The parts were made while the page was open: their explorer takes the place of the empty view.
+async function loadParts(address) {
+  if (!address || document.getElementById("parts") || loadParts.isAsking) return;
+  loadParts.isAsking = true;
+  const answer = await fetch(address).catch(() => null);
+  const text = answer?.ok ? await answer.text() : "";
+  loadParts.isAsking = false;
+  if (!text) return;
+  const columns = document.getElementById("columns");
+  columns.insertAdjacentHTML("beforebegin", text);
+  columns.classList.replace("columns-job", "columns-parts");
+  columns.querySelector("section[aria-labelledby=viewer-title]")?.remove();
+  viewer = null;
 }
 
 async function poll() {
@@ -94,9 +111,9 @@ socket.addEventListener("htmx:ws:after:message:incoming", () => {
   update();
 });
 document.addEventListener("htmx:after:swap", update);
-document.getElementById("show-appearance").addEventListener("click", () => viewer.showGeometry(false));
-document.getElementById("show-geometry").addEventListener("click", () => viewer.showGeometry(!viewer.geometry));
-document.getElementById("frame").addEventListener("click", () => viewer.frame());
+document.getElementById("show-appearance")?.addEventListener("click", () => viewer?.showGeometry(false));
+document.getElementById("show-geometry")?.addEventListener("click", () => viewer?.showGeometry(!viewer.geometry));
+document.getElementById("frame")?.addEventListener("click", () => viewer?.frame());
 
 setInterval(watch, WATCH_MS);
 update();

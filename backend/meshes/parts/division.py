@@ -1,0 +1,94 @@
+"""From a mesh to its parts: every step of the search, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.meshes.parts.analysis import Analysis, prepare_analysis
+from backend.meshes.parts.bodies import gather_bodies
+from backend.meshes.parts.borders import straighten_borders
+from backend.meshes.parts.face_colors import analysis_colors
+from backend.meshes.parts.hollows import find_hollows
+from backend.meshes.parts.islands import without_islands
+from backend.meshes.parts.line_of_sight import draw_samples, line_of_sight, sheet_likeness
+from backend.meshes.parts.merging import Merges, PatchFacts, merge_patches
+from backend.meshes.parts.part_tree import PartTree
+from backend.meshes.parts.patches import crossing_costs, grow_patches
+from backend.meshes.parts.rays import RayScene
+from backend.meshes.parts.shape_diameter import normalised, shape_diameter
+from backend.meshes.parts.transfer import transferred
+from backend.meshes.parts.welding import weld
+from backend.meshes.source_mesh import SourceMesh
+
+PATCHES = 160
+COST_LIMIT = 1.05
+STEPS = 6
+
+
+def divide(mesh: SourceMesh, seed: int, report: Callable[[int], None]) -> PartTree:
+    """Find the parts of a surface.
+
+    Parameters
+    ----------
+    mesh : SourceMesh
+        Any triangles: open, crossing or without area.
+    seed : int
+        Of the points between which lines of sight are drawn.
+    report : callable
+        Told how many of ``STEPS`` steps are done, before each; may raise to stop.
+
+    Returns
+    -------
+    PartTree
+        Over the faces of the mesh.
+    """
+    report(0)
+    welded = weld(mesh.vertices, mesh.faces)
+    if not len(welded.faces):
+        return _undivided(len(mesh.faces))
+    bodies = gather_bodies(welded)
+    analysis = prepare_analysis(welded, bodies)
+    colors = analysis_colors(mesh, welded, analysis)
+    patches, merges = _merged(analysis, colors, seed, report)
+    count = int(patches.max()) + 1
+    suggested = merges.parts_below(COST_LIMIT, count)
+    tree = PartTree(patches.astype(np.int32), count, merges.nodes, merges.costs, suggested)
+    report(5)
+    straight = straighten_borders(analysis.surface, patches, tree.patch_parts(suggested))
+    labels = analysis.welded_labels(straight, welded, bodies)
+    whole = without_islands(welded.faces, labels, is_jagged=analysis.parents is None)
+    return transferred(tree, mesh, welded, whole)
+
+
+def _merged(
+    analysis: Analysis,
+    colors: NDArray[np.float64] | None,
+    seed: int,
+    report: Callable[[int], None],
+) -> tuple[NDArray[np.int64], Merges]:
+    report(1)
+    surface = analysis.surface
+    scene = RayScene(surface)
+    diameter = shape_diameter(surface, scene)
+    thickness = normalised(diameter)
+    report(2)
+    patches = grow_patches(surface, crossing_costs(surface, thickness, colors), PATCHES)
+    report(3)
+    samples = draw_samples(surface, patches, np.random.default_rng(seed))
+    sight = line_of_sight(surface, scene, samples)
+    sheet = sheet_likeness(surface, diameter, patches)
+    sight = sight + (1 - sight) * np.minimum.outer(sheet, sheet)
+    hollows = find_hollows(surface, scene, patches, samples)
+    if hollows.inner.any():
+        sight = hollows.joined(sight, line_of_sight(surface, scene, samples, outside=True))
+    report(4)
+    facts = PatchFacts.of(surface, patches, thickness, sight, hollows, colors)
+    return patches, merge_patches(facts)
+
+
+def _undivided(faces: int) -> PartTree:
+    merges = np.zeros((0, 2), dtype=np.int32)
+    return PartTree(np.zeros(faces, dtype=np.int32), 1, merges, np.zeros(0, dtype=np.float32), 1)

@@ -1,0 +1,118 @@
+"""What the search for parts knows of a surface: faces, their neighbours and the edges between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse.csgraph import connected_components
+
+TINY = 1e-300
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Triangles with their geometry.
+
+    Parameters
+    ----------
+    vertices : (n, 3) float64
+    faces : (m, 3) int64
+    centres, normals : (m, 3) float64
+        Normals of faces without area are zero.
+    areas : (m,) float64
+    pairs : (e, 2) int64
+        Faces that share an edge.
+    turns : (e,) float64
+        Angle between their normals, radians.
+    is_convex : (e,) bool
+        Whether the surface bends away from the viewer at the edge.
+    lengths : (e,) float64
+        Of the edges.
+    """
+
+    vertices: NDArray[np.float64]
+    faces: NDArray[np.int64]
+    centres: NDArray[np.float64]
+    normals: NDArray[np.float64]
+    areas: NDArray[np.float64]
+    pairs: NDArray[np.int64]
+    turns: NDArray[np.float64]
+    is_convex: NDArray[np.bool_]
+    lengths: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Surface:
+        """Measure a triangle mesh whose vertices are welded."""
+        a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+        cross = np.cross(b - a, c - a)
+        doubled = np.linalg.norm(cross, axis=1)
+        normals = cross / np.maximum(doubled, TINY)[:, None]
+        pairs, edges = face_pairs(faces)
+        turns, is_convex = _bends(vertices, faces, normals, pairs, edges)
+        lengths = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
+        centres = (a + b + c) / 3
+        return cls(vertices, faces, centres, normals, doubled / 2, pairs, turns, is_convex, lengths)
+
+    @property
+    def size(self) -> float:
+        """Side of a cube of the same area; unlike a box, it minds no bodies set apart."""
+        return float(np.sqrt(self.areas.sum() / 6))
+
+    def graph(self, weights: NDArray[np.float64]) -> csr_matrix:
+        """Link neighbours both ways, (m, m), with a weight per pair."""
+        i, j = self.pairs.T
+        both = np.concatenate([weights, weights])
+        places = (np.concatenate([i, j]), np.concatenate([j, i]))
+        return coo_matrix((both, places), (len(self.faces),) * 2).tocsr()
+
+    def pieces(self, labels: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Number the connected pieces of each label, (m,) int64 from 0."""
+        i, j = self.pairs[labels[self.pairs[:, 0]] == labels[self.pairs[:, 1]]].T
+        links = coo_matrix((np.ones(len(i), dtype=np.int8), (i, j)), (len(self.faces),) * 2)
+        return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
+
+
+def face_pairs(
+    faces: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find faces that share an edge.
+
+    An edge of more than two faces links them in a chain, in the order of their numbers.
+
+    Returns
+    -------
+    pairs : (e, 2) int64
+        Faces.
+    edges : (e, 2) int64
+        Vertices of the edge that they share.
+    """
+    if not len(faces):
+        return np.zeros((0, 2), dtype=np.int64), np.zeros((0, 2), dtype=np.int64)
+    start = faces.T.reshape(-1)
+    stop = faces[:, [1, 2, 0]].T.reshape(-1)
+    low, high = np.minimum(start, stop), np.maximum(start, stop)
+    keys = low * (int(faces.max()) + 1) + high
+    order = np.argsort(keys, kind="stable")
+    same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
+    first, second = order[same], order[same + 1]
+    pairs = np.stack([first % len(faces), second % len(faces)], axis=1)
+    return pairs, np.stack([low[first], high[first]], axis=1)
+
+
+def _bends(
+    vertices: NDArray[np.float64],
+    faces: NDArray[np.int64],
+    normals: NDArray[np.float64],
+    pairs: NDArray[np.int64],
+    edges: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    first, second = normals[pairs[:, 0]], normals[pairs[:, 1]]
+    sine = np.linalg.norm(np.cross(first, second), axis=1)
+    turns = np.arctan2(sine, np.einsum("ij,ij->i", first, second))
+    flat = (first**2).sum(axis=1) * (second**2).sum(axis=1) == 0
+    opposite = faces[pairs[:, 1]].sum(axis=1) - edges.sum(axis=1)
+    towards = vertices[opposite] - vertices[edges[:, 0]]
+    return np.where(flat, 0, turns), np.einsum("ij,ij->i", first, towards) <= 0

@@ -1,0 +1,1 @@
+"""Meshes that strangers send: read within limits, judged, and written anew."""

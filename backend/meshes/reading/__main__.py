@@ -1,0 +1,96 @@
+"""Reads one mesh in a process of its own: ``python -m backend.meshes.reading < upload``.
+
+What is uploaded comes as standard input; the mesh, written anew as GLB, goes to the file that is
+open as ``--output``; the answer in JSON to standard output: ``{"facts": …}``, or
+``{"problem": {"code", "detail", "advice"}}`` with status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from backend.errors import MeshkilnError, MeshTooLarge, StorageFull
+from backend.meshes.reading.child_limits import limit_this_process, no_files_opened
+from backend.meshes.reading.mesh_format import mesh_format
+
+
+def main(arguments: list[str]) -> int:
+    """Read, check, write, answer."""
+    options = _parser().parse_args(arguments)
+    limit_this_process(options.memory_mb, options.cpu_s)
+    data = sys.stdin.buffer.read()
+    answer = answer_for(data, options.faces, options.output, no_files_opened)
+    sys.stdout.write(json.dumps(answer))
+    return 0 if "facts" in answer else 1
+
+
+def answer_for(
+    data: bytes,
+    faces: int,
+    output: int | None,
+    guard: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> dict[str, Any]:
+    """Read a file and write it anew; returns what is printed.
+
+    Parameters
+    ----------
+    data : bytes
+        What was uploaded.
+    faces : int
+        Most faces that are read.
+    output : int or None
+        Descriptor of the file that takes the GLB.
+    guard : callable
+        Makes what surrounds the reading.
+    """
+    try:
+        return {"facts": _facts(data, faces, output, guard)}
+    except MeshkilnError as error:
+        return _problem(error)
+    except OSError as error:
+        return _problem(StorageFull(f"The mesh could not be stored: {error.strerror}"))
+    except MemoryError:
+        return _problem(MeshTooLarge("Reading it takes more memory than is allowed."))
+
+
+def _facts(
+    data: bytes,
+    faces: int,
+    output: int | None,
+    guard: Callable[[], AbstractContextManager[None]],
+) -> dict[str, Any]:
+    """Judge by the first bytes; numpy is loaded only for what may be a mesh."""
+    mesh_format(data)
+    from backend.meshes.reading.mesh_facts import mesh_facts
+    from backend.meshes.reading.mesh_limits import MeshLimits
+    from backend.meshes.reading.read_mesh import judge_mesh
+    from backend.meshes.source_glb import write_source_mesh
+
+    with guard():
+        judged = judge_mesh(data, MeshLimits(faces=faces))
+    if output is not None:
+        write_source_mesh(judged.mesh, Path(f"/proc/self/fd/{output}"))
+    return mesh_facts(judged)
+
+
+def _problem(error: MeshkilnError) -> dict[str, Any]:
+    return {"problem": {"code": error.code, "detail": error.detail, "advice": error.advice}}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m backend.meshes.reading")
+    parser.add_argument("--output", type=int, help="descriptor of the file to write")
+    parser.add_argument("--faces", type=int, default=2_000_000)
+    parser.add_argument("--memory-mb", type=int, default=3072)
+    parser.add_argument("--cpu-s", type=float, default=60.0)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

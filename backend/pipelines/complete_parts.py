@@ -1,0 +1,91 @@
+"""Pipeline ``complete_parts``: a mesh in, each of its parts as a closed mesh out."""
+
+from __future__ import annotations
+
+from backend.batch_processor import run_engine
+from backend.catalog import CompletePartsParams, PartStageName, PipelineName, StageName
+from backend.engines.engine import Role
+from backend.engines.part_tasks import CompletionTask
+from backend.engines.registry import EngineRegistry
+from backend.meshes.closed_part import ClosedPart, ClosingMethod
+from backend.meshes.reading.read_mesh import read_mesh
+from backend.meshes.source_mesh import SourceMesh
+from backend.pipelines.face_ids import read_face_ids
+from backend.pipelines.part_division import Division, divided_as, division_facts, find_parts
+from backend.pipelines.part_files import PartFiles, completion_facts
+from backend.pipelines.pipeline import PipelineOutcome, PipelineRequest, rounded_seconds, stage
+from backend.pipelines.segment_parts import KEPT, MESH
+from backend.profiling.recorder import join_pipeline
+from backend.progress import ProgressSink, StageProgress
+
+FACE_IDS = "face_ids"
+
+
+class CompletePartsPipeline:
+    """Mesh, with part numbers or without, to closed parts."""
+
+    name = PipelineName.COMPLETE_PARTS
+
+    def __init__(self, registry: EngineRegistry) -> None:
+        self._registry = registry
+
+    def run(self, request: PipelineRequest, sink: ProgressSink) -> PipelineOutcome:
+        """Find the parts unless they are given, and close each of them.
+
+        Raises
+        ------
+        BadInput, EngineUnavailable, JobCanceled
+        """
+        params = CompletePartsParams.model_validate(request.params.model_dump())
+        with join_pipeline(self.name) as times:
+            with stage(PartStageName.MESH_LOADING, sink):
+                mesh = read_mesh(request.inputs[MESH], KEPT)
+
+            with stage(PartStageName.PART_SEGMENTATION, sink) as progress:
+                division = self._divide(mesh, request, params, progress)
+
+            with stage(PartStageName.PART_COMPLETION, sink) as progress:
+                engine, completed = complete(division, self._registry, progress)
+
+            with stage(StageName.MESH_EXPORT, sink) as progress:
+                outputs = PartFiles(division, completed).write(request.out_dir, progress)
+
+        return PipelineOutcome(
+            outputs,
+            {
+                "source_mesh": {"faces": len(mesh.faces), "vertices": len(mesh.vertices)},
+                "parts": division_facts(division),
+                "completion": completion_facts(engine, completed),
+                "timings_s": rounded_seconds(times),
+            },
+        )
+
+    def _divide(
+        self,
+        mesh: SourceMesh,
+        request: PipelineRequest,
+        params: CompletePartsParams,
+        progress: StageProgress,
+    ) -> Division:
+        if FACE_IDS in request.inputs:
+            given = read_face_ids(request.inputs[FACE_IDS], len(mesh.faces), progress)
+            return divided_as(mesh, given)
+        seed = params.seed or 0
+        return find_parts(mesh, params, params.engine, seed, self._registry, progress)
+
+
+def complete(
+    division: Division, registry: EngineRegistry, progress: StageProgress
+) -> tuple[str, list[ClosedPart]]:
+    """Close the parts; returns the name of the engine and the parts that have faces."""
+    engine = registry.choose(Role.COMPLETION)
+    progress.engine_chosen(Role.COMPLETION, engine.name)
+    task = CompletionTask(division.mesh, division.face_parts)
+    completed: list[ClosedPart] = run_engine(engine, task, progress)
+    methods = [part.method for part in completed]
+    if ClosingMethod.CAP in methods:
+        progress.warn("Cuts are closed flat; hidden surfaces are not reconstructed.")
+    if ClosingMethod.OPEN in methods:
+        open_parts = methods.count(ClosingMethod.OPEN)
+        progress.warn(f"{open_parts} of {len(methods)} parts could not be closed and stay open.")
+    return engine.name, completed

@@ -1,0 +1,110 @@
+"""The routes of parts, for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backend.web.api.operations import Operation
+
+_PATH = "/api/v1/jobs/{job_id}/parts"
+_WHOLE = {"type": "integer", "minimum": 0}
+_UNKNOWN = "null where it is not known"
+
+PARTS_OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "get", _PATH, "parts", "Look up how the mesh of a job is divided into parts.",
+        {200: ("The parts; the ETag is their version.", "Parts"), 304: ("Not changed.", None)},
+        (404, 409, 410),
+        query={"version": ("An older version; the latest by default.",
+                           {"type": "integer", "minimum": 1})},
+    ),
+    Operation(
+        "patch", _PATH, "parts",
+        "Edit the parts by hand: one member of the body says how. The answer is a new version.",
+        {200: ("The new version.", "Parts")}, (400, 404, 409, 410, 412, 422, 428),
+        body="parts_edit",
+        headers={"If-Match": ("The version that is edited, as its ETag; * edits the latest. "
+                              "Required.", {"type": "string"})},
+    ),
+    Operation(
+        "get", f"{_PATH}/{{version}}/face_ids.npy", "parts",
+        "The part of each face in a version: a NumPy file of int32, in the order of the faces of "
+        "the job's mesh.glb.",
+        {200: ("The file.", "application/octet-stream"), 304: ("Not changed.", None)},
+        (404, 409, 410),
+    ),
+)  # fmt: skip
+
+PARTS_EDIT: dict[str, Any] = {
+    "count": _WHOLE,
+    "merge": {"type": "array", "items": _WHOLE, "minItems": 2},
+    "split": {**_WHOLE, "description": "Takes back the last merge of a part."},
+    "rename": {"type": "object", "additionalProperties": {"type": "string", "maxLength": 80}},
+    "undo": {"const": True},
+    "redo": {"const": True},
+    "edits": {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 200,
+        "items": {"type": "object"},
+        "description": "Several edits that make one version together.",
+    },
+}
+
+_NUMBERS = {"type": ["array", "null"], "items": {"type": "number"}}
+_PART = {
+    "type": "object",
+    "required": ["index", "name", "color"],
+    "properties": {
+        "index": _WHOLE,
+        "name": {"type": "string"},
+        "color": {"type": "string", "description": "#rrggbb"},
+        "faces": {"type": ["integer", "null"]},
+        "area": {"type": ["number", "null"], "description": f"Square metres; {_UNKNOWN}."},
+        "volume": {"type": ["number", "null"], "description": f"Cubic metres; {_UNKNOWN}."},
+        "closed": {"type": ["boolean", "null"]},
+        "method": {"type": ["string", "null"], "description": "How it was closed."},
+        "notice": {"type": ["string", "null"], "description": "What to know about that."},
+        "box": {"type": ["array", "null"], "items": {"type": "array", "items": {"type": "number"}}},
+        "centre": _NUMBERS,
+        "files": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "Files of this part alone; none once it was edited.",
+        },
+    },
+}
+
+PARTS_SCHEMAS: dict[str, dict[str, Any]] = {
+    "Parts": {
+        "type": "object",
+        "required": ["version", "parts", "granularity"],
+        "properties": {
+            "version": {"type": "integer", "minimum": 1},
+            "parts": {"type": "array", "items": _PART},
+            "granularity": {
+                "type": "object",
+                "required": ["count", "min", "max", "suggested"],
+                "properties": {
+                    name: {"type": "integer"} for name in ("count", "min", "max", "suggested")
+                },
+            },
+            "edits": {
+                "type": "array",
+                "items": {"type": "object"},
+                "description": "All edits since the engine's division; the first 'done' hold.",
+            },
+            "done": _WHOLE,
+            "patch_parts": {
+                "type": "array",
+                "items": _WHOLE,
+                "description": "The part of each patch.",
+            },
+            "patch_colors": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "The colour of a part by its first patch, in every version.",
+            },
+        },
+    },
+}

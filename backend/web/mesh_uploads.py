@@ -1,0 +1,131 @@
+"""Turns what was uploaded into the mesh we keep: one GLB that our own child process wrote.
+
+The original bytes are never stored and never served. Here they are only copied: what they are is
+judged in a process that has little memory, little time, and nothing to lose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import tempfile
+from dataclasses import dataclass
+from typing import IO
+
+from backend.errors import EmptyFile, FieldProblem, InvalidParameter, StorageFull, UploadTooLarge
+from backend.settings import Settings
+from backend.units import MB
+from backend.web.mesh_child import MeshFacts, read_in_child
+from backend.web.uploads import FALLBACK_NAME, display_name
+
+FILE_NAME = "mesh.glb"
+FACE_IDS_NAME = "face_ids.npy"
+COPY_BYTES = 1 << 20
+_NPY_SIGNATURE = b"\x93NUMPY"
+_NPY_HEADER_BYTES = 4096
+_FACE_ID_BYTES = 4
+
+
+@dataclass(frozen=True)
+class SentMesh:
+    """A mesh as sent, not yet judged.
+
+    Parameters
+    ----------
+    filename : str or None
+        What the client calls it; only ever shown.
+    stream : file
+        Its bytes; can be read again after a seek.
+    """
+
+    filename: str | None
+    stream: IO[bytes]
+
+    @classmethod
+    def of_bytes(cls, filename: str | None, data: bytes) -> SentMesh:
+        """Take bytes that are in memory already."""
+        return cls(filename, io.BytesIO(data))
+
+    def sha256(self) -> bytes:
+        """Hash all of it."""
+        digest = hashlib.sha256()
+        self.stream.seek(0)
+        while chunk := self.stream.read(COPY_BYTES):
+            digest.update(chunk)
+        return digest.digest()
+
+
+@dataclass(frozen=True)
+class NormalisedMesh:
+    """The mesh as kept: ``data`` under the name ``file_name``."""
+
+    data: bytes
+    display_name: str
+    facts: MeshFacts
+    file_name: str = FILE_NAME
+
+
+def normalise_mesh(sent: SentMesh, settings: Settings) -> NormalisedMesh:
+    """Read an upload as a mesh, in a child process.
+
+    Parameters
+    ----------
+    sent : SentMesh
+        GLB, glTF, OBJ, PLY or STL.
+    settings : Settings
+        The limits.
+
+    Raises
+    ------
+    EmptyFile, UnsupportedMesh, MeshCorrupt, UnusableMesh, MeshTooLarge, ExternalResource,
+    UnsupportedExtension, UploadTooLarge, QueueFull, StorageFull
+    """
+    folder = settings.data_dir / "incoming"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (
+            tempfile.TemporaryFile(dir=folder) as source,
+            tempfile.TemporaryFile(dir=folder) as target,
+        ):
+            _copy(sent, source, settings.max_mesh_mb)
+            facts = read_in_child(source, target, settings)
+            target.seek(0)
+            return NormalisedMesh(target.read(), _shown(sent.filename), facts)
+    except OSError as error:
+        raise StorageFull(f"The upload could not be stored: {error.strerror}") from error
+
+
+def checked_face_ids(data: bytes, faces: int) -> bytes:
+    """Check a file of one number per face by its first bytes and its size.
+
+    The pipeline reads it; here nothing of it is decoded.
+
+    Raises
+    ------
+    InvalidParameter
+        It is no ``.npy`` file, or longer than so many numbers are.
+    """
+    most = faces * _FACE_ID_BYTES * 2 + _NPY_HEADER_BYTES  # int64 at most
+    if not data.startswith(_NPY_SIGNATURE) or len(data) > most:
+        detail = f"must be a .npy file with one whole number for each of the {faces:,} faces"
+        problem = FieldProblem("/face_ids", detail)
+        raise InvalidParameter(f"face_ids: {detail}", fields=(problem,))
+    return data
+
+
+def _copy(sent: SentMesh, source: IO[bytes], limit_mb: int) -> None:
+    """Copy the upload into a file that a child can be given."""
+    sent.stream.seek(0)
+    shutil.copyfileobj(sent.stream, source, COPY_BYTES)
+    source.flush()
+    size = source.tell()
+    if not size:
+        raise EmptyFile
+    if size > limit_mb * MB:
+        raise UploadTooLarge(f"The mesh has {size / MB:,.0f} MB; at most {limit_mb:,} are taken.")
+
+
+def _shown(filename: str | None) -> str:
+    name = display_name(filename)
+    return "mesh" if name == FALLBACK_NAME else name

@@ -1,0 +1,33 @@
+"""The form that takes a mesh and splits it into parts, without JavaScript too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flask import Blueprint, redirect, request
+from werkzeug.wrappers import Response
+
+from backend.errors import MissingFile
+from backend.web.large_uploads import takes_a_mesh
+from backend.web.mesh_uploads import SentMesh
+from backend.web.pages.service import job_service
+from backend.web.request_body import form_fields
+from backend.web.submission import submit_body
+
+
+def install(blueprint: Blueprint) -> None:
+    """Add the route."""
+    blueprint.add_url_rule("/submit-mesh", view_func=submit_mesh, methods=["POST"])
+
+
+@takes_a_mesh
+def submit_mesh() -> Response:
+    """Take the form; leads to the page of its job."""
+    file = request.files.get("file")
+    if file is None or not file.filename:
+        raise MissingFile("No mesh was chosen.")
+    fields = form_fields(request.form)
+    job, _, _ = submit_body(
+        replace(fields, mesh=SentMesh(file.filename, file.stream)), job_service()
+    )
+    return redirect(f"/jobs/{job.id}", 303)

@@ -1,0 +1,172 @@
+"""How well does `line_of_sight_parts` find the parts of things?
+
+Without arguments: things made here, whose parts are known. With ``--psb DIR``: a folder with
+``off/<id>.off.gz`` and ``seg/<id>.npz`` (key ``seg``: one human division per row), numbered as in
+the Princeton Segmentation Benchmark. The error is 1 minus the Rand index over all pairs of faces,
+averaged over the divisions that a mesh is compared with. k-means is told the true number of
+parts; all others find their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import process_time
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.engines.line_of_sight_parts import LineOfSightParts
+from backend.engines.part_tasks import SegmentationTask
+from backend.meshes.source_mesh import SourceMesh
+from backend.meshes.triangle_mesh import TriangleMesh
+from backend.progress import SilentSink, StageProgress
+from bench.parts_assemblies import assemblies
+from bench.parts_baselines import clustered, connected, diameter_classes
+from bench.record import Figure, report
+
+Labels = NDArray[np.int64]
+PSB_CLASS_SIZE = 20
+PSB_CLASSES = (
+    "Human", "Cup", "Glasses", "Airplane", "Ant", "Chair", "Octopus", "Table", "Teddy", "Hand",
+    "Plier", "Fish", "Bird", "Spring", "Armadillo", "Bust", "Mech", "Bearing", "Vase", "Fourleg",
+)  # fmt: skip
+ENGINE = "line_of_sight_parts"
+BASELINE = "shape diameter and graph cut"
+
+
+class Model(NamedTuple):
+    """A mesh and the divisions that it is compared with."""
+
+    name: str
+    category: str
+    half: str
+    mesh: TriangleMesh
+    truths: list[Labels]
+
+
+def rand_error(first: Labels, second: Labels) -> float:
+    """Give 1 minus the Rand index of two divisions of the same faces."""
+    a, b = (np.unique(labels, return_inverse=True)[1] for labels in (first, second))
+    span = int(b.max()) + 1
+    joint = np.bincount(a * span + b).astype(np.float64)
+
+    def pairs(sizes: NDArray[np.float64]) -> float:
+        return float((sizes * (sizes - 1)).sum() / 2)
+
+    apart = pairs(np.bincount(a).astype(np.float64)) + pairs(np.bincount(b).astype(np.float64))
+    return (apart - 2 * pairs(joint)) / pairs(np.array([float(len(a))]))
+
+
+def made_models() -> Iterator[Model]:
+    """Make the things of the project."""
+    for name, kind, mesh, labels in assemblies():
+        yield Model(f"{name}, {kind}", name, kind, mesh, [labels])
+
+
+def psb_models(folder: Path) -> Iterator[Model]:
+    """Read a folder of meshes that people have divided; even and odd numbers are the halves."""
+    files = sorted(folder.glob("off/*.off.gz"), key=lambda file: int(file.name.split(".")[0]))
+    for position, file in enumerate(files):
+        number = int(file.name.split(".")[0])
+        category = PSB_CLASSES[(number - 1) // PSB_CLASS_SIZE]
+        truths = np.load(folder / "seg" / f"{number}.npz")["seg"]
+        half = "first half" if position % 2 == 0 else "second half"
+        yield Model(str(number), category, half, _read_off(file), list(truths.astype(np.int64)))
+
+
+def _read_off(file: Path) -> TriangleMesh:
+    words = gzip.decompress(file.read_bytes()).split()
+    vertex_count, face_count = int(words[1]), int(words[2])
+    stop = 4 + 3 * vertex_count
+    vertices = np.array(words[4:stop], dtype=np.float32).reshape(-1, 3)
+    faces = np.array(words[stop : stop + 4 * face_count], dtype=np.int32).reshape(-1, 4)
+    return TriangleMesh(vertices, faces[:, 1:])
+
+
+def divisions(model: Model) -> dict[str, tuple[Labels, float]]:
+    """Divide a mesh in every way: the part of each face, and processor seconds."""
+    counts = [len(np.unique(truth)) for truth in model.truths]
+    ways: dict[str, Callable[[], Labels]] = {
+        ENGINE: lambda: _engine_parts(model.mesh),
+        "k-means, told the count": lambda: clustered(model.mesh, int(np.median(counts))),
+        "connected components": lambda: connected(model.mesh),
+        BASELINE: lambda: diameter_classes(model.mesh),
+    }
+    found = {}
+    for name, way in ways.items():
+        before = process_time()
+        labels = way()
+        found[name] = (labels, process_time() - before)
+    return found
+
+
+def _engine_parts(mesh: TriangleMesh) -> Labels:
+    task = SegmentationTask(SourceMesh.plain(mesh))
+    (tree,) = LineOfSightParts().run([task], StageProgress(SilentSink(), "segmentation"))
+    return tree.face_parts(tree.suggested).astype(np.int64)
+
+
+def measure(model: Model) -> dict[str, Any]:
+    """Divide one mesh and compare."""
+    row: dict[str, Any] = {
+        "model": model.name,
+        "category": model.category,
+        "half": model.half,
+        "faces": len(model.mesh.faces),
+        "true_parts": float(np.median([len(np.unique(truth)) for truth in model.truths])),
+    }
+    if len(model.truths) > 1:
+        row["people_error"] = _people_error(model.truths)
+    for name, (labels, seconds) in divisions(model).items():
+        error = float(np.mean([rand_error(labels, truth) for truth in model.truths]))
+        row[name] = {"error": error, "parts": len(np.unique(labels)), "cpu_s": seconds}
+    return row
+
+
+def _people_error(truths: list[Labels]) -> float:
+    pairs = [(a, b) for i, a in enumerate(truths) for b in truths[:i]]
+    return float(np.mean([rand_error(a, b) for a, b in pairs]))
+
+
+def figures(rows: list[dict[str, Any]]) -> list[Figure]:
+    """Summarise: means over groups for the error, so that one figure is one mean."""
+    ways = [name for name, value in rows[0].items() if isinstance(value, dict)]
+    groups = {"all": rows}
+    for key in ("half", "category"):
+        for value in dict.fromkeys(row[key] for row in rows):
+            groups[f"{value}"] = [row for row in rows if row[key] == value]
+    found = []
+    for group, own in groups.items():
+        for way in ways if group == "all" else (ENGINE, BASELINE):
+            mean = float(np.mean([row[way]["error"] for row in own]))
+            found.append(Figure.of(f"mean error, {group} ({len(own)}): {way}", "", [mean]))
+    if "people_error" in rows[0]:
+        mean = float(np.mean([row["people_error"] for row in rows]))
+        found.append(Figure.of("mean error, all: people among themselves", "", [mean]))
+    for way in ways:
+        found.append(Figure.of(f"parts: {way}", "", [row[way]["parts"] for row in rows]))
+        found.append(Figure.of(f"processor time: {way}", "s", [row[way]["cpu_s"] for row in rows]))
+    return found
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--psb", type=Path, help="folder with off/ and seg/")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    rows = []
+    for model in psb_models(args.psb) if args.psb else made_models():
+        row = measure(model)
+        rows.append(row)
+        told = "  ".join(f"{v['error']:.3f}" for v in row.values() if isinstance(v, dict))
+        print(f"{row['model']:<18} {row['category']:<10} {row[ENGINE]['parts']:>3} parts  {told}")
+    report("parts_quality", figures(rows), {"models": len(rows)}, args.json, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,288 @@
+// <part-explorer>: a mesh in parts, to look at and to divide otherwise. Edits happen here at once;
+// saving sends them to the server, which keeps each version.
+import { Division, Editing } from "./part-division.js";
+import { PartEdits } from "./part-edits.js";
+import { PartKeeping } from "./part-keeping.js";
+import { listenToKeys } from "./part-keys.js";
+import { PartList } from "./part-list.js";
+import { listenToPointer } from "./part-pointer.js";
+import { CHOSEN, POINTED, SHOWN } from "./part-shaders.js";
+import { jointBox, measurePatches, readSurface } from "./part-surface.js";
+import { several } from "./part-words.js";
+
+const SLIDER_MOST = 64;
+const NO_WEBGL = "The model cannot be shown here (is WebGL switched off?). The list, the edits and the downloads work.";
+
+class PartExplorer extends HTMLElement {
+  connectedCallback() {
+    if (this.the) return;
+    this.build();
+    this.load().catch((error) => this.failed(error));
+  }
+
+  build() {
+    const content = this.querySelector("template").content.cloneNode(true);
+    this.the = {};
+    this.frames = 0; // drawn so far
+    content.querySelectorAll("[data-the]").forEach((element) => (this.the[element.dataset.the] = element));
+    this.buttons = {};
+    content.querySelectorAll("[data-do]").forEach((button) => {
+      this.buttons[button.dataset.do] = button;
+      button.addEventListener("click", () => this.do(button.dataset.do));
+    });
+    this.modes = [...content.querySelectorAll("[data-mode]")];
+    this.fallback = this.querySelector("[data-fallback]");
+    this.fallback.hidden = true;
+    this.append(content);
+    this.list = new PartList(this.the.list, {
+      choose: (indices) => this.choose(indices),
+      point: (index) => this.point(index),
+    });
+    this.edits = new PartEdits(this);
+    this.keeping = new PartKeeping(this);
+    this.listen();
+  }
+
+  /** Do what a button says: look, edit, or keep. */
+  do(name) {
+    const owner = [this.edits, this.keeping, this].find((one) => name in one);
+    owner[name]();
+  }
+
+  listen() {
+    const { the } = this;
+    this.modes.forEach((button) => button.addEventListener("click", () => this.colourBy(button.dataset.mode)));
+    the.wireframe.addEventListener("change", () => this.scene?.showWireframe(the.wireframe.checked));
+    the.boxes.addEventListener("change", () => {
+      this.scene?.showBoxes(the.boxes.checked);
+      this.scene?.draw();
+    });
+    the.explode.addEventListener("input", () => this.explode());
+    the.slider.addEventListener("input", () => this.edits.preview(Number(the.slider.value)));
+    the.slider.addEventListener("change", () => this.edits.setCount(Number(the.slider.value)));
+    the.number.addEventListener("change", () => this.edits.setCount(Number(the.number.value)));
+    listenToKeys(this);
+  }
+
+  async load() {
+    const [surface, tree] = await Promise.all([
+      this.fetched(this.getAttribute("src")),
+      this.fetched(this.getAttribute("tree")).then((answer) => answer.json()),
+      this.loadVersion(),
+    ]);
+    this.tree = tree;
+    const buffer = await surface.arrayBuffer();
+    this.primitives = readSurface(buffer);
+    this.measured = measurePatches(this.primitives, tree.patch_count);
+    this.area = this.measured.areas.reduce((sum, area) => sum + area, 0);
+    this.unseen = new Uint8Array(tree.patch_count);
+    this.marked = new Uint8Array(tree.patch_count);
+    this.pointed = null;
+    const start = Division.read(tree);
+    const made = this.kept.version === 1 ? this.kept : await this.version(1);
+    this.made = new Map(start.parts.map((patches, index) => [patches.join(), made.parts[index]]));
+    this.start(start);
+    await this.startScene();
+    this.dataset.ready = "true";
+  }
+
+  async fetched(address) {
+    const answer = await fetch(address);
+    if (!answer.ok) throw new Error(`The server answered ${answer.status} for a file of this job.`);
+    return answer;
+  }
+
+  async version(number) {
+    const wanted = number ? `?version=${number}` : "";
+    return (await this.fetched(this.getAttribute("parts-url") + wanted)).json();
+  }
+
+  async loadVersion() {
+    this.kept = await this.version();
+  }
+
+  start(division) {
+    this.editing = new Editing(division, this.kept.edits, this.kept.done);
+    this.showParts();
+  }
+
+  async startScene() {
+    const { stage, note } = this.the;
+    try {
+      const { PartScene } = await import("./part-scene.js");
+      this.scene = new PartScene(stage, { onDraw: () => (this.frames += 1) });
+    } catch {
+      this.the.noteText.textContent = NO_WEBGL;
+      this.dataset.webgl = "false";
+      return;
+    }
+    await this.scene.load(this.primitives, this.measured);
+    this.showParts();
+    this.scene.frameFromFront();
+    note.hidden = true;
+    listenToPointer(this, this.scene.canvas);
+  }
+
+  failed(error) {
+    console.warn(`The parts could not be loaded: ${error.message}`);
+    this.the.noteText.textContent = `The parts could not be loaded. ${error.message}`;
+    this.fallback.hidden = false;
+    this.querySelector(".parts-side").hidden = true;
+    this.dataset.ready = "failed";
+  }
+
+  /* --- what is shown -------------------------------------------------------------------------- */
+
+  get division() {
+    return this.previewed ?? this.editing.division;
+  }
+
+  describe(patches, index) {
+    const { faces, areas, boxes } = this.measured;
+    const made = this.made.get(patches.join());
+    return {
+      patches,
+      name: this.division.nameOf(index),
+      color: this.kept.patch_colors[patches[0]],
+      faces: patches.reduce((sum, patch) => sum + faces[patch], 0),
+      share: patches.reduce((sum, patch) => sum + areas[patch], 0) / (this.area || 1),
+      box: jointBox(patches.map((patch) => boxes[patch])),
+      volume: made?.volume ?? null,
+      files: made?.files ?? [],
+      notice: made?.notice ?? "",
+      isHidden: patches.every((patch) => this.unseen[patch]),
+      isChosen: patches.every((patch) => this.marked[patch]),
+    };
+  }
+
+  showParts() {
+    const { division } = this;
+    this.parts = division.parts.map((patches, index) => this.describe(patches, index));
+    for (const part of this.parts.filter(({ isChosen }) => !isChosen)) {
+      part.patches.forEach((patch) => (this.marked[patch] = 0));
+    }
+    this.list.show(this.parts);
+    this.showScene();
+    this.showControls();
+  }
+
+  showScene() {
+    const pointed = this.pointed === null ? -1 : this.pointed;
+    const { patchParts } = this.division;
+    this.scene?.show(this.parts, (patch) => {
+      if (this.unseen[patch]) return 0;
+      return SHOWN + (patchParts[patch] === pointed ? POINTED : 0) + (this.marked[patch] ? CHOSEN : 0);
+    });
+    this.list.point(this.pointed);
+  }
+
+  showControls() {
+    const { the, buttons, division, editing } = this;
+    const chosen = this.list.chosen;
+    const most = division.patchCount;
+    the.slider.min = the.number.min = division.fewest;
+    the.slider.max = division.count > SLIDER_MOST ? most : Math.min(most, SLIDER_MOST);
+    the.number.max = most;
+    the.slider.value = the.number.value = division.count;
+    the.slider.setAttribute("aria-valuetext", several(division.count));
+    the.slider.disabled = the.number.disabled = division.fewest === most;
+    const { suggested } = this.kept.granularity;
+    const isGiven = suggested === most && division.merges.every(({ byHand }) => byHand);
+    the.suggestion.textContent = isGiven
+      ? `${suggested} parts were given with the mesh; they can be merged, not split.`
+      : `${suggested} as the engine chose; ${division.fewest} to ${most} are possible.`;
+    buttons.isolate.disabled = buttons.hide.disabled = chosen.length === 0;
+    const allHidden = chosen.length > 0 && chosen.every((index) => this.parts[index].isHidden);
+    buttons.hide.textContent = allHidden ? "Show" : "Hide";
+    buttons.showAll.disabled = !this.unseen.some(Boolean);
+    buttons.merge.disabled = chosen.length < 2;
+    buttons.split.disabled = chosen.length !== 1 || !division.canSplit(chosen[0]);
+    buttons.rename.disabled = chosen.length !== 1;
+    buttons.undo.disabled = !editing.canUndo;
+    buttons.redo.disabled = !editing.canRedo;
+    buttons.save.disabled = editing.unsaved.length === 0 || Boolean(this.keeping.isSaving);
+    if (buttons.close) buttons.close.disabled = editing.unsaved.length > 0 || Boolean(this.keeping.isClosing);
+    the.downloadHint.textContent = chosen.length ? `${several(chosen.length)} chosen` : "all that is shown";
+    this.showFiles(chosen.length === 1 ? this.parts[chosen[0]] : { files: [] });
+    const changes = editing.unsaved.length;
+    the.version.textContent = `Version ${this.kept.version}${changes ? `, ${changes === 1 ? "1 change" : `${changes} changes`} not saved` : ""}`;
+  }
+
+  /** Links to the files that the job itself made of a part, closed ones where it closes parts. */
+  showFiles({ files, notice }) {
+    const links = files.map(({ url, name }) => Object.assign(document.createElement("a"), { href: url, textContent: name, download: name }));
+    this.the.files.replaceChildren("As the job made it: ", ...links.flatMap((link) => [link, " "]), notice ?? "");
+    this.the.files.hidden = !links.length;
+  }
+
+  tell(text) {
+    this.the.told.textContent = text;
+  }
+
+  /* --- looking -------------------------------------------------------------------------------- */
+
+  colourBy(mode) {
+    this.modes.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.mode === mode)));
+    this.scene?.setMode(mode);
+  }
+
+  explode() {
+    if (!this.scene) return;
+    this.scene.spread = Number(this.the.explode.value) / 100;
+    this.showScene();
+  }
+
+  frame() {
+    this.scene?.frame();
+  }
+
+  point(index) {
+    if (index === this.pointed || !this.scene) return;
+    this.pointed = index;
+    this.showScene();
+  }
+
+  choose(indices) {
+    this.marked.fill(0);
+    indices.forEach((index) => this.parts[index].patches.forEach((patch) => (this.marked[patch] = 1)));
+    this.showParts();
+    const names = indices.map((index) => this.parts[index].name);
+    this.tell(names.length > 3 ? `${names.length} parts chosen` : names.length ? `${names.join(", ")} chosen` : "nothing chosen");
+  }
+
+  /** Choose the parts that some patches are in altogether. */
+  choosePatches(patches) {
+    this.marked.fill(0);
+    patches.forEach((patch) => (this.marked[patch] = 1));
+    this.showParts();
+    this.list.reveal(this.parts.findIndex(({ isChosen }) => isChosen));
+  }
+
+  chosenPatches() {
+    return this.list.chosen.flatMap((index) => this.parts[index].patches);
+  }
+
+  hide() {
+    const hides = this.buttons.hide.textContent === "Hide";
+    this.chosenPatches().forEach((patch) => (this.unseen[patch] = hides ? 1 : 0));
+    this.showParts();
+    this.tell(`${several(this.list.chosen.length)} ${hides ? "hidden" : "shown"}`);
+  }
+
+  isolate() {
+    this.unseen.fill(1);
+    this.chosenPatches().forEach((patch) => (this.unseen[patch] = 0));
+    this.showParts();
+    this.frame();
+    this.tell(`only ${several(this.list.chosen.length)} shown`);
+  }
+
+  showAll() {
+    this.unseen.fill(0);
+    this.showParts();
+    this.frame();
+    this.tell("all parts shown");
+  }
+}
+
+customElements.define("part-explorer", PartExplorer);

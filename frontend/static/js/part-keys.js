@@ -1,0 +1,52 @@
+// The keyboard of the part explorer: letters work while the focus is in it and not in a field.
+
+const BUTTONS = { h: "hide", i: "isolate", a: "showAll", m: "merge", s: "split", r: "rename", F2: "rename", f: "frame" };
+const BOXES = { w: "wireframe", b: "boxes" };
+const TURNS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+
+function press(explorer, name) {
+  if (!explorer.buttons[name].disabled) explorer.do(name);
+  return true;
+}
+
+function withControl(explorer, event) {
+  const key = event.key.toLowerCase();
+  if (key === "z") return press(explorer, event.shiftKey ? "redo" : "undo");
+  if (key === "y") return press(explorer, "redo");
+  if (key === "s") return press(explorer, "save");
+  if (key !== "a") return false;
+  explorer.choose(explorer.parts.map((_, index) => index));
+  return true;
+}
+
+function alone(explorer, key) {
+  if (key in BUTTONS) return press(explorer, BUTTONS[key]);
+  if (key in BOXES) {
+    explorer.the[BOXES[key]].click();
+    return true;
+  }
+  if (key !== "Escape" || !explorer.list.chosen.length) return false;
+  explorer.choose([]);
+  return true;
+}
+
+function onStage({ scene, the }, event) {
+  if (event.target !== the.stage || !scene) return false;
+  if (event.key in TURNS) scene.turn(...TURNS[event.key]);
+  else if (event.key === "+" || event.key === "=") scene.zoom(1);
+  else if (event.key === "-") scene.zoom(-1);
+  else return false;
+  return true;
+}
+
+export function listenToKeys(explorer) {
+  explorer.addEventListener("keydown", (event) => {
+    const isTyping = event.target.matches("input:not([type=checkbox], [type=range])");
+    if (event.defaultPrevented || event.altKey || isTyping || !explorer.parts) return;
+    const isWithControl = event.ctrlKey || event.metaKey;
+    const isOurs = isWithControl ? withControl(explorer, event) : onStage(explorer, event) || alone(explorer, event.key);
+    if (!isOurs) return;
+    event.preventDefault();
+    event.stopPropagation(); // the page has shortcuts of its own
+  });
+}

@@ -1,0 +1,53 @@
+// The pointer on the model: what is under it is lit up, a click chooses it.
+
+const CLICK_PX = 5;
+
+export function listenToPointer(explorer, canvas) {
+  let down = null;
+  let place = null;
+  let isLooking = false;
+
+  async function partAt(clientX, clientY) {
+    const patch = await explorer.scene.patchAt(clientX, clientY);
+    return patch === null ? null : explorer.division.patchParts[patch];
+  }
+
+  async function lookUnder() {
+    if (isLooking) return; // the newest place is looked at next
+    isLooking = true;
+    while (place) {
+      const looked = place;
+      const index = await partAt(...looked);
+      if (place) explorer.point(index); // else it has left the model in the meantime
+      if (place === looked) place = null;
+    }
+    isLooking = false;
+  }
+
+  async function clicked(event) {
+    const adds = event.shiftKey || event.ctrlKey || event.metaKey;
+    const index = await partAt(event.clientX, event.clientY);
+    if (index !== null) {
+      explorer.choose(adds ? explorer.list.toggled(index) : [index]);
+      explorer.list.reveal(index);
+    } else if (!adds) {
+      explorer.choose([]);
+    }
+  }
+
+  canvas.addEventListener("pointerdown", (event) => (down = [event.clientX, event.clientY]));
+  canvas.addEventListener("pointerup", (event) => {
+    const moved = down ? Math.hypot(event.clientX - down[0], event.clientY - down[1]) : Infinity;
+    down = null;
+    if (moved <= CLICK_PX) clicked(event);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (event.buttons || event.pointerType === "touch") return;
+    place = [event.clientX, event.clientY];
+    lookUnder();
+  });
+  canvas.addEventListener("pointerleave", () => {
+    place = null;
+    explorer.point(null);
+  });
+}
