@@ -185,7 +185,7 @@ class JobService:
             webhook_url=self.webhooks.url_of(old.id),
         )
         if not self.artefacts.copy_inputs(old.id, new.id, old.inputs):
-            raise FilesExpired("The picture of this job was removed.")
+            raise FilesExpired("What this job was given has been removed.")
         job, _, _ = self._insert(replace(new, inputs=old.inputs))
         return job
 

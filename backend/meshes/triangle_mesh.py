@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import trimesh
 
 Vertices = NDArray[np.float32]
 Faces = NDArray[np.int32]
@@ -51,6 +54,8 @@ class TriangleMesh:
 
     def as_trimesh(self) -> trimesh.Trimesh:
         """View it as a trimesh object, untouched."""
+        import trimesh  # half a second, which not everybody needs
+
         return trimesh.Trimesh(self.vertices, self.faces, process=False)
 
     def is_closed(self) -> bool:
