@@ -76,7 +76,7 @@ class Analysis:
         a, b, c = (welded.vertices[welded.faces[faces, corner]] for corner in range(3))
         points = np.column_stack([(a + b + c) / 3, apart * bodies.of_faces[faces]])
         count = min(NEIGHBOURS, len(self.centres))
-        away, near = tree.query(points, k=count)
+        away, near = tree.query(points, k=count, workers=-1)
         away, near = np.reshape(away, (-1, count)), np.reshape(near, (-1, count))
         cross = np.cross(b - a, c - a)
         cross /= np.maximum(np.linalg.norm(cross, axis=1), 1e-300)[:, None]
@@ -88,7 +88,7 @@ class Analysis:
 
 def prepare_analysis(welded: Welded, bodies: Bodies) -> Analysis:
     """Coarsen or refine the bodies that count, turn them outwards and set them apart."""
-    chosen = np.flatnonzero(~bodies.is_crumb)
+    chosen = np.flatnonzero(bodies.is_searched)
     if len(chosen) > COARSEN_ABOVE_FACES:
         return _coarse(welded, bodies)
     return _fine(welded, bodies, chosen)
@@ -105,14 +105,14 @@ def _fine(welded: Welded, bodies: Bodies, chosen: NDArray[np.int64]) -> Analysis
 
 
 def _coarse(welded: Welded, bodies: Bodies) -> Analysis:
-    areas = np.bincount(bodies.of_faces, welded.areas * ~bodies.is_crumb, bodies.count)
+    areas = np.bincount(bodies.of_faces, welded.areas * bodies.is_searched, bodies.count)
     shares = areas / max(float(areas.sum()), 1e-300)
     corners: list[NDArray[np.int64]] = []
     points: list[NDArray[np.float64]] = []
     owners: list[NDArray[np.int64]] = []
     start = 0
     for body in range(bodies.count):
-        own = welded.faces[(bodies.of_faces == body) & ~bodies.is_crumb]
+        own = welded.faces[(bodies.of_faces == body) & bodies.is_searched]
         vertices, faces = coarsened(welded.vertices, own, int(shares[body] * MOST_FACES))
         points.append(vertices)
         corners.append(faces + start)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from backend.meshes.parts.linings import find_linings
 from backend.meshes.parts.welding import Welded
 
 SMALLEST_SHARE = 0.004
@@ -27,27 +28,43 @@ class Bodies:
         The body that each welded face goes with, from 0.
     is_crumb : (m,) bool
         Whether the face belongs to a smaller piece that only goes with that body.
+    is_lining : (m,) bool
+        Whether it belongs to the inner skin of that body.
     count : int
     """
 
     of_faces: NDArray[np.int64]
     is_crumb: NDArray[np.bool_]
+    is_lining: NDArray[np.bool_]
     count: int
+
+    @property
+    def is_searched(self) -> NDArray[np.bool_]:
+        """Whether parts are looked for on the face, (m,) bool."""
+        return ~(self.is_crumb | self.is_lining)
 
 
 def gather_bodies(welded: Welded) -> Bodies:
     """Keep the bodies with at least 0.4 % of the area, at most 64; the others join the nearest."""
     found = int(welded.bodies.max()) + 1 if len(welded.bodies) else 0
     if found <= 1:
-        return Bodies(welded.bodies, np.zeros(len(welded.bodies), dtype=np.bool_), found)
+        none = np.zeros(len(welded.bodies), dtype=np.bool_)
+        return Bodies(welded.bodies, none, none, found)
     areas = np.bincount(welded.bodies, welded.areas, found).astype(np.float64)
     middles = _middles(welded, found)
     kept = _kept(areas, middles)
+    linings = find_linings(welded, kept)
+    kept = kept[~np.isin(kept, list(linings))]
     number = np.full(found, -1)
     number[kept] = np.arange(len(kept))
     joins = number.copy()
     joins[number < 0] = _nearest(welded, number, middles[number < 0])
-    return Bodies(joins[welded.bodies], number[welded.bodies] < 0, len(kept))
+    is_lining = np.zeros(found, dtype=np.bool_)
+    for lining, host in linings.items():
+        joins[lining], is_lining[lining] = number[host], True
+    is_crumb = (number < 0) & ~is_lining
+    own = welded.bodies
+    return Bodies(joins[own], is_crumb[own], is_lining[own], len(kept))
 
 
 def _middles(welded: Welded, count: int) -> NDArray[np.float64]:

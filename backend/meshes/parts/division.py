@@ -20,7 +20,7 @@ from backend.meshes.parts.patches import crossing_costs, grow_patches
 from backend.meshes.parts.rays import RayScene
 from backend.meshes.parts.shape_diameter import normalised, shape_diameter
 from backend.meshes.parts.transfer import transferred
-from backend.meshes.parts.welding import weld
+from backend.meshes.parts.welding import Welded, weld
 from backend.meshes.source_mesh import SourceMesh
 
 PATCHES = 160
@@ -59,7 +59,7 @@ def divide(mesh: SourceMesh, seed: int, report: Callable[[int], None]) -> PartTr
     report(5)
     straight = straighten_borders(analysis.surface, patches, tree.patch_parts(suggested))
     labels = analysis.welded_labels(straight, welded, bodies)
-    whole = without_islands(welded.faces, labels, is_jagged=analysis.parents is None)
+    whole = _tidied(welded, labels, is_jagged=analysis.parents is None)
     return transferred(tree, mesh, welded, whole)
 
 
@@ -87,6 +87,14 @@ def _merged(
     report(4)
     facts = PatchFacts.of(surface, patches, thickness, sight, hollows, colors)
     return patches, merge_patches(facts)
+
+
+def _tidied(welded: Welded, labels: NDArray[np.int64], *, is_jagged: bool) -> NDArray[np.int64]:
+    """Remove islands from each body: what has one label on two bodies is no island."""
+    count = int(welded.bodies.max()) + 1
+    keys, numbers = np.unique(labels * count + welded.bodies, return_inverse=True)
+    tidy = without_islands(welded.faces, numbers.reshape(-1), is_jagged=is_jagged)
+    return np.asarray(keys[tidy] // count)
 
 
 def _undivided(faces: int) -> PartTree:

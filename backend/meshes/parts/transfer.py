@@ -32,13 +32,13 @@ def transferred(
 
 
 def _label_collapsed(mesh: SourceMesh, labels: NDArray[np.int64]) -> None:
-    """Give faces without area the label of the nearest one with area."""
+    """Give faces without area, and repeated ones, the label of the nearest of the others."""
     collapsed = np.flatnonzero(labels < 0)
     if not len(collapsed):
         return
     others = np.flatnonzero(labels >= 0)
-    tree = cKDTree(mesh.vertices[mesh.faces[others, 0]].astype(np.float64))
-    points = mesh.vertices[mesh.faces[collapsed, 0]].astype(np.float64)
+    tree = cKDTree(mesh.vertices[mesh.faces[others]].mean(axis=1, dtype=np.float64))
+    points = mesh.vertices[mesh.faces[collapsed]].mean(axis=1, dtype=np.float64)
     labels[collapsed] = labels[others[tree.query(points)[1]]]
 
 

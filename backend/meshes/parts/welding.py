@@ -11,6 +11,11 @@ from scipy.sparse.csgraph import connected_components
 
 FINE_BITS = 20
 COARSE_BITS = 13
+ALWAYS_CHECKED_FACES = 200_000
+CROWDED_FACES = 2.5
+"""Faces per vertex; a closed surface has 2, one whose faces are all there twice has 4."""
+MOST_COUNTED = 2**20
+"""Vertices, so that three of their numbers fit into 63 bits."""
 LEAST_AREA = 1e-13
 LOOSE_FACES_PER_BODY = 4
 
@@ -25,7 +30,7 @@ class Welded:
         From 0 to 1 along the longest side of the box.
     faces : (m, 3) int64
     source_faces : (m,) int64
-        Which faces of the given mesh these are; the others collapsed.
+        Which faces of the given mesh these are; the others collapsed or are there twice.
     bodies : (m,) int64
         Pieces that share no vertex, numbered from 0.
     areas : (m,) float64
@@ -40,7 +45,7 @@ class Welded:
 
 
 def weld(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> Welded:
-    """Merge vertices in one place, drop faces that collapse and scale to unit size.
+    """Merge vertices in one place, drop faces that collapse or repeat, and scale to unit size.
 
     A soup of triangles that hardly touch is welded again with a tolerance of 1/8192 of the size.
 
@@ -78,8 +83,19 @@ def _weld_on_grid(vertices: NDArray[np.float64], faces: NDArray[np.integer], bit
     places = vertices[first]
     areas = _areas(places, corners)
     kept = np.flatnonzero((a != b) & (b != c) & (c != a) & (areas > LEAST_AREA))
+    kept = kept[_first_of_doubles(corners[kept], len(places))]
     joined = corners[kept]
     return Welded(places, joined, kept, _bodies(joined, len(first)), areas[kept])
+
+
+def _first_of_doubles(faces: NDArray[np.int64], vertex_count: int) -> NDArray[np.int64]:
+    """Number the faces, of those with the same three corners only the first."""
+    is_suspicious = len(faces) > CROWDED_FACES * vertex_count
+    if vertex_count > MOST_COUNTED or (len(faces) > ALWAYS_CHECKED_FACES and not is_suspicious):
+        return np.arange(len(faces))
+    low, middle, high = np.sort(faces, axis=1).T
+    keys = (low * vertex_count + middle) * vertex_count + high
+    return np.sort(np.unique(keys, return_index=True)[1])
 
 
 def _areas(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.float64]:

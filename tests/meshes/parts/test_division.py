@@ -91,6 +91,16 @@ def test_crumbs_of_a_scan_add_no_parts():
     assert tree.suggested == 1
 
 
+def test_faces_that_are_there_twice_change_nothing():
+    mesh = dumbbell(40)
+    back = np.ascontiguousarray(mesh.faces[:, ::-1])
+    doubled = type(mesh)(mesh.vertices, np.concatenate([mesh.faces, back]))
+    tree = _divided(doubled)
+    assert tree.suggested == 3
+    parts = tree.face_parts(3)
+    assert np.array_equal(parts[: len(mesh.faces)], parts[len(mesh.faces) :])
+
+
 def test_a_mesh_inside_out_has_the_same_parts():
     mesh = dumbbell(40)
     inside_out = type(mesh)(mesh.vertices, np.ascontiguousarray(mesh.faces[:, ::-1]))

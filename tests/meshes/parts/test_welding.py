@@ -23,6 +23,12 @@ def test_collapsed_faces_are_left_out():
     assert weld(vertices, faces).source_faces.tolist() == [1]
 
 
+def test_of_faces_with_the_same_corners_the_first_is_kept():
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]])
+    faces = np.array([[0, 1, 2], [2, 1, 0], [1, 3, 2], [1, 2, 0]])
+    assert weld(vertices, faces).source_faces.tolist() == [0, 2]
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e30])
 def test_any_scale_comes_to_unit_size(scale):
     mesh = box((1, 2, 4))
