@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import shutil
 import tempfile
@@ -16,12 +17,13 @@ from rich.console import Console
 from backend.catalog import MAX_SEED, PIPELINES, PipelineName, parse_params
 from backend.cli.remote import fetch, run_on_server
 from backend.cli.stage_bars import BarSink
-from backend.errors import InvalidParameter, MissingFile
+from backend.errors import InvalidParameter, MissingFile, OutOfMemory, StorageFull
 from backend.settings import Settings
 from backend.units import MB
 
 # Of use to pages only, or the same once more.
 LEFT_OUT = frozenset({"surface", "part_tree_data", "parts_zip", "preview", "mask", "cutout"})
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PART_ROLES = frozenset({"part_glb", "part_stl"})
 
 # Turns the files that were given into inputs of the pipeline, in a folder to write to.
@@ -34,6 +36,7 @@ class _Made:
     """What a run found, and how much was written of it."""
 
     facts: dict[str, Any]
+    seed: int
     size_bytes: int
 
 
@@ -66,7 +69,7 @@ def run_into_folder(
     parse_params(pipeline, given)
     console = Console(stderr=True)
     bars = BarSink(console, PIPELINES[pipeline].stages)
-    with _folder(output):
+    with _folder(output), _limits_explained():
         if server:
             sent = {field: (path.name, read_file(path)) for field, path in files.items()}
             made = _run_there(server, pipeline, sent, given, bars, output)
@@ -105,7 +108,7 @@ def _run_here(
         with bars:
             outcome = run_pipeline(pipeline, request, bars)
         made = {file.name: (file.role, _copier(file.path)) for file in outcome.outputs}
-        return _Made(outcome.facts, _save(made, output))
+        return _Made(outcome.facts, params["seed"], _save(made, output))
 
 
 def _run_there(
@@ -119,7 +122,7 @@ def _run_there(
     with bars:
         job = run_on_server(server, pipeline, files, params, bars)
     made = {file["name"]: (file["role"], _fetcher(server, file["url"])) for file in job["outputs"]}
-    return _Made(job["facts"], _save(made, output))
+    return _Made(job["facts"], job["params"]["seed"], _save(made, output))
 
 
 def _save(made: Mapping[str, tuple[str, _Save]], output: Path) -> int:
@@ -166,6 +169,25 @@ def _folder(path: Path) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _limits_explained() -> Iterator[None]:
+    """Tell of a full disk and of too little memory as what they are."""
+    try:
+        yield
+    except MemoryError as error:
+        raise OutOfMemory(
+            "The mesh takes more memory than there is.",
+            advice="Give it fewer faces, or close other programs.",
+        ) from error
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        raise StorageFull(
+            f"{error.filename2 or error.filename or 'A file'}: {error.strerror}",
+            advice="Free some disk space, or name another folder.",
+        ) from error
+
+
 def _summary(made: _Made, output: Path) -> str:
     parts = made.facts["parts"]
     words = f"{parts['count']} parts"
@@ -175,4 +197,4 @@ def _summary(made: _Made, output: Path) -> str:
         words += f", {made.facts['completion']['closed']} of them closed"
     size_mb = made.size_bytes / MB
     size = f"{size_mb:.1f} MB" if size_mb >= 1 else f"{made.size_bytes / 1024:.0f} KB"
-    return f"{words}. Wrote {size} into {output}"
+    return f"{words} (seed {made.seed}). Wrote {size} into {output}"

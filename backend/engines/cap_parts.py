@@ -58,7 +58,7 @@ class CapParts:
             for part in parts.tolist():
                 progress.step(done, steps)
                 chosen = task.face_parts == part
-                found = _closed_or_open(mesh.selected(chosen), part)
+                found = _closed_or_open(mesh.selected(chosen), part, progress)
                 closed.append(_with_notice(found, int(turn[chosen].sum())))
                 done += 1
             results.append(closed)
@@ -81,9 +81,9 @@ def _with_notice(part: ClosedPart, turned: int) -> ClosedPart:
     return replace(part, notice=f"{part.notice} {told}" if part.notice else told)
 
 
-def _closed_or_open(mesh: SourceMesh, part: int) -> ClosedPart:
+def _closed_or_open(mesh: SourceMesh, part: int, progress: StageProgress) -> ClosedPart:
     try:
-        return close_part(mesh, part)
+        return close_part(mesh, part, progress.check_canceled)
     except PartNotClosed as error:
         notice = f"Left open. {error.detail} {error.advice}"
         return ClosedPart(part, mesh, ClosingMethod.OPEN, None, notice)

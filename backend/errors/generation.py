@@ -53,7 +53,7 @@ class OutOfMemory(GenerationFailed):
     code = "out-of-memory"
     http_status = 507
     title = "The machine ran out of memory"
-    default_advice = "Use the draft preset, or close other programs."
+    default_advice = "Use the draft preset or a mesh with fewer faces, or close other programs."
     retryable = True
 
 
@@ -90,7 +90,9 @@ class JobTimedOut(GenerationFailed):
     code = "job-timed-out"
     http_status = 504
     title = "The job took too long"
-    default_advice = "Use the draft preset, or raise MESHKILN_JOB_TIMEOUT_S."
+    default_advice = (
+        "Use the draft preset or a mesh with fewer faces, or raise MESHKILN_JOB_TIMEOUT_S."
+    )
     retryable = True
 
 

@@ -19,6 +19,7 @@ from backend.catalog import (
 )
 from backend.errors import FilesExpired, JobNotFinished, MeshkilnError
 from backend.jobs.access.access import Access
+from backend.jobs.access.job_owners import stored_input_bytes
 from backend.jobs.access.viewer import check_admin
 from backend.jobs.artefacts import open_artefacts
 from backend.jobs.batches.service import BatchService
@@ -27,6 +28,7 @@ from backend.jobs.deep_profiles import DeepProfiles
 from backend.jobs.doorbell import Doorbell, celery_app
 from backend.jobs.event_hub import EventHub
 from backend.jobs.events import EventLog
+from backend.jobs.mesh_size import cost_key_again
 from backend.jobs.quick_redis import QuickRedis
 from backend.jobs.reconciler import Reconciler
 from backend.jobs.records import JobRecord
@@ -158,7 +160,8 @@ class JobService:
         """
         for name, data in files.items():
             self.artefacts.put_input(new.id, name, data)
-        return self._insert(replace(new, inputs=tuple(files)))
+        size_bytes = sum(map(len, files.values()))
+        return self._insert(replace(new, inputs=tuple(files), input_bytes=size_bytes))
 
     def cancel(self, job_id: str) -> JobRecord:
         """Ask a job to stop; raises NotFound, JobFinished."""
@@ -184,9 +187,11 @@ class JobService:
             priority=old.priority,
             webhook_url=self.webhooks.url_of(old.id),
         )
+        new = replace(new, cost_key=cost_key_again(self.store.engine, old.id, new.cost_key))
         if not self.artefacts.copy_inputs(old.id, new.id, old.inputs):
             raise FilesExpired("What this job was given has been removed.")
-        job, _, _ = self._insert(replace(new, inputs=old.inputs))
+        size_bytes = stored_input_bytes(self.store.engine, old.id)
+        job, _, _ = self._insert(replace(new, inputs=old.inputs, input_bytes=size_bytes))
         return job
 
     def delete(self, job_id: str) -> None:

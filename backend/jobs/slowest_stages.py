@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from backend.catalog import PIPELINES
 from backend.jobs.history import StageStatistics
 from backend.profiling.bottlenecks import THRESHOLD_PERCENT, severity_of
 
@@ -26,6 +27,11 @@ def slowest_stages(stages: Sequence[StageStatistics]) -> list[dict[str, Any]]:
     return [_entry(stage) for stage in found]
 
 
+def _remedy(pipeline: str) -> str:
+    with_presets = [name for name in PIPELINES if "preset" in PIPELINES[name].params.model_fields]
+    return " The draft preset shortens it first." if pipeline in with_presets else ""
+
+
 def _entry(stage: StageStatistics) -> dict[str, Any]:
     name = stage.stage.replace("_", " ")
     caution = " Few runs so far: take it with care." if stage.runs < FEW_RUNS else ""
@@ -34,7 +40,7 @@ def _entry(stage: StageStatistics) -> dict[str, Any]:
         "title": f"Most of the time goes into {name}",
         "detail": (
             f"{name.capitalize()} takes {stage.share_pct:.0f} % of {stage.pipeline}, half of the "
-            f"time at most {stage.p50_s:.2f} s. The draft preset shortens it first.{caution}"
+            f"time at most {stage.p50_s:.2f} s.{_remedy(stage.pipeline)}{caution}"
         ),
         "severity": severity_of(stage.share_pct).value,
         "evidence": {

@@ -48,6 +48,7 @@ class NewJob:
     stages: tuple[str, ...]
     batch_key: str
     cost_key: str
+    input_bytes: int | None = None
     priority: Priority = Priority.NORMAL
     listed: bool = True
     retry_of: str | None = None
@@ -178,13 +179,12 @@ class JobStore:
         session.add_all(rows)
         session.flush()
         for new, row in zip(news, rows, strict=True):
-            record_owner(session, new.id)
+            record_owner(session, new.id, new.input_bytes)
             if new.trace:
                 session.add(trace_row(new.id, new.trace))
             if new.webhook_url:
-                now, key_id = row.created_at, current_key_id()
-                hook = webhook_row(new_id(now), new.webhook_url, now, job_id=new.id, key_id=key_id)
-                session.add(hook)
+                now, key_id, url = row.created_at, current_key_id(), new.webhook_url
+                session.add(webhook_row(new_id(now), url, now, job_id=new.id, key_id=key_id))
         return rows
 
     def get(self, job_id: str) -> JobRecord:

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
@@ -40,9 +40,10 @@ STOP_S = 15.0
 REDIS_READY_S = 15.0
 FAILED_STARTS = 4
 WORKER_NICENESS = 5
-# Threads come and go with sockets and uploads. With an arena of memory each, and pictures among
-# small objects, what they free would stay in pieces.
-WEB_MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "262144"}
+# Threads come and go with sockets, uploads and jobs. With an arena of memory each, and pictures
+# among small objects, what they free would stay in pieces.
+FEW_ARENAS = {"MALLOC_ARENA_MAX": "2"}
+WEB_MEMORY = FEW_ARENAS | {"MALLOC_MMAP_THRESHOLD_": "262144"}
 
 
 class Part(StrEnum):
@@ -240,8 +241,7 @@ class Supervisor:
             folder = self._settings.data_dir
             specs.append(ChildSpec("redis", lambda: redis_command(folder), env))
         if self._only is not Part.WORKER:
-            chosen = {name: os.environ.get(name, value) for name, value in WEB_MEMORY.items()}
-            specs.append(ChildSpec("web", _web_command, env | chosen))
+            specs.append(ChildSpec("web", _web_command, env | _unless_set(WEB_MEMORY)))
         if self._only is Part.WEB:
             return specs
         no_card = env | {VISIBLE: ""}
@@ -267,10 +267,15 @@ class Supervisor:
         return ChildSpec(
             f"{name}-worker",
             _worker_command(queue, name, concurrency),
-            env | {"MESHKILN_WORKER_QUEUE": queue.value},
+            env | {"MESHKILN_WORKER_QUEUE": queue.value} | _unless_set(FEW_ARENAS),
             stop_signal=signal.SIGQUIT,
             niceness=WORKER_NICENESS,
         )
+
+
+def _unless_set(names: Mapping[str, str]) -> dict[str, str]:
+    """Return variables with these values, or with those of whoever started the server."""
+    return {name: os.environ.get(name, value) for name, value in names.items()}
 
 
 def _web_command() -> list[str]:

@@ -23,6 +23,7 @@ from backend.jobs.claim_plan import ClaimPlanner
 from backend.jobs.claims import ClaimedJob
 from backend.jobs.drain_loop import DrainLoop
 from backend.jobs.encode_probe import EncodeProbe
+from backend.jobs.freed_memory import FreedMemory
 from backend.jobs.gpu_side import GpuSide
 from backend.jobs.held_jobs import HeldJob, HeldJobs
 from backend.jobs.job_runner import JobRunner, device_stages, load_runner
@@ -100,6 +101,7 @@ class WorkerChild:
         self._tuning.start()
         self._drain = self._drain_loop()
         self._release_dead()
+        FreedMemory().start()
         for target in (self._beat, self._renew):
             threading.Thread(target=target, name=target.__name__, daemon=True).start()
 

@@ -96,10 +96,15 @@ class GlbBuilder:
         primitives: Sequence[Primitive],
         extras: Mapping[str, Any] | None = None,
     ) -> int:
-        """Add a node with a mesh of its own; both have the name."""
+        """Add a node with a mesh of its own.
+
+        Both have the name; a mesh of several primitives a longer one, because readers number
+        those, and trimesh would take the number at the end of ``part_00`` for such a one.
+        """
         shared: dict[int, int] = {}
         made = [self._primitive(primitive, shared) for primitive in primitives]
-        self._meshes.append({"name": name, "primitives": made})
+        mesh_name = name if len(made) == 1 else f"{name}_piece"
+        self._meshes.append({"name": mesh_name, "primitives": made})
         node: dict[str, Any] = {"name": name, "mesh": len(self._meshes) - 1}
         if extras:
             node["extras"] = dict(extras)

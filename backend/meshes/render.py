@@ -47,15 +47,15 @@ def render(
     """
     side = size_px * supersample
     axes = view.axes()
-    origins, directions = _rays(mesh.vertices, axes, side)
+    origins, directions, pixels = _rays(mesh.vertices, axes, side)
     scene = EmbreeScene()
     EmbreeMesh(scene, np.ascontiguousarray(mesh.vertices[mesh.faces], dtype=np.float32))
     hits = scene.run(origins, directions, output=True)
     hit = hits["primID"] >= 0
     image = np.zeros((side * side, 4))
     if hit.any():
-        image[hit, :3] = _shade(mesh, hits, hit, axes)
-        image[hit, 3] = 1.0
+        image[pixels[hit], :3] = _shade(mesh, hits, hit, axes)
+        image[pixels[hit], 3] = 1.0
     return _reduce(image.reshape(side, side, 4), supersample)
 
 
@@ -80,21 +80,39 @@ def _rays(
     vertices: NDArray[np.float32],
     axes: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
     side: int,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+    """Aim at the pixels of the rectangle in which the mesh lies; the others stay empty.
+
+    Returns
+    -------
+    (r, 3) float32, (r, 3) float32, (r,) int64
+        Origins and directions of the rays, and the pixel of each.
+    """
     towards, right, up = axes
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     centre = (low + high).astype(np.float64) / 2
     relative = vertices.astype(np.float64) - centre
-    reach = max(np.abs(relative @ right).max(), np.abs(relative @ up).max()) * ZOOM
+    across, upwards = relative @ right, relative @ up
+    reach = max(np.abs(across).max(), np.abs(upwards).max()) * ZOOM
     distance = float(np.linalg.norm(high - low))
     grid = (np.arange(side) + 0.5) / side * 2 - 1
-    x, y = np.meshgrid(grid * reach, -grid * reach)
+    columns = _reached(grid * reach, across)
+    rows = _reached(-grid * reach, upwards)
+    x, y = np.meshgrid(grid[columns] * reach, -grid[rows] * reach)
+    pixels = (rows[:, None] * side + columns).reshape(-1)
     origins = centre + towards * distance + x.reshape(-1, 1) * right + y.reshape(-1, 1) * up
     directions = np.broadcast_to(-towards, origins.shape)
     return (
         np.ascontiguousarray(origins, dtype=np.float32),
         np.ascontiguousarray(directions, dtype=np.float32),
+        pixels,
     )
+
+
+def _reached(lines: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Say which lines of pixels lie beside any of the places, with one to spare."""
+    spare = abs(lines[1] - lines[0])
+    return np.flatnonzero((lines >= places.min() - spare) & (lines <= places.max() + spare))
 
 
 def _shade(

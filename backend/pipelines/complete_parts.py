@@ -11,6 +11,7 @@ from backend.meshes.closed_part import ClosedPart, ClosingMethod
 from backend.meshes.reading.read_mesh import read_mesh
 from backend.meshes.source_mesh import SourceMesh
 from backend.pipelines.face_ids import read_face_ids
+from backend.pipelines.mesh_preview import show_given_mesh
 from backend.pipelines.part_division import Division, divided_as, division_facts, find_parts
 from backend.pipelines.part_files import PartFiles, completion_facts
 from backend.pipelines.pipeline import PipelineOutcome, PipelineRequest, rounded_seconds, stage
@@ -40,6 +41,7 @@ class CompletePartsPipeline:
         with join_pipeline(self.name) as times:
             with stage(PartStageName.MESH_LOADING, sink):
                 mesh = read_mesh(request.inputs[MESH], KEPT)
+                shown = show_given_mesh(request.inputs[MESH], request.out_dir, sink)
 
             with stage(PartStageName.PART_SEGMENTATION, sink) as progress:
                 division = self._divide(mesh, request, params, progress)
@@ -51,7 +53,7 @@ class CompletePartsPipeline:
                 outputs = PartFiles(division, completed).write(request.out_dir, progress)
 
         return PipelineOutcome(
-            outputs,
+            shown + outputs,
             {
                 "source_mesh": {"faces": len(mesh.faces), "vertices": len(mesh.vertices)},
                 "parts": division_facts(division),

@@ -6,6 +6,7 @@ from backend.catalog import PartStageName, PipelineName, SegmentPartsParams, Sta
 from backend.engines.registry import EngineRegistry
 from backend.meshes.reading.mesh_limits import MeshLimits
 from backend.meshes.reading.read_mesh import read_mesh
+from backend.pipelines.mesh_preview import show_given_mesh
 from backend.pipelines.part_division import division_facts, find_parts
 from backend.pipelines.part_files import PartFiles
 from backend.pipelines.pipeline import PipelineOutcome, PipelineRequest, rounded_seconds, stage
@@ -32,6 +33,7 @@ class SegmentPartsPipeline:
         with join_pipeline(self.name) as times:
             with stage(PartStageName.MESH_LOADING, sink):
                 mesh = read_mesh(request.inputs[MESH], KEPT)
+                shown = show_given_mesh(request.inputs[MESH], request.out_dir, sink)
 
             with stage(PartStageName.PART_SEGMENTATION, sink) as progress:
                 seed = params.seed or 0
@@ -41,7 +43,7 @@ class SegmentPartsPipeline:
                 outputs = PartFiles(division).write(request.out_dir, progress)
 
         return PipelineOutcome(
-            outputs,
+            shown + outputs,
             {
                 "source_mesh": {"faces": len(mesh.faces), "vertices": len(mesh.vertices)},
                 "parts": division_facts(division),

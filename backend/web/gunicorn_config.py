@@ -13,9 +13,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from backend.jobs.freed_memory import FreedMemory
 from backend.settings import Settings
 from backend.web.api.metrics import count_stored_runs
-from backend.web.freed_memory import FreedMemory
 from backend.web.request_log import logging_config
 
 _settings = Settings.from_env()

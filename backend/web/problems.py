@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from flask import Flask, Response, g, make_response, render_template, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 from wsproto.utilities import RemoteProtocolError
 
@@ -29,6 +30,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(MeshkilnError, _ours)
     app.register_error_handler(HTTPException, _of_the_framework)
     app.register_error_handler(RemoteProtocolError, _bad_handshake)
+    app.register_error_handler(ParseException, _bad_body)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -106,6 +108,13 @@ def _of_the_framework(error: HTTPException) -> Any:
 
 def _bad_handshake(_error: RemoteProtocolError) -> Response:
     return problem_response(MalformedRequest("The WebSocket handshake is not valid."))
+
+
+def _bad_body(_error: ParseException) -> Response:
+    """Answer a body in chunks that are none; what follows on the connection means nothing."""
+    response = problem_response(MalformedRequest("The chunks of the body are not valid."))
+    response.headers["Connection"] = "close"
+    return response
 
 
 def _unexpected(error: Exception) -> Response:

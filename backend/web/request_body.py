@@ -12,7 +12,7 @@ from typing import Any
 from flask import Request, current_app
 from werkzeug.datastructures import FileStorage, MultiDict
 
-from backend.catalog import PIPELINES, JobOptions, Upload
+from backend.catalog import PIPELINES, JobOptions, PipelineName, Upload
 from backend.errors import (
     FieldProblem,
     InvalidParameter,
@@ -75,6 +75,11 @@ def read_submit(request: Request) -> SubmitBody:
         body = _from_form(request)
     else:
         raise MalformedRequest(f"The content type {request.mimetype or 'none'!r} is not read.")
+    return with_own_files(body)
+
+
+def with_own_files(body: SubmitBody) -> SubmitBody:
+    """Check that a submit has what its pipeline takes; raises MissingFile, InvalidParameter."""
     if body.is_for_mesh:
         return _with_mesh(body)
     if body.mesh is not None or "face_ids" in body.files:
@@ -86,6 +91,8 @@ def read_submit(request: Request) -> SubmitBody:
 
 def _with_mesh(body: SubmitBody) -> SubmitBody:
     """Check that a mesh was sent, and nothing that belongs to pictures."""
+    if "face_ids" in body.files and body.pipeline != PipelineName.COMPLETE_PARTS:
+        raise _not_expected("face_ids")
     for name in ("mask", "file"):
         if name in body.files:
             raise _not_expected("image" if name == "file" else name)

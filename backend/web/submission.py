@@ -11,6 +11,7 @@ from flask import Request, current_app
 
 from backend.catalog import parse_options
 from backend.errors import FieldProblem, InvalidParameter, MissingFile, NoForeground
+from backend.jobs.mesh_size import sized_cost_key
 from backend.jobs.records import JobRecord
 from backend.jobs.repeated_submits import made_before
 from backend.jobs.service import JobService, priority_of
@@ -77,8 +78,10 @@ def submit_body(
     if body.image_url:
         fetched = fetch_picture(body.image_url, service.settings, service.outbound)
         body = replace(body, files={**body.files, "file": fetched})
-    picture, files = files_of(body, service)
-    return service.submit(replace(new, name=new.name or picture.display_name), files)
+    given, files = files_of(body, service)
+    if isinstance(given, NormalisedMesh):
+        new = replace(new, cost_key=sized_cost_key(new.cost_key, given.facts["faces"]))
+    return service.submit(replace(new, name=new.name or given.display_name), files)
 
 
 def files_of(

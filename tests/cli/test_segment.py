@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ import trimesh
 from backend.cli.main import main
 from backend.engines.builtin import default_registry
 from backend.pipelines import catalogue
+from backend.pipelines.part_files import PartFiles
 from tests.meshes.source_shapes import ball_of_face, three_balls
 from tests.pipelines.scripted_parts import scripted_registry, small_pictures  # noqa: F401
 from tests.web.meshes import without_child  # noqa: F401
@@ -48,7 +50,7 @@ def test_a_mesh_becomes_a_folder_of_parts(tmp_path, stl, capsys):
     assert len(np.unique(np.load(out / "face_ids.npy"))) == 5
     shown = capsys.readouterr().err
     assert "part segmentation" in shown
-    assert "5 parts (the engine suggests 3)" in shown
+    assert "5 parts (the engine suggests 3) (seed 3)" in shown
 
 
 @pytest.mark.usefixtures("without_child")
@@ -91,6 +93,26 @@ def test_hostile_meshes_are_refused_as_the_server_refuses_them(tmp_path, capsys,
     assert shown.startswith("meshkiln: ")
     assert "→" in shown
     assert "Traceback" not in shown
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("without_child")
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "out/parts.glb"), "out/parts.glb: No sp"),
+        (MemoryError(), "more memory than there is"),
+    ],
+)
+def test_a_machine_at_its_limits_is_explained(tmp_path, stl, capsys, monkeypatch, error, told):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(PartFiles, "write", fail)
+    assert main(["segment", str(stl), "-o", str(tmp_path / "out")]) == 1
+    shown = capsys.readouterr().err
+    assert told in shown
+    assert "→" in shown, "advice"
     assert not (tmp_path / "out").exists()
 
 

@@ -13,6 +13,7 @@ from backend.engines.engine import Role
 from backend.engines.part_tasks import CompletionTask
 from backend.errors import JobCanceled
 from backend.meshes.closed_part import ClosingMethod
+from backend.meshes.closing import close_part
 from backend.meshes.source_mesh import SourceMesh
 from backend.meshes.triangle_mesh import TriangleMesh
 from backend.progress import SilentSink, StageProgress
@@ -150,3 +151,20 @@ def test_it_is_listed_and_runs_anywhere():
     engine = default_registry().choose(Role.COMPLETION, "cap_parts")
     assert engine.available() is None
     assert engine.batch_key(ImageTo3DParams(seed=1)) == engine.batch_key(ImageTo3DParams(seed=2))
+
+
+def test_it_stops_within_a_large_part(monkeypatch):
+    sink = _Steps()
+    joined = close_part.join
+    monkeypatch.setattr(sink, "is_canceled", lambda: bool(sink.seen) and bool(joins))
+    joins: list[bool] = []
+
+    def noted(mesh, mended, plain):
+        joins.append(mended)
+        return joined(mesh, mended, plain)
+
+    monkeypatch.setattr(close_part, "join", noted)
+    ball = _ball()
+    with pytest.raises(JobCanceled):
+        _run(CompletionTask(ball, _octants(ball)), sink=sink)
+    assert joins == [False]

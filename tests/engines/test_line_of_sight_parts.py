@@ -8,6 +8,7 @@ from backend.engines.engine import Role
 from backend.engines.line_of_sight_parts import LineOfSightParts
 from backend.engines.part_tasks import SegmentationTask
 from backend.errors import JobCanceled
+from backend.meshes.parts.division import STEPS
 from backend.meshes.source_mesh import SourceMesh
 from backend.progress import SilentSink, StageProgress
 from tests.meshes.parts.things import dumbbell
@@ -39,7 +40,7 @@ def test_every_task_has_its_tree_in_order():
 def test_progress_runs_over_the_whole_batch():
     sink = _Steps()
     _run(sink, sphere(0.5, 2), sphere(0.5, 1))
-    assert sink.seen == [(step, 12) for step in range(13)]
+    assert sink.seen == [(step, 2 * STEPS) for step in range(2 * STEPS + 1)]
 
 
 def test_it_stops_between_steps():

@@ -183,6 +183,20 @@ def test_a_key_has_a_bound_on_stored_bytes(access, store, new_job):
         store.submit(new_job())
 
 
+def test_what_was_uploaded_counts_as_stored_until_it_is_removed(access, service, new_job):
+    limited, _ = access.keys.create("meshes", limits=KeyLimits(max_stored_gb=0.001))
+    with acting_as(limited):
+        job, _, _ = service.submit(new_job(), {"mesh.glb": bytes(600_000)})
+        service.cancel(job.id)
+        service.retry(job.id)  # it has a copy of its own
+        with pytest.raises(QuotaExceeded, match=r"0\.001 GB"):
+            service.submit(new_job(), {"mesh.glb": b"x"})
+    with service.store.writer.begin() as connection:
+        connection.execute(text("UPDATE jobs SET inputs_removed = true"))
+    with acting_as(limited):
+        service.submit(new_job(), {"mesh.glb": b"x"})
+
+
 def test_the_viewer_of_a_block_ends_with_it(ann):
     with acting_as(ann):
         assert current_key_id() == ann.id

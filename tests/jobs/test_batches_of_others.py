@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from backend.errors import NotFound, OutOfMemory, QueueFull
 from backend.jobs.access.api_key import ApiKey
-from backend.jobs.access.tables import JobOwnerRow
+from backend.jobs.access.tables import JobOwnerRow, StoredInputsRow
 from backend.jobs.access.viewer import acting_as
 from backend.jobs.batches.records import BatchState
 from backend.jobs.batches.tables import BatchRow
@@ -71,6 +71,17 @@ def test_what_an_administrator_tries_again_stays_its_owners(service, clock, had_
     if had_key:
         with acting_as(ann):
             assert service.store.get(job_id).batch_id == batch.id
+
+
+def test_pictures_of_batches_and_their_copies_count_as_stored(service):
+    batch = create(service, "x")
+    service.claims.fail(claim(service)[0], OutOfMemory("full"))
+    service.batches.retry_failed(batch.id)
+    with service.store.engine.connect() as connection:
+        sizes = list(connection.scalars(select(StoredInputsRow.bytes)))
+    job_id = service.batches.items(batch.id)[0].job_id
+    kept = service.artefacts.input_path(job_id, service.store.get(job_id).inputs[0])
+    assert sizes == [kept.stat().st_size] * 2
 
 
 def test_a_batch_that_may_have_been_stored_keeps_its_files(service, monkeypatch):

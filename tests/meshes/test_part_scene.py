@@ -97,6 +97,17 @@ def test_a_textured_part_keeps_texture_and_coordinates_and_the_texture_is_stored
     assert (accessor(first[0]["attributes"]["TEXCOORD_0"]) == parts[0].shape.mesh.uvs).all()
 
 
+def test_each_geometry_that_trimesh_loads_is_named_after_its_part(tmp_path):
+    mesh = three_balls(1)
+    kinds = np.zeros(len(mesh.faces), dtype=np.int16)
+    kinds[-10:] = 1
+    capped = replace(mesh, materials=(Material(), Material("cap")), face_materials=kinds)
+    shape = ShadedMesh.of(capped)
+    PartScene([ScenePart(part, shape) for part in range(2)]).write(tmp_path / "p.glb")
+    scene = trimesh.load(tmp_path / "p.glb", process=False)
+    assert sorted(name[:7] for name in scene.geometry) == ["part_00", "part_00"] + ["part_01"] * 2
+
+
 def test_caps_have_their_own_material_and_colours_of_vertices_become_linear(tmp_path):
     mesh = three_balls(1)
     grey = np.full((len(mesh.vertices), 4), [128, 128, 128, 255], dtype=np.uint8)

@@ -36,6 +36,15 @@ def test_what_is_no_mesh_is_refused(post, service, data, status):
 
 def test_the_page_asks_for_a_mesh_and_for_pictures(client):
     page = client.get("/").text
-    assert '<option value="image_to_parts">' in page
+    assert 'name="pipeline" value="image_to_3d" checked>' in page
+    assert 'name="pipeline" value="image_to_parts">' in page
     assert 'id="mesh-file"' in page
     assert "up to 256 MB" in page
+
+
+@pytest.mark.parametrize("pipeline", ["image_to_3d", "tune", "nonsense"])
+def test_a_pipeline_that_takes_no_mesh_is_refused(post, service, pipeline):
+    file = {"file": (io.BytesIO(surface_glb(*row_of_boxes(2))), "row.glb")}
+    answer = post("/submit-mesh", pipeline=pipeline, **file)
+    assert answer.status_code == 422, answer.text
+    assert list(service.store.list().items) == []

@@ -7,6 +7,7 @@ import trimesh
 from backend.catalog import PIPELINES, CompletePartsParams, PipelineName, SegmentPartsParams
 from backend.errors import BadInput, InvalidParameter, JobCanceled
 from backend.meshes.source_glb import write_source_mesh
+from backend.pipelines import mesh_preview
 from backend.pipelines.complete_parts import CompletePartsPipeline
 from backend.pipelines.pipeline import PipelineRequest
 from backend.pipelines.segment_parts import SegmentPartsPipeline
@@ -96,3 +97,26 @@ def test_it_stops_when_asked(mesh_file):
             {"mesh": mesh_file},
             NotingSink(stop_after=1),
         )
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "params"),
+    [
+        (SegmentPartsPipeline, SegmentPartsParams(seed=1)),
+        (CompletePartsPipeline, CompletePartsParams(seed=1)),
+    ],
+)
+def test_the_mesh_is_shown_before_its_parts_are_looked_for(mesh_file, pipeline, params):
+    sink = NotingSink(stop_after=1)
+    with pytest.raises(JobCanceled):
+        run(pipeline, params, {"mesh": mesh_file}, sink)
+    preview = mesh_file.parent / "out" / "preview.glb"
+    assert sink.artifacts == {"preview.glb": ("preview", preview.stat().st_size)}
+    assert len(trimesh.load(preview, force="mesh").faces) == 240
+
+
+def test_a_mesh_too_large_for_a_page_is_not_shown(mesh_file, monkeypatch):
+    monkeypatch.setattr(mesh_preview, "MOST_MB", 0.001)
+    _, files, sink = run(SegmentPartsPipeline, SegmentPartsParams(seed=1), {"mesh": mesh_file})
+    assert sink.artifacts == {}
+    assert "preview.glb" not in files

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import logging
 
 import pytest
+from gunicorn.http.errors import InvalidChunkSize
 
 from backend.errors import StorageFull
 from backend.web.request_log import JsonFormatter
@@ -256,3 +258,20 @@ def test_problems_are_html_for_browsers_and_htmx(server):
     assert page.mimetype == fragment.mimetype == "text/html"
     assert (page.status_code, fragment.status_code) == (404, 404)
     assert "Not found" in page.text
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=b"])
+def test_a_body_in_wrong_chunks_is_the_fault_of_the_client(server, caplog, kind):
+    class Body(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, _buffer: object) -> int:
+            raise InvalidChunkSize(b"ZZ")
+
+    with Body() as body:
+        environ = {"wsgi.input": body, "wsgi.input_terminated": True, "CONTENT_TYPE": kind}
+        answer = server.client.post("/api/v1/jobs", environ_overrides=environ)
+    assert (answer.status_code, answer.json["code"]) == (400, "malformed-request")
+    assert answer.headers["Connection"] == "close"
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -8,8 +8,11 @@ import tempfile
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from backend.errors import MeshCorrupt, MeshTooLarge, QueueFull
+from backend.jobs.mesh_size import sized_cost_key
+from backend.jobs.schema import JobRow
 from backend.meshes.reading.child_limits import no_files_opened
 from backend.meshes.reading.read_mesh import read_mesh
 from backend.settings import Settings
@@ -150,6 +153,13 @@ def test_numbers_of_faces_come_along(server):
     assert path.read_bytes() == face_ids(12)
 
 
+def test_numbers_of_faces_are_for_the_pipeline_that_reads_them(server):
+    answer = post(server, cube_file().glb(), face_ids=(io.BytesIO(face_ids(12)), "ids.npy"))
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid-parameter")
+    assert answer.json["errors"][0]["pointer"] == "/face_ids"
+    assert server.count() == 0
+
+
 @pytest.mark.usefixtures("without_child")
 @pytest.mark.parametrize("data", [b"hello", b"\x80\x04\x95", face_ids(5000)])
 def test_numbers_of_faces_are_judged(server, data):
@@ -239,3 +249,18 @@ def test_nothing_is_left_behind(server):
     post(server, obj_of_cube())
     post(server, b"hello")
     assert list((server.service.settings.data_dir / "incoming").iterdir()) == []
+
+
+@pytest.mark.usefixtures("without_child")
+def test_times_of_small_meshes_do_not_promise_those_of_large_ones(server):
+    def cost_key_of(job_id: str) -> str:
+        engine = server.service.store.engine
+        with engine.connect() as connection:
+            return connection.scalar(select(JobRow.cost_key).where(JobRow.id == job_id))
+
+    small = post(server, obj_of_cube()).json["id"]
+    assert cost_key_of(small) == "segment_parts:up to 1k faces"
+    assert sized_cost_key("segment_parts", 1025) == "segment_parts:up to 4k faces"
+    assert sized_cost_key("segment_parts", 1_000_000) == "segment_parts:up to 1024k faces"
+    server.service.store.request_cancel(small)
+    assert cost_key_of(server.service.retry(small).id) == cost_key_of(small)

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
 
 from backend.errors import QuotaExceeded
-from backend.jobs.access.tables import JobOwnerRow
+from backend.jobs.access.tables import JobOwnerRow, StoredInputsRow
 from backend.jobs.access.viewer import current_key, current_key_id, is_restricted
 from backend.jobs.schema import JobRow, OutputRow
 from backend.jobs.states import JobState
@@ -31,7 +31,7 @@ def check_quota(session: Session) -> None:
         )
     if stored_gb is not None and _stored_bytes(session, key.id) >= stored_gb * GB:
         raise QuotaExceeded(
-            f"The results of this key take {stored_gb:g} GB, which is all it may have.",
+            f"What this key has sent and made takes {stored_gb:g} GB, which is all it may have.",
             advice="Delete some of its jobs.",
         )
 
@@ -44,11 +44,23 @@ def quota_room(session: Session, wanted: int) -> int:
     return max(0, min(wanted, key.limits.max_queued_jobs - _waiting(session, key.id)))
 
 
-def record_owner(session: Session, job_id: str) -> None:
-    """Write down the key of this request as the owner of a job that it stores."""
+def record_owner(session: Session, job_id: str, input_bytes: int | None = None) -> None:
+    """Write down the key of this request as the owner of a job that it stores.
+
+    ``input_bytes`` is the size of what was uploaded for it; None is not known and not counted.
+    """
     key = current_key()
     if key is not None:
         session.add(JobOwnerRow(job_id=job_id, key_id=key.id))
+    if input_bytes is not None:
+        session.add(StoredInputsRow(job_id=job_id, bytes=input_bytes))
+
+
+def stored_input_bytes(engine: Engine, job_id: str) -> int | None:
+    """Return how large the uploads of a job are; None if that was not written down."""
+    with Session(engine) as session:
+        row = session.get(StoredInputsRow, job_id)
+        return row.bytes if row else None
 
 
 def hand_over(session: Session, job_ids: Collection[str], key_id: str | None) -> None:
@@ -98,10 +110,16 @@ def _waiting(session: Session, key_id: str) -> int:
 
 
 def _stored_bytes(session: Session, key_id: str) -> int:
-    query = (
+    """Add up results and uploads of a key that are still there."""
+    made = (
         select(func.sum(OutputRow.bytes))
-        .select_from(OutputRow)
         .join(JobOwnerRow, JobOwnerRow.job_id == OutputRow.job_id)
         .where(JobOwnerRow.key_id == key_id)
     )
-    return session.scalar(query) or 0
+    sent = (
+        select(func.sum(StoredInputsRow.bytes))
+        .join(JobOwnerRow, JobOwnerRow.job_id == StoredInputsRow.job_id)
+        .join(JobRow, JobRow.id == StoredInputsRow.job_id)
+        .where(JobOwnerRow.key_id == key_id, ~JobRow.inputs_removed)
+    )
+    return int(session.scalar(made) or 0) + int(session.scalar(sent) or 0)

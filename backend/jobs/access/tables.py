@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Float, ForeignKey, Integer, String
+from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.jobs.schema import Base, UtcDateTime
@@ -49,6 +49,15 @@ class JobOwnerRow(Base):
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     key_id: Mapped[str] = mapped_column(String(26), index=True)
+
+
+class StoredInputsRow(Base):
+    """How many bytes a job was sent: a mesh may be larger than what comes of it."""
+
+    __tablename__ = "stored_inputs"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    bytes: Mapped[int] = mapped_column(BigInteger)
 
 
 class ShareRow(Base):

@@ -85,7 +85,8 @@ class Intake:
         except BaseException:
             self._artefacts.remove(job.id)
             raise
-        return ReadyItem(custom_id, replace(job, inputs=tuple(files)))
+        size_bytes = sum(map(len, files.values()))
+        return ReadyItem(custom_id, replace(job, inputs=tuple(files), input_bytes=size_bytes))
 
     def _drop(self, taken: Sequence[Future[ReadyItem]]) -> None:
         for future in taken:

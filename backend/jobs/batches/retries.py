@@ -10,7 +10,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from backend.errors import FilesExpired, MeshkilnError, NothingFailed
-from backend.jobs.access.job_owners import hand_over, quota_room
+from backend.jobs.access.job_owners import hand_over, quota_room, stored_input_bytes
 from backend.jobs.batches.left_items import left_note
 from backend.jobs.batches.records import BatchItem, ItemState
 from backend.jobs.batches.store import BatchStore, visible
@@ -96,7 +96,9 @@ class BatchRetries:
         )
         if not self._jobs.artefacts.copy_inputs(old.id, job.id, old.inputs):
             return None
-        return _Retry(item, replace(job, inputs=old.inputs, trace=trace_here()))
+        size_bytes = stored_input_bytes(self._jobs.store.engine, old.id)
+        job = replace(job, inputs=old.inputs, input_bytes=size_bytes, trace=trace_here())
+        return _Retry(item, job)
 
     def _store(self, batch_id: str, ready: Sequence[_Retry]) -> set[str]:
         """Store the jobs in one transaction; returns the identifiers of those that are new."""

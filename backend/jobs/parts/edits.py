@@ -15,7 +15,7 @@ from backend.jobs.parts.division import Division
 
 MAX_EDITS = 500
 MAX_NAME = 80
-MAX_AT_ONCE = 200
+MAX_AT_ONCE = 2 * MAX_EDITS  # all of them undone, and as many others
 Edit = Mapping[str, Any]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +31,9 @@ TURNED = "Faces that looked to the wrong side and were turned over: {count}."
 DROPPED = "Faces that were there twice or had no area, and were left out: {count}."
 
 
-def close_part(mesh: SourceMesh, part: int) -> ClosedPart:
+def close_part(
+    mesh: SourceMesh, part: int, check_canceled: Callable[[], None] = lambda: None
+) -> ClosedPart:
     """Make a part a closed mesh.
 
     What is closed stays as it is. Otherwise loops are capped and sheets thickened, with the given
@@ -42,16 +45,22 @@ def close_part(mesh: SourceMesh, part: int) -> ClosedPart:
         The faces of the part alone.
     part : int
         Its number.
+    check_canceled : callable
+        Called between the steps, which take seconds for large parts; may raise to stop.
 
     Raises
     ------
     PartNotClosed
         It has no area, or nothing that manifold3d takes comes of it.
     """
-    surface = _joined(mesh, part, mended=False)
+    surface = _joined(mesh, part)
     if not len(surface.borders) and _encloses(surface.points, surface.faces):
         return _was_closed(mesh, surface, part)
-    patched = _patched(_joined(mesh, part, mended=True))
+    check_canceled()
+    mended = _joined(mesh, part, surface)
+    check_canceled()
+    patched = _patched(mended)
+    check_canceled()
     may_be_torn = patched.sheets > TORN_PIECES and patched.sheet_share > 0.5
     closed = _rebuilt(mesh, part) if may_be_torn else None
     closed = closed or _patched_part(mesh, patched, part) or _rebuilt(mesh, part)
@@ -60,10 +69,11 @@ def close_part(mesh: SourceMesh, part: int) -> ClosedPart:
     return closed
 
 
-def _joined(mesh: SourceMesh, part: int, *, mended: bool) -> JoinedSurface:
+def _joined(mesh: SourceMesh, part: int, plain: JoinedSurface | None = None) -> JoinedSurface:
+    """Join the faces, and mend them when it is known how they are without; raises PartNotClosed."""
     if not np.isfinite(mesh.vertices).all():
         raise PartNotClosed(f"Part {part} has positions that are not finite numbers.")
-    surface = join(mesh, mended)
+    surface = join(mesh, mended=plain is not None, plain=plain)
     if not face_normals(surface.points, surface.faces).any():
         raise PartNotClosed(f"Part {part} has no faces with an area.")
     return surface

@@ -67,7 +67,9 @@ class JoinedSurface:
         return connected_components(links, directed=False)[1].astype(np.int64)
 
 
-def join(mesh: SourceMesh, mended: bool = False) -> JoinedSurface:
+def join(
+    mesh: SourceMesh, mended: bool = False, plain: JoinedSurface | None = None
+) -> JoinedSurface:
     """Join the faces of a part.
 
     Faces that collapse to a line and faces that are there twice are left out.
@@ -78,8 +80,10 @@ def join(mesh: SourceMesh, mended: bool = False) -> JoinedSurface:
     mended : bool
         Whether positions a two-millionth of the size apart count as one, and two faces that lie
         back to back as well.
+    plain : JoinedSurface, optional
+        The same mesh joined without that; returned again where there is nothing to mend.
     """
-    places = same_places(mesh.vertices)
+    as_they_are = places = same_places(mesh.vertices)
     sources = _faces_with_corners(mesh, places)
     if mended:
         near = near_places(mesh.vertices)
@@ -88,6 +92,9 @@ def join(mesh: SourceMesh, mended: bool = False) -> JoinedSurface:
             places, sources = near, left
     faces = places[mesh.faces.astype(np.int64)].reshape(-1, 3)
     sources = sources[_first_of_equals(faces[sources], mended)]
+    is_as_it_was = plain is not None and np.array_equal(sources, plain.sources)
+    if plain is not None and is_as_it_was and np.array_equal(places, as_they_are):
+        return plain
     points = np.zeros((int(places.max()) + 1 if len(places) else 0, 3))
     points[places[::-1]] = mesh.vertices[::-1]
     faces = faces[sources]

@@ -25,7 +25,7 @@ from backend.meshes.source_mesh import SourceMesh
 
 PATCHES = 160
 COST_LIMIT = 1.05
-STEPS = 6
+STEPS = 8
 
 
 def divide(mesh: SourceMesh, seed: int, report: Callable[[int], None]) -> PartTree:
@@ -49,6 +49,7 @@ def divide(mesh: SourceMesh, seed: int, report: Callable[[int], None]) -> PartTr
     welded = weld(mesh.vertices, mesh.faces)
     if not len(welded.faces):
         return _undivided(len(mesh.faces))
+    report(1)
     bodies = gather_bodies(welded)
     analysis = prepare_analysis(welded, bodies)
     colors = analysis_colors(mesh, welded, analysis)
@@ -56,9 +57,10 @@ def divide(mesh: SourceMesh, seed: int, report: Callable[[int], None]) -> PartTr
     count = int(patches.max()) + 1
     suggested = merges.parts_below(COST_LIMIT, count)
     tree = PartTree(patches.astype(np.int32), count, merges.nodes, merges.costs, suggested)
-    report(5)
+    report(6)
     straight = straighten_borders(analysis.surface, patches, tree.patch_parts(suggested))
     labels = analysis.welded_labels(straight, welded, bodies)
+    report(7)
     whole = _tidied(welded, labels, is_jagged=analysis.parents is None)
     return transferred(tree, mesh, welded, whole)
 
@@ -69,14 +71,14 @@ def _merged(
     seed: int,
     report: Callable[[int], None],
 ) -> tuple[NDArray[np.int64], Merges]:
-    report(1)
+    report(2)
     surface = analysis.surface
     scene = RayScene(surface)
     diameter = shape_diameter(surface, scene)
     thickness = normalised(diameter)
-    report(2)
-    patches = grow_patches(surface, crossing_costs(surface, thickness, colors), PATCHES)
     report(3)
+    patches = grow_patches(surface, crossing_costs(surface, thickness, colors), PATCHES)
+    report(4)
     samples = draw_samples(surface, patches, np.random.default_rng(seed))
     sight = line_of_sight(surface, scene, samples)
     sheet = sheet_likeness(surface, diameter, patches)
@@ -84,7 +86,7 @@ def _merged(
     hollows = find_hollows(surface, scene, patches, samples)
     if hollows.inner.any():
         sight = hollows.joined(sight, line_of_sight(surface, scene, samples, outside=True))
-    report(4)
+    report(5)
     facts = PatchFacts.of(surface, patches, thickness, sight, hollows, colors)
     return patches, merge_patches(facts)
 

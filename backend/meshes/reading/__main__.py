@@ -80,7 +80,13 @@ def _facts(
 
 
 def _problem(error: MeshkilnError) -> dict[str, Any]:
-    return {"problem": {"code": error.code, "detail": error.detail, "advice": error.advice}}
+    detail = printable(error.detail)
+    return {"problem": {"code": error.code, "detail": detail, "advice": error.advice}}
+
+
+def printable(text: str) -> str:
+    """Replace what would steer a terminal: details may quote names from the file."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ from typing import Any
 
 from backend.errors import ExternalResource, MeshCorrupt, UnsupportedExtension
 
+MAX_COUNT = 1 << 53  # what JSON can tell without loss
 DRACO = "KHR_draco_mesh_compression"
 MESHOPT = frozenset({"EXT_meshopt_compression", "KHR_meshopt_compression"})
 READ_EXTENSIONS = frozenset({
@@ -130,7 +131,7 @@ def whole(entry: dict[str, Any], key: str, default: int | None = None) -> int:
     value = entry.get(key, default)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
         raise MeshCorrupt(f"{key!r} is {str(value)[:30]}, which is no count.")
     return value
 

@@ -78,8 +78,8 @@ def posed_points(
     MeshCorrupt
         A vertex names a bone that is not there.
     """
-    if len(joints) and int(joints.max()) >= len(bones):
-        raise MeshCorrupt(f"A vertex hangs on bone {int(joints.max()):,} of {len(bones):,}.")
+    for wrong in joints[~((joints >= 0) & (joints < len(bones)))][:1]:
+        raise MeshCorrupt(f"A vertex hangs on bone {int(wrong):,} of {len(bones):,}.")
     moved = np.zeros_like(points)
     for start in range(0, len(points), _CHUNK):  # a matrix per vertex takes memory
         part = slice(start, start + _CHUNK)

@@ -29,6 +29,15 @@ def check_face_count(faces: int, limits: MeshLimits, *, is_all: bool = True) -> 
         )
 
 
+def check_vertex_count(vertices: int, limits: MeshLimits) -> None:
+    """Refuse more vertices than so many faces can use; raises MeshTooLarge."""
+    if vertices > limits.vertices:
+        raise MeshTooLarge(
+            f"It has {vertices:,} vertices; at most {limits.vertices:,} are taken.",
+            advice="Delete the vertices that no face uses and send it again.",
+        )
+
+
 def check_indices(faces: NDArray[np.integer], vertices: int) -> None:
     """Refuse faces that name vertices that are not there; raises UnusableMesh."""
     if not len(faces):
@@ -54,12 +63,13 @@ def check_mesh(mesh: SourceMesh, limits: MeshLimits) -> int:
     UnusableMesh
         No faces, positions that are no finite or no sane numbers, indices out of range, no area.
     MeshTooLarge
-        Too many faces or pieces.
+        Too many faces, vertices or pieces.
     """
     if not len(mesh.faces):
         raise UnusableMesh("It has no faces.", advice="Export a surface, not points or lines.")
     check_face_count(len(mesh.faces), limits)
     check_indices(mesh.faces, len(mesh.vertices))
+    check_vertex_count(len(mesh.vertices), limits)
     _check_positions(mesh.vertices, limits)
     _check_area(mesh)
     pieces = _pieces(mesh)

@@ -23,6 +23,8 @@ class MeshLimits:
         Most materials in use.
     texture_side_px, texture_megapixels : int
         Largest texture; and all textures together.
+    texture_mb : int
+        Most that all textures take as they are kept: PNG or JPEG.
     coordinate : float
         Largest absolute coordinate; float32 can still hold its cube.
     """
@@ -34,6 +36,7 @@ class MeshLimits:
     materials: int = 4096
     texture_side_px: int = 16_384
     texture_megapixels: int = 300
+    texture_mb: int = 256
     coordinate: float = 1e12
 
     @property

@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.errors import MeshCorrupt, UnusableMesh
-from backend.meshes.reading.mesh_checks import check_face_count, check_indices
+from backend.meshes.reading.mesh_checks import (
+    check_face_count,
+    check_indices,
+    check_vertex_count,
+)
 from backend.meshes.reading.mesh_limits import MeshLimits
 from backend.meshes.reading.ply_body import PlyBody, PlyLists, ply_body
 from backend.meshes.reading.ply_header import PlyElement, read_ply_header
@@ -27,6 +31,9 @@ def read_ply(data: bytes, limits: MeshLimits) -> SourceMesh:
     MeshCorrupt, MeshTooLarge, UnusableMesh
     """
     header = read_ply_header(data)
+    for element in header.elements:
+        if element.name == "vertex":
+            check_vertex_count(element.count, limits)
     body = ply_body(data, header)
     columns: dict[str, NDArray[Any]] | None = None
     polygons: PlyLists | None = None

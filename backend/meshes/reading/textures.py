@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import warnings
 
-from PIL import Image, WebPImagePlugin
+from PIL import Image, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from backend.errors import MeshCorrupt, MeshTooLarge, UnsupportedExtension
 from backend.meshes.reading.mesh_limits import MeshLimits
 from backend.meshes.source_mesh import EncodedImage
+from backend.units import MB
 
-Image.preinit()  # decoders are loaded now: while a mesh is read no file may be opened
+# Decoders are loaded now: while a mesh is read no file may be opened. What cameras add to a JPEG
+# (Exif, a second picture) is read by two more of them.
+Image.preinit()
+_LOADED = (MpoImagePlugin, TiffImagePlugin)
 _KTX2 = b"\xabKTX 20\xbb"
 _SMALLER = "Scale its textures down to 4096 pixels a side or fewer."
 _MIMES = {"PNG": "image/png", "JPEG": "image/jpeg"}
@@ -19,17 +23,19 @@ _FORMATS = ("PNG", "JPEG", WebPImagePlugin.WebPImageFile.format)
 
 
 class TextureBudget:
-    """Pixels that the textures of one mesh may have together.
+    """Pixels and bytes that the textures of one mesh may have together.
 
     Parameters
     ----------
     limits : MeshLimits
-        ``texture_side_px`` and ``texture_megapixels``.
+        ``texture_side_px``, ``texture_megapixels`` and ``texture_mb``.
     """
 
     def __init__(self, limits: MeshLimits) -> None:
         self._side_px = limits.texture_side_px
         self._left_px = limits.texture_megapixels * 1_000_000
+        self._most_mb = limits.texture_mb
+        self._left_bytes = limits.texture_mb * MB
 
     def checked(self, data: bytes, name: str) -> EncodedImage:
         """Check a picture; PNG and JPEG are kept as they are, WebP becomes PNG.
@@ -41,7 +47,7 @@ class TextureBudget:
         MeshCorrupt
             It is none of these, or cannot be decoded.
         MeshTooLarge
-            It has too many pixels, alone or with those before it.
+            It has too many pixels or bytes, alone or with those before it.
         """
         if data.startswith(_KTX2):
             raise UnsupportedExtension(
@@ -50,12 +56,12 @@ class TextureBudget:
             )
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # our own limit of pixels is the stricter one
+                warnings.simplefilter("ignore")  # Pillow refuses above 179 megapixels, we by size
                 with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
                     self._take(image.width, image.height, name)
                     image.load()
-                    return _kept(image, data)
-        except MeshTooLarge:
+                    return self._counted(_kept(image, data), name)
+        except (MeshTooLarge, MemoryError):
             raise
         except Image.DecompressionBombError as error:  # told from the header alone
             detail = f"{name} has more pixels than are taken."
@@ -73,6 +79,16 @@ class TextureBudget:
                 "alone or with the other textures too large.",
                 advice=_SMALLER,
             )
+
+    def _counted(self, kept: EncodedImage, name: str) -> EncodedImage:
+        """Count what will be stored: many pictures may share the same bytes of a small file."""
+        self._left_bytes -= len(kept.data)
+        if self._left_bytes < 0:
+            raise MeshTooLarge(
+                f"With {name}, its textures would take more than {self._most_mb:,} MB.",
+                advice=_SMALLER,
+            )
+        return kept
 
 
 def _kept(image: Image.Image, data: bytes) -> EncodedImage:

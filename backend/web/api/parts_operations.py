@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from backend.jobs.parts.edits import MAX_AT_ONCE
 from backend.web.api.operations import Operation
 
 _PATH = "/api/v1/jobs/{job_id}/parts"
@@ -45,7 +46,7 @@ PARTS_EDIT: dict[str, Any] = {
     "edits": {
         "type": "array",
         "minItems": 1,
-        "maxItems": 200,
+        "maxItems": MAX_AT_ONCE,
         "items": {"type": "object"},
         "description": "Several edits that make one version together.",
     },

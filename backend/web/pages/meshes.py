@@ -11,7 +11,7 @@ from backend.errors import MissingFile
 from backend.web.large_uploads import takes_a_mesh
 from backend.web.mesh_uploads import SentMesh
 from backend.web.pages.service import job_service
-from backend.web.request_body import form_fields
+from backend.web.request_body import form_fields, with_own_files
 from backend.web.submission import submit_body
 
 
@@ -26,8 +26,7 @@ def submit_mesh() -> Response:
     file = request.files.get("file")
     if file is None or not file.filename:
         raise MissingFile("No mesh was chosen.")
-    fields = form_fields(request.form)
-    job, _, _ = submit_body(
-        replace(fields, mesh=SentMesh(file.filename, file.stream)), job_service()
-    )
+    sent = SentMesh(file.filename, file.stream)
+    body = with_own_files(replace(form_fields(request.form), mesh=sent))
+    job, _, _ = submit_body(body, job_service())
     return redirect(f"/jobs/{job.id}", 303)

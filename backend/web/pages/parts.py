@@ -41,6 +41,7 @@ def explorer(document: dict[str, Any]) -> dict[str, Any] | None:
     except MeshkilnError:
         return None
     return {
+        "job_id": document["id"],
         "name": document["name"],
         "surface": files[SURFACE_ROLE],
         "tree": files[TREE_ROLE],

@@ -119,6 +119,10 @@ export class Division {
   }
 }
 
+function areSame(edit, other) {
+  return JSON.stringify(edit) === JSON.stringify(other);
+}
+
 /** The edits of a division with undo and redo, beside those that the server keeps. */
 export class Editing {
   constructor(division, edits, done) {
@@ -130,6 +134,11 @@ export class Editing {
     this.edits = [...edits];
     this.divisions = [this.start];
     for (const edit of edits.slice(0, done)) this.divisions.push(this.division.after(edit));
+    this.follow(edits, done);
+  }
+
+  /** Take other edits as those that the server keeps, and leave what is shown here as it is. */
+  follow(edits, done) {
     this.saved = { edits: [...edits], done };
   }
 
@@ -170,7 +179,7 @@ export class Editing {
     const mine = this.edits.slice(0, this.done);
     const kept = this.saved.edits.slice(0, this.saved.done);
     let same = 0;
-    while (same < Math.min(mine.length, kept.length) && mine[same] === kept[same]) same += 1;
+    while (same < Math.min(mine.length, kept.length) && areSame(mine[same], kept[same])) same += 1;
     return [...new Array(kept.length - same).fill({ undo: true }), ...mine.slice(same)];
   }
 }

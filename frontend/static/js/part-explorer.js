@@ -1,16 +1,18 @@
 // <part-explorer>: a mesh in parts, to look at and to divide otherwise. Edits happen here at once;
 // saving sends them to the server, which keeps each version.
+import { showControls } from "./part-controls.js";
 import { Division, Editing } from "./part-division.js";
 import { PartEdits } from "./part-edits.js";
 import { PartKeeping } from "./part-keeping.js";
 import { listenToKeys } from "./part-keys.js";
 import { PartList } from "./part-list.js";
 import { listenToPointer } from "./part-pointer.js";
+import { readWhole } from "./part-progress.js";
 import { CHOSEN, POINTED, SHOWN } from "./part-shaders.js";
 import { jointBox, measurePatches, readSurface } from "./part-surface.js";
 import { several } from "./part-words.js";
 
-const SLIDER_MOST = 64;
+const LOST = "The graphics card has dropped the model. It comes back by itself; if not, reload the page.";
 const NO_WEBGL = "The model cannot be shown here (is WebGL switched off?). The list, the edits and the downloads work.";
 
 class PartExplorer extends HTMLElement {
@@ -30,6 +32,8 @@ class PartExplorer extends HTMLElement {
       this.buttons[button.dataset.do] = button;
       button.addEventListener("click", () => this.do(button.dataset.do));
     });
+    this.tools = [...content.querySelectorAll(".parts-tools, .parts-side")];
+    this.tools.forEach((element) => (element.inert = true)); // until there is something to edit
     this.modes = [...content.querySelectorAll("[data-mode]")];
     this.fallback = this.querySelector("[data-fallback]");
     this.fallback.hidden = true;
@@ -37,6 +41,7 @@ class PartExplorer extends HTMLElement {
     this.list = new PartList(this.the.list, {
       choose: (indices) => this.choose(indices),
       point: (index) => this.point(index),
+      adds: (event) => this.adds(event),
     });
     this.edits = new PartEdits(this);
     this.keeping = new PartKeeping(this);
@@ -46,7 +51,9 @@ class PartExplorer extends HTMLElement {
   /** Do what a button says: look, edit, or keep. */
   do(name) {
     const owner = [this.edits, this.keeping, this].find((one) => name in one);
+    const hadFocus = document.activeElement === this.buttons[name];
     owner[name]();
+    if (hadFocus && this.buttons[name].disabled) this.list.activate(this.list.active); // else the page would have it
   }
 
   listen() {
@@ -65,13 +72,16 @@ class PartExplorer extends HTMLElement {
   }
 
   async load() {
+    const drawing = import("./part-scene.js"); // the largest of the scripts comes beside the files
+    drawing.catch(() => null); // told where it is waited for
     const [surface, tree] = await Promise.all([
       this.fetched(this.getAttribute("src")),
       this.fetched(this.getAttribute("tree")).then((answer) => answer.json()),
       this.loadVersion(),
     ]);
     this.tree = tree;
-    const buffer = await surface.arrayBuffer();
+    const { noteText } = this.the;
+    const buffer = await readWhole(surface, (share) => (noteText.textContent = `Loading the model… ${Math.floor(100 * share)} %`));
     this.primitives = readSurface(buffer);
     this.measured = measurePatches(this.primitives, tree.patch_count);
     this.area = this.measured.areas.reduce((sum, area) => sum + area, 0);
@@ -82,7 +92,8 @@ class PartExplorer extends HTMLElement {
     const made = this.kept.version === 1 ? this.kept : await this.version(1);
     this.made = new Map(start.parts.map((patches, index) => [patches.join(), made.parts[index]]));
     this.start(start);
-    await this.startScene();
+    await this.startScene(drawing);
+    this.tools.forEach((element) => (element.inert = false));
     this.dataset.ready = "true";
   }
 
@@ -106,11 +117,11 @@ class PartExplorer extends HTMLElement {
     this.showParts();
   }
 
-  async startScene() {
+  async startScene(drawing) {
     const { stage, note } = this.the;
     try {
-      const { PartScene } = await import("./part-scene.js");
-      this.scene = new PartScene(stage, { onDraw: () => (this.frames += 1) });
+      const { PartScene } = await drawing;
+      this.scene = new PartScene(stage, { onDraw: () => (this.frames += 1), onLost: (isLost) => this.lost(isLost) });
     } catch {
       this.the.noteText.textContent = NO_WEBGL;
       this.dataset.webgl = "false";
@@ -120,14 +131,24 @@ class PartExplorer extends HTMLElement {
     this.showParts();
     this.scene.frameFromFront();
     note.hidden = true;
+    this.buttons.frame.hidden = false;
     listenToPointer(this, this.scene.canvas);
+  }
+
+  /** The graphics card took the model away, or gave it back. */
+  lost(isLost) {
+    this.the.noteText.textContent = LOST;
+    this.the.note.hidden = !isLost;
+    if (isLost) this.tell(LOST);
   }
 
   failed(error) {
     console.warn(`The parts could not be loaded: ${error.message}`);
-    this.the.noteText.textContent = `The parts could not be loaded. ${error.message}`;
+    const why = error instanceof TypeError ? "The server does not answer." : error.message; // fetch() throws it
+    this.fallback.querySelector("[data-why]").textContent = `The parts could not be shown in 3D. ${why}`;
+    this.fallback.querySelector("[data-failed]").hidden = false;
     this.fallback.hidden = false;
-    this.querySelector(".parts-side").hidden = true;
+    this.querySelector(".parts-grid").hidden = true;
     this.dataset.ready = "failed";
   }
 
@@ -151,6 +172,7 @@ class PartExplorer extends HTMLElement {
       files: made?.files ?? [],
       notice: made?.notice ?? "",
       isHidden: patches.every((patch) => this.unseen[patch]),
+      isPartlyHidden: patches.some((patch) => this.unseen[patch]),
       isChosen: patches.every((patch) => this.marked[patch]),
     };
   }
@@ -177,42 +199,7 @@ class PartExplorer extends HTMLElement {
   }
 
   showControls() {
-    const { the, buttons, division, editing } = this;
-    const chosen = this.list.chosen;
-    const most = division.patchCount;
-    the.slider.min = the.number.min = division.fewest;
-    the.slider.max = division.count > SLIDER_MOST ? most : Math.min(most, SLIDER_MOST);
-    the.number.max = most;
-    the.slider.value = the.number.value = division.count;
-    the.slider.setAttribute("aria-valuetext", several(division.count));
-    the.slider.disabled = the.number.disabled = division.fewest === most;
-    const { suggested } = this.kept.granularity;
-    const isGiven = suggested === most && division.merges.every(({ byHand }) => byHand);
-    the.suggestion.textContent = isGiven
-      ? `${suggested} parts were given with the mesh; they can be merged, not split.`
-      : `${suggested} as the engine chose; ${division.fewest} to ${most} are possible.`;
-    buttons.isolate.disabled = buttons.hide.disabled = chosen.length === 0;
-    const allHidden = chosen.length > 0 && chosen.every((index) => this.parts[index].isHidden);
-    buttons.hide.textContent = allHidden ? "Show" : "Hide";
-    buttons.showAll.disabled = !this.unseen.some(Boolean);
-    buttons.merge.disabled = chosen.length < 2;
-    buttons.split.disabled = chosen.length !== 1 || !division.canSplit(chosen[0]);
-    buttons.rename.disabled = chosen.length !== 1;
-    buttons.undo.disabled = !editing.canUndo;
-    buttons.redo.disabled = !editing.canRedo;
-    buttons.save.disabled = editing.unsaved.length === 0 || Boolean(this.keeping.isSaving);
-    if (buttons.close) buttons.close.disabled = editing.unsaved.length > 0 || Boolean(this.keeping.isClosing);
-    the.downloadHint.textContent = chosen.length ? `${several(chosen.length)} chosen` : "all that is shown";
-    this.showFiles(chosen.length === 1 ? this.parts[chosen[0]] : { files: [] });
-    const changes = editing.unsaved.length;
-    the.version.textContent = `Version ${this.kept.version}${changes ? `, ${changes === 1 ? "1 change" : `${changes} changes`} not saved` : ""}`;
-  }
-
-  /** Links to the files that the job itself made of a part, closed ones where it closes parts. */
-  showFiles({ files, notice }) {
-    const links = files.map(({ url, name }) => Object.assign(document.createElement("a"), { href: url, textContent: name, download: name }));
-    this.the.files.replaceChildren("As the job made it: ", ...links.flatMap((link) => [link, " "]), notice ?? "");
-    this.the.files.hidden = !links.length;
+    showControls(this);
   }
 
   tell(text) {
@@ -234,6 +221,11 @@ class PartExplorer extends HTMLElement {
 
   frame() {
     this.scene?.frame();
+  }
+
+  /** Whether a click chooses one more part; a finger has no Ctrl key. */
+  adds(event) {
+    return event.ctrlKey || event.metaKey || this.the.several.checked;
   }
 
   point(index) {

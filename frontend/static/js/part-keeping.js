@@ -2,6 +2,14 @@
 import { partsToGlb, partsToStl, save } from "./part-files.js";
 import { several } from "./part-words.js";
 
+const SILENT = "The server does not answer.";
+const KEPT = "Nothing is lost here; try again.";
+const OVERTAKEN = " Your changes are still on this page: save them as the next version, or leave them and load the newest.";
+
+function unreadable(answer) {
+  return `The server answered ${answer.status}, with nothing that can be read here.`;
+}
+
 export class PartKeeping {
   constructor(explorer) {
     this.explorer = explorer;
@@ -12,6 +20,7 @@ export class PartKeeping {
 
   async save() {
     const { explorer } = this;
+    const sent = explorer.editing.division;
     this.isSaving = true;
     explorer.showControls();
     let answer = null;
@@ -22,41 +31,67 @@ export class PartKeeping {
         body: JSON.stringify({ edits: explorer.editing.unsaved }),
       });
     } catch {
-      this.trouble("The server does not answer. Nothing is lost here; try again.", false);
+      this.trouble(`${SILENT} ${KEPT}`, false);
     }
     this.isSaving = false;
-    if (answer) await this.take(answer);
+    if (answer) await this.take(answer, sent);
     else explorer.showControls();
   }
 
-  async take(answer) {
+  async take(answer, sent) {
     const { explorer } = this;
-    const said = await answer.json();
-    if (!answer.ok) {
+    const said = await answer.json().catch(() => null); // a proxy may answer in its own words
+    if (!answer.ok || !said) {
       explorer.showControls();
-      this.trouble(`${said.title}. ${said.detail}`, answer.status === 412);
+      const isOvertaken = answer.status === 412;
+      this.trouble(said ? `${said.title}. ${said.detail}${isOvertaken ? OVERTAKEN : ""}` : `${unreadable(answer)} ${KEPT}`, isOvertaken);
       return;
     }
     explorer.kept = said;
-    explorer.editing.restart(said.edits, said.done);
+    const { editing } = explorer;
+    const isAsSent = editing.division === sent; // else somebody went on editing while it was saved
+    editing[isAsSent ? "restart" : "follow"](said.edits, said.done);
     explorer.the.trouble.hidden = true;
     explorer.showParts();
     explorer.tell(`saved as version ${said.version}`);
-    explorer.the.version.textContent = `Saved as version ${said.version}`;
+    if (isAsSent) explorer.the.version.textContent = `Saved as version ${said.version}`;
   }
 
-  trouble(text, canReload) {
+  trouble(text, isOvertaken) {
     const { the, buttons } = this.explorer;
     the.troubleText.textContent = text;
     the.trouble.hidden = false;
-    buttons.reload.hidden = !canReload;
+    buttons.reload.hidden = buttons.keepMine.hidden = !isOvertaken;
     this.explorer.tell(text);
+  }
+
+  /** Ask for the newest version; false, and told why, if it does not come. */
+  async ask() {
+    try {
+      await this.explorer.loadVersion();
+    } catch (error) {
+      this.trouble(`${error instanceof TypeError ? SILENT : error.message} ${KEPT}`, true);
+      return false;
+    }
+    const { the, list } = this.explorer;
+    if (the.trouble.contains(document.activeElement)) list.activate(list.active);
+    the.trouble.hidden = true;
+    return true;
+  }
+
+  /** Save what is shown here after somebody else's version, which is kept as a version too. */
+  async keepMine() {
+    const { explorer } = this;
+    if (!(await this.ask())) return;
+    explorer.editing.follow(explorer.kept.edits, explorer.kept.done);
+    explorer.showParts();
+    if (explorer.editing.unsaved.length) await this.save();
+    else explorer.tell(`version ${explorer.kept.version} has the same edits`);
   }
 
   async reload() {
     const { explorer } = this;
-    await explorer.loadVersion();
-    explorer.the.trouble.hidden = true;
+    if (!(await this.ask())) return;
     explorer.start(explorer.editing.start);
     explorer.tell(`version ${explorer.kept.version} loaded`);
   }
@@ -78,11 +113,11 @@ export class PartKeeping {
       form.set("file", await mesh.blob(), "mesh.glb");
       form.set("face_ids", await faceIds.blob(), "face_ids.npy");
       const answer = await fetch("/api/v1/jobs", { method: "POST", body: form, headers: { "X-CSRF-Token": document.body.dataset.csrf } });
-      const said = await answer.json();
-      if (!answer.ok) throw new Error(`${said.title}. ${said.detail}`);
+      const said = await answer.json().catch(() => null);
+      if (!answer.ok || !said) throw new Error(said ? `${said.title}. ${said.detail}` : unreadable(answer));
       location.assign(said.links.page);
     } catch (error) {
-      this.trouble(error.message, false);
+      this.trouble(error instanceof TypeError ? SILENT : error.message, false);
     }
     this.isClosing = false;
     explorer.showControls();
@@ -92,8 +127,9 @@ export class PartKeeping {
     const { list, parts } = this.explorer;
     const chosen = list.chosen;
     const wanted = chosen.length ? chosen.map((index) => parts[index]) : parts.filter(({ isHidden }) => !isHidden);
-    const stem = this.explorer.getAttribute("name").replace(/\.[^.]*$/, "").replace(/[^\p{L}\p{N} ._-]/gu, "_");
-    save(write(this.explorer.primitives, wanted), `${stem}-${wanted.length === 1 ? wanted[0].name : "parts"}.${ending}`);
+    const stem = this.explorer.getAttribute("name").replace(/\.[^.]*$/, "");
+    const name = `${stem}-${wanted.length === 1 ? wanted[0].name : "parts"}`.replace(/[^\p{L}\p{N} ._-]/gu, "_");
+    save(write(this.explorer.primitives, wanted), `${name}.${ending}`);
     this.explorer.tell(`${several(wanted.length)} written as ${ending.toUpperCase()}`);
   }
 

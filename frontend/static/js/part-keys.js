@@ -42,7 +42,7 @@ function onStage({ scene, the }, event) {
 export function listenToKeys(explorer) {
   explorer.addEventListener("keydown", (event) => {
     const isTyping = event.target.matches("input:not([type=checkbox], [type=range])");
-    if (event.defaultPrevented || event.altKey || isTyping || !explorer.parts) return;
+    if (event.defaultPrevented || event.altKey || isTyping || explorer.dataset.ready !== "true") return;
     const isWithControl = event.ctrlKey || event.metaKey;
     const isOurs = isWithControl ? withControl(explorer, event) : onStage(explorer, event) || alone(explorer, event.key);
     if (!isOurs) return;

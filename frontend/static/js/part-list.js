@@ -11,15 +11,21 @@ function row() {
   return item;
 }
 
+function volume(cubicMetres) {
+  const [value, unit] = cubicMetres < 0.01 ? [1e6 * cubicMetres, "cm³"] : [cubicMetres, "m³"];
+  return `${numbers.format(value).replaceAll(",", "\u202f")} ${unit}`;
+}
+
 function facts(part) {
   const said = [`${whole.format(part.faces)} faces`, `${numbers.format(100 * part.share)} % of area`];
-  if (part.volume !== null) said.push(`${numbers.format(part.volume)} m³`);
+  if (part.volume !== null) said.push(volume(part.volume));
   if (part.isHidden) said.push("hidden");
+  else if (part.isPartlyHidden) said.push("partly hidden");
   return said.join(" · ");
 }
 
 export class PartList {
-  /** `on` has `choose(indices)` and `point(index | null)`. */
+  /** `on` has `choose(indices)`, `point(index | null)`, and `adds(event)`: choose one more? */
   constructor(element, on) {
     this.element = element;
     this.on = on;
@@ -94,7 +100,7 @@ export class PartList {
     const range = Array.from({ length: to - from + 1 }, (_, at) => from + at);
     const isOnly = this.chosen.length === 1 && this.chosen[0] === index;
     if (event.shiftKey) this.on.choose(range);
-    else if (event.ctrlKey || event.metaKey) this.on.choose(this.toggled(index));
+    else if (this.on.adds(event)) this.on.choose(this.toggled(index));
     else this.on.choose(isOnly ? [] : [index]);
     if (!event.shiftKey) this.anchor = index;
     this.activate(index);

@@ -25,7 +25,7 @@ export function listenToPointer(explorer, canvas) {
   }
 
   async function clicked(event) {
-    const adds = event.shiftKey || event.ctrlKey || event.metaKey;
+    const adds = event.shiftKey || explorer.adds(event);
     const index = await partAt(event.clientX, event.clientY);
     if (index !== null) {
       explorer.choose(adds ? explorer.list.toggled(index) : [index]);

@@ -72,7 +72,7 @@ async function loadPicture(picture) {
 
 export class PartScene {
   /** Throws where WebGL is not to be had. */
-  constructor(stage, { onDraw } = {}) {
+  constructor(stage, { onDraw, onLost } = {}) {
     this.stage = stage;
     this.onDraw = onDraw;
     this.canvas = document.createElement("canvas");
@@ -89,8 +89,12 @@ export class PartScene {
     this.shared = { looks: { value: null }, mode: { value: shaders.MODES.parts }, accent: { value: new THREE.Color("#7c3aed") }, ink: { value: new THREE.Color() } };
     this.spread = 0;
     new ResizeObserver(() => this.resize()).observe(stage);
-    this.canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
+    this.canvas.addEventListener("webglcontextlost", (event) => {
+      event.preventDefault(); // else it is not given back
+      onLost?.(true);
+    });
     this.canvas.addEventListener("webglcontextrestored", () => this.draw());
+    if (onLost) this.canvas.addEventListener("webglcontextrestored", () => onLost(false));
     this.watchTheme();
   }
 

@@ -63,7 +63,7 @@ def test_several_edits_at_once_are_all_done_or_none(engines):
     {"rename": {}}, {"rename": {"x": "a"}}, {"rename": {"-1": "a"}}, {"rename": {"0": 3}},
     {"rename": {"0": "a" * 81}}, {"rename": ["a"]}, {"undo": False}, {"redo": 1},
     {"edits": []}, {"edits": {}}, {"edits": [{"edits": [{"count": 6}]}]}, {"edits": [3]},
-    {"edits": [{"count": 6}] * 201},
+    {"edits": [{"count": 6}] * 1001},
 ])  # fmt: skip
 def test_what_is_no_edit_is_refused(engines, edit):
     with pytest.raises(InvalidParameter):

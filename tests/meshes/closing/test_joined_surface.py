@@ -82,3 +82,26 @@ def test_an_edge_with_an_odd_face_leaves_that_face_open():
     vertices = np.concatenate([box.vertices, [[3, 3, 3]]])
     joined = join(surface(vertices, np.concatenate([box.faces, [[*edge, 8]]])))
     assert (joined.borders // 3).tolist() == [12, 12, 12]
+
+
+def test_what_needs_no_mending_is_not_joined_again():
+    whole = pane(cells=3)
+    plain = join(whole)
+    assert join(whole, mended=True, plain=plain) is plain
+
+
+def test_what_lies_back_to_back_is_joined_again():
+    glass = pane(cells=2)
+    both = surface(glass.vertices, np.concatenate([glass.faces, glass.faces[:, ::-1]]))
+    plain = join(both)
+    again = join(both, mended=True, plain=plain)
+    assert len(again.faces) == len(glass.faces) < len(plain.faces)
+
+
+def test_what_is_torn_by_rounding_is_joined_again():
+    halves = soup(of(trimesh.creation.icosphere(1)))
+    torn = surface(
+        halves.vertices + 1e-7 * (np.arange(len(halves.vertices)) % 2)[:, None], halves.faces
+    )
+    plain = join(torn)
+    assert len(join(torn, mended=True, plain=plain).borders) == 0 < len(plain.borders)

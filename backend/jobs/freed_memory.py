@@ -9,10 +9,11 @@ EVERY_S = 10.0
 
 
 class FreedMemory:
-    """A thread that gives back what uploads and sockets have freed, every ten seconds.
+    """A thread that gives back what jobs, uploads and sockets have freed, every ten seconds.
 
-    Without it the process of the web grows by half while it serves ten thousand jobs, though what
-    it uses stays the same. Does nothing where the C library has no ``malloc_trim``.
+    Without it the process of the web grows by half while it serves ten thousand jobs, and a
+    worker by a tenth, though what they use stays the same. Does nothing where the C library has
+    no ``malloc_trim``.
 
     Parameters
     ----------

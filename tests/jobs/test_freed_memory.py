@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from backend.web.freed_memory import FreedMemory
+from backend.jobs.freed_memory import FreedMemory
 
 
 @pytest.fixture
