@@ -168,6 +168,22 @@ def test_everything_works_with_the_keyboard(server, new_page, picture):
     expect(page.locator(".facts")).to_contain_text("10 000")
 
 
+def test_who_sends_before_the_picture_was_looked_at_need_not_send_again(server, new_page, picture):
+    page = new_page(server)
+    page.add_init_script("""
+        const digest = crypto.subtle.digest.bind(crypto.subtle);
+        crypto.subtle.digest = async (...given) => {
+          await new Promise((done) => setTimeout(done, 500));
+          return digest(...given);
+        };
+    """)
+    page.goto("/")
+    page.check("input[name=preset][value=draft]", force=True)
+    page.set_input_files("#file", picture)
+    page.click("#submit")
+    page.wait_for_url("**/jobs/*")
+
+
 def test_shortcuts_can_be_read_and_switched_off(server, new_page):
     page = new_page(server)
     page.goto("/gallery")

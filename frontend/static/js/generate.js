@@ -39,7 +39,17 @@ function row(file) {
   return { item, preview, note, remove };
 }
 
-async function add(files) {
+// Looking at pictures takes a moment: whoever sends meanwhile waits for it.
+let looking = null;
+
+function add(files) {
+  const mine = Promise.resolve(looking).then(() => look(files)).finally(() => {
+    if (looking === mine) looking = null;
+  });
+  looking = mine;
+}
+
+async function look(files) {
   problem.hidden = true;
   for (const file of files) {
     const shown = row(file);
@@ -167,6 +177,13 @@ async function sendAll() {
 }
 
 form.addEventListener("submit", async (event) => {
+  if (looking) {
+    event.preventDefault();
+    const { submitter } = event;
+    await looking;
+    form.requestSubmit(submitter);
+    return undefined;
+  }
   if (event.submitter?.id === "check-cutout") {
     event.preventDefault();
     return checkCutout();
