@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 
 import psutil
 
 from bench.chaos.killer import processes
 
 MB = 1024 * 1024
+LOOKS, LOOK_EVERY_S = 24, 0.5
 _KINDS = (
     ("redis-server", "Redis"),
     ("gunicorn", "web"),
@@ -44,6 +46,20 @@ def footprints(supervisor: int) -> dict[int, Footprint]:
         except psutil.NoSuchProcess:
             continue
     return {pid: one for pid, one in found.items() if one is not None}
+
+
+def lasting_footprints(supervisor: int) -> dict[int, Footprint]:
+    """Measure every process for a while, and keep the least memory of each.
+
+    What was just freed counts until it has been given back, so a single look says little.
+    """
+    found = footprints(supervisor)
+    for _ in range(LOOKS):
+        time.sleep(LOOK_EVERY_S)
+        for pid, one in footprints(supervisor).items():
+            before = found.get(pid, one)
+            found[pid] = replace(one, rss_mb=min(one.rss_mb, before.rss_mb))
+    return found
 
 
 def _measure(process: psutil.Process, kind: str) -> Footprint:

@@ -22,7 +22,7 @@ from backend.settings import Settings
 from backend.units import SystemClock
 from bench.chaos.clients import Client, Orders
 from bench.chaos.followers import Follower
-from bench.chaos.footprint import Footprint, footprints
+from bench.chaos.footprint import Footprint, footprints, lasting_footprints
 from bench.chaos.invariants import (
     Violation,
     check_events,
@@ -130,7 +130,9 @@ class _Run:
         for thread in [*clients, *followers]:
             thread.start()
         self._wait_ended(int(self._jobs * WARM_SHARE), SETTLE_S)
-        self._outcome.warm = footprints(self._server.process.pid)
+        # Where processes are killed, too few live long enough to tell of memory.
+        look = footprints if kills else lasting_footprints
+        self._outcome.warm = look(self._server.process.pid)
         killer = Killer(self._server.process.pid, self._rng)
         killer.run(kills, lambda done: self._wait_ended(self._jobs * done // kills - 20, ROUND_S))
         stopped_s = time.monotonic()
@@ -144,7 +146,7 @@ class _Run:
         _join([*clients, *followers], time.monotonic() + 20)
         self._outcome.elapsed_s = time.monotonic() - began_s
         self._outcome.kills = killer.kills
-        self._outcome.end = footprints(self._server.process.pid)
+        self._outcome.end = look(self._server.process.pid)
         return self._checked()
 
     def _has_room(self) -> bool:
