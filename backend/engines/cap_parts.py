@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.catalog import CutOutParams
-from backend.engines.engine import Needs
+from backend.engines.built_in import BuiltIn
 from backend.engines.part_tasks import CompletionTask
 from backend.errors import PartNotClosed
 from backend.meshes.closed_part import ClosedPart, ClosingMethod
@@ -21,17 +21,12 @@ from backend.progress import StageProgress
 NOTICE = "Cuts are closed flat; hidden surfaces are not reconstructed."
 
 
-class CapParts:
+class CapParts(BuiltIn):
     """Caps on the cuts: no weights, any machine."""
 
     name = "cap_parts"
     title = "Cap and close (built in)"
-    needs = Needs()
     notice = NOTICE
-
-    def available(self) -> str | None:
-        """Run anywhere."""
-        return None
 
     def batch_key(self, params: CutOutParams) -> str:
         """Batch everything: nothing can be set."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.catalog import CutOutParams, ShapeMode
-from backend.engines.engine import Needs
+from backend.engines.built_in import BuiltIn
 from backend.meshes.close_up import close_up
 from backend.meshes.height_field import inflated, lathed, slab
 from backend.meshes.inflation_surface import (
@@ -65,20 +65,11 @@ class Shape:
     notice: str
 
 
-class Inflate:
+class Inflate(BuiltIn):
     """Silhouette inflation: no weights, any machine."""
 
     name = "inflate"
     title = "Silhouette inflation (built in, no AI)"
-    needs = Needs()
-
-    def available(self) -> str | None:
-        """Run anywhere."""
-        return None
-
-    def batch_key(self, params: CutOutParams) -> str:
-        """Batch by all parameters."""
-        return params.model_dump_json(exclude={"seed"})
 
     def cost_key(self, params: CutOutParams) -> str:
         """Cost by preset and grid."""

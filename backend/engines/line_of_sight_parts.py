@@ -5,27 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backend.catalog import CutOutParams
-from backend.engines.engine import Needs
+from backend.engines.built_in import BuiltIn
 from backend.engines.part_tasks import SegmentationTask
 from backend.meshes.parts.division import STEPS, divide
 from backend.meshes.parts.part_tree import PartTree
 from backend.progress import StageProgress
 
 
-class LineOfSightParts:
+class LineOfSightParts(BuiltIn):
     """Shape diameter, concave creases and lines of sight, merged greedily: any machine."""
 
     name = "line_of_sight_parts"
     title = "Parts from shape (built in, no AI)"
-    needs = Needs()
-
-    def available(self) -> str | None:
-        """Run anywhere."""
-        return None
-
-    def batch_key(self, params: CutOutParams) -> str:
-        """Batch by all parameters."""
-        return params.model_dump_json(exclude={"seed"})
 
     def cost_key(self, params: CutOutParams) -> str:
         """All tasks take about the same time: large meshes are looked at coarsely."""

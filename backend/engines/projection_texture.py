@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backend.catalog import BackSide, CutOutParams
-from backend.engines.engine import Needs
+from backend.engines.built_in import BuiltIn
 from backend.meshes.atlas import TexturedMesh, project
 from backend.meshes.frame import PictureFrame
 from backend.meshes.masks import Mask
@@ -44,20 +44,11 @@ class TextureTask:
     back_side: BackSide
 
 
-class ProjectionTexture:
+class ProjectionTexture(BuiltIn):
     """Projects the picture onto the mesh it was made from."""
 
     name = "projection"
     title = "Front projection (built in, no AI)"
-    needs = Needs()
-
-    def available(self) -> str | None:
-        """Run anywhere."""
-        return None
-
-    def batch_key(self, params: CutOutParams) -> str:
-        """Batch by all parameters."""
-        return params.model_dump_json(exclude={"seed"})
 
     def cost_key(self, params: CutOutParams) -> str:
         """Cost by preset and atlas size."""

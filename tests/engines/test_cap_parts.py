@@ -17,18 +17,7 @@ from backend.meshes.closing import close_part
 from backend.meshes.source_mesh import SourceMesh
 from backend.meshes.triangle_mesh import TriangleMesh
 from backend.progress import SilentSink, StageProgress
-
-
-class _Steps(SilentSink):
-    def __init__(self, stop_after=99) -> None:
-        self.seen: list[tuple[int, int]] = []
-        self._stop_after = stop_after
-
-    def stage_progress(self, stage, step, steps):
-        self.seen.append((step, steps))
-
-    def is_canceled(self):
-        return len(self.seen) >= self._stop_after
+from tests.engines.counting_sink import CountingSink
 
 
 def _ball() -> SourceMesh:
@@ -136,7 +125,7 @@ def test_tasks_of_a_batch_are_answered_in_order():
 
 
 def test_steps_are_counted_to_the_end():
-    ball, sink = _ball(), _Steps()
+    ball, sink = _ball(), CountingSink()
     _run(CompletionTask(ball, (_octants(ball) % 2).astype(np.int32)), sink=sink)
     assert sink.seen == [(0, 2), (1, 2), (2, 2)]
 
@@ -144,7 +133,7 @@ def test_steps_are_counted_to_the_end():
 def test_a_canceled_job_stops_between_parts():
     ball = _ball()
     with pytest.raises(JobCanceled):
-        _run(CompletionTask(ball, _octants(ball)), sink=_Steps(stop_after=3))
+        _run(CompletionTask(ball, _octants(ball)), sink=CountingSink(stop_after=3))
 
 
 def test_it_is_listed_and_runs_anywhere():
@@ -154,7 +143,7 @@ def test_it_is_listed_and_runs_anywhere():
 
 
 def test_it_stops_within_a_large_part(monkeypatch):
-    sink = _Steps()
+    sink = CountingSink()
     joined = close_part.join
     monkeypatch.setattr(sink, "is_canceled", lambda: bool(sink.seen) and bool(joins))
     joins: list[bool] = []

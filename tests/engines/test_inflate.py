@@ -8,19 +8,8 @@ from backend.engines.inflate import Inflate, ShapeTask
 from backend.errors import JobCanceled
 from backend.progress import SilentSink, StageProgress
 from tests.conftest import draw_figure
+from tests.engines.counting_sink import CountingSink
 from tests.meshes.solids import disc_mask
-
-
-class _Steps(SilentSink):
-    def __init__(self, stop_after=99) -> None:
-        self.seen: list[tuple[int, int]] = []
-        self._stop_after = stop_after
-
-    def stage_progress(self, stage, step, steps):
-        self.seen.append((step, steps))
-
-    def is_canceled(self):
-        return len(self.seen) >= self._stop_after
 
 
 def _task(mode=ShapeMode.AUTO, resolution=48, scale=1.0, mask=None):
@@ -67,14 +56,14 @@ def test_one_pixel_strands_survive():
 
 
 def test_steps_are_counted_to_the_end():
-    sink = _Steps()
+    sink = CountingSink()
     _run(_task(), sink)
     assert sink.seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
 def test_a_canceled_job_stops_between_steps():
     with pytest.raises(JobCanceled):
-        _run(_task(), _Steps(stop_after=2))
+        _run(_task(), CountingSink(stop_after=2))
 
 
 def test_tasks_batch_by_parameters_but_not_by_seed():

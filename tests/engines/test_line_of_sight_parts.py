@@ -11,20 +11,9 @@ from backend.errors import JobCanceled
 from backend.meshes.parts.division import STEPS
 from backend.meshes.source_mesh import SourceMesh
 from backend.progress import SilentSink, StageProgress
+from tests.engines.counting_sink import CountingSink
 from tests.meshes.parts.things import dumbbell
 from tests.meshes.solids import sphere
-
-
-class _Steps(SilentSink):
-    def __init__(self, stop_after=99) -> None:
-        self.seen: list[tuple[int, int]] = []
-        self._stop_after = stop_after
-
-    def stage_progress(self, stage, step, steps):
-        self.seen.append((step, steps))
-
-    def is_canceled(self):
-        return len(self.seen) >= self._stop_after
 
 
 def _run(sink, *meshes):
@@ -38,13 +27,13 @@ def test_every_task_has_its_tree_in_order():
 
 
 def test_progress_runs_over_the_whole_batch():
-    sink = _Steps()
+    sink = CountingSink()
     _run(sink, sphere(0.5, 2), sphere(0.5, 1))
     assert sink.seen == [(step, 2 * STEPS) for step in range(2 * STEPS + 1)]
 
 
 def test_it_stops_between_steps():
-    sink = _Steps(stop_after=4)
+    sink = CountingSink(stop_after=4)
     with pytest.raises(JobCanceled):
         _run(sink, sphere(0.5, 2))
     assert len(sink.seen) == 4

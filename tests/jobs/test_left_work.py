@@ -41,9 +41,17 @@ def left_work():
 
 
 def test_a_death_frees_jobs_and_wakes_every_queue_that_waits(left_work):
-    told, service = left_work(list)
+    freed = []
+
+    def release():
+        freed.append(list(service.rung))
+        return []
+
+    told, service = left_work(release)
     told.tell()
-    wait_until(lambda: service.rung == ["gpu", "cpu"])
+    wait_until(lambda: len(service.rung) == 2)
+    assert freed == [[]], "jobs are free before anybody is woken"
+    assert service.rung == ["gpu", "cpu"]
 
 
 @pytest.mark.parametrize(
@@ -65,6 +73,7 @@ def test_a_failure_is_logged_and_the_next_death_is_worked_off(left_work, caplog,
     told, service = left_work(release)
     told.tell()
     wait_until(lambda: "was not passed on" in caplog.text)
+    assert service.rung == []
     told.tell()
     wait_until(lambda: service.rung == ["gpu", "cpu"])
 

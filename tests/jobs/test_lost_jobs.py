@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from backend.errors import StartFailed
 from backend.jobs.broker import redis_command
 from backend.jobs.claims import Claims
 from backend.jobs.lost_jobs import release_lost_jobs
@@ -76,6 +77,12 @@ def test_a_server_that_has_served_never_gives_up(supervisor):
     supervisor._ready = True
     for name in ("web", "redis", "gpu-worker"):
         supervisor._mourn(dead(name))
+    assert not supervisor._stop.is_set()
+
+
+def test_a_server_that_never_served_gives_up_and_says_which_process(supervisor):
+    with pytest.raises(StartFailed, match="'web' does not come up"):
+        supervisor._mourn(dead("web"))
 
 
 def test_no_answered_write_waits_in_the_memory_of_redis(tmp_path):

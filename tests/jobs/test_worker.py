@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+import psutil
 import pytest
 
 from backend.jobs.states import JobState
@@ -70,8 +71,8 @@ def test_stuck_job_is_killed_when_canceled(workshop):
     workshop.wait_for(job.id, JobState.CANCELED)
     after = workshop.submit("slow")
     workshop.wait_for(after.id, JobState.SUCCEEDED)
-    statuses = workshop.service.worker_status
-    wait_until(lambda: {status["pid"] for status in statuses()} - {child})
+    assert not psutil.pid_exists(child)
+    wait_until(lambda: workshop.child_pid() not in (None, child))
 
 
 def test_poison_job_ends_and_does_not_take_others_with_it(workshop):

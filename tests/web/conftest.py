@@ -192,3 +192,32 @@ def small_png() -> bytes:
     image = Image.new("RGB", (64, 48), "white")
     image.paste((200, 30, 30), (16, 8, 48, 40))
     return png_bytes(image)
+
+
+@pytest.fixture
+def keyed(make_server):
+    """A server that asks for keys."""
+    return make_server(require_key=True)
+
+
+@pytest.fixture
+def caller(keyed):
+    """Makes somebody with a key of their own."""
+    from tests.web.keyed import Caller  # which knows the server of this file
+
+    return lambda name, **options: Caller(keyed, name, **options)
+
+
+@pytest.fixture
+def ann(caller):
+    return caller("ann")
+
+
+@pytest.fixture
+def ben(caller):
+    return caller("ben")
+
+
+@pytest.fixture
+def boss(caller):
+    return caller("boss", is_admin=True)

@@ -18,30 +18,10 @@ from backend.web.access.rules import OPEN
 from backend.web.request_log import JsonFormatter
 from tests.profiling.made_runs import made_profile
 from tests.web.conftest import gunicorn, wait_for
-from tests.web.keyed import Caller, logged_in
+from tests.web.keyed import logged_in
 
 PROBLEM = "application/problem+json"
 GPU_ACTIONS = ("/api/gpu/offload", "/api/gpu/release", "/gpu/offload", "/gpu/release")
-
-
-@pytest.fixture
-def keyed(make_server):
-    return make_server(require_key=True)
-
-
-@pytest.fixture
-def ann(keyed):
-    return Caller(keyed, "ann")
-
-
-@pytest.fixture
-def ben(keyed):
-    return Caller(keyed, "ben")
-
-
-@pytest.fixture
-def boss(keyed):
-    return Caller(keyed, "boss", is_admin=True)
 
 
 def form(png: bytes) -> dict:

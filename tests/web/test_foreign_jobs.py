@@ -6,28 +6,7 @@ import pytest
 
 from backend.web.api import gpu_history
 from tests.profiling.made_runs import made_profile
-from tests.web.keyed import Caller
 from tests.web.test_access import submitted
-
-
-@pytest.fixture
-def keyed(make_server):
-    return make_server(require_key=True)
-
-
-@pytest.fixture
-def ann(keyed):
-    return Caller(keyed, "ann")
-
-
-@pytest.fixture
-def ben(keyed):
-    return Caller(keyed, "ben")
-
-
-@pytest.fixture
-def boss(keyed):
-    return Caller(keyed, "boss", is_admin=True)
 
 
 @pytest.mark.parametrize("path", ["/performance", "/performance/live"])
