@@ -49,17 +49,26 @@ def footprints(supervisor: int) -> dict[int, Footprint]:
 
 
 def lasting_footprints(supervisor: int) -> dict[int, Footprint]:
-    """Measure every process for a while, and keep the least memory of each.
+    """Measure every process for a while, and keep the least of each figure.
 
-    What was just freed counts until it has been given back, so a single look says little.
+    What was just freed or closed counts until it has been given back, so one look says little.
     """
     found = footprints(supervisor)
     for _ in range(LOOKS):
         time.sleep(LOOK_EVERY_S)
         for pid, one in footprints(supervisor).items():
             before = found.get(pid, one)
-            found[pid] = replace(one, rss_mb=min(one.rss_mb, before.rss_mb))
+            found[pid] = _least(one, before)
     return found
+
+
+def _least(one: Footprint, other: Footprint) -> Footprint:
+    return replace(
+        one,
+        rss_mb=min(one.rss_mb, other.rss_mb),
+        files=min(one.files, other.files),
+        threads=min(one.threads, other.threads),
+    )
 
 
 def _measure(process: psutil.Process, kind: str) -> Footprint:
