@@ -1,0 +1,1 @@
+"""Networks written from descriptions of published models, and the reading of their weights."""

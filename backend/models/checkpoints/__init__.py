@@ -1,0 +1,1 @@
+"""Files of weights: which there are, where they lie, and how they are read safely."""
