@@ -46,7 +46,8 @@ def heads_of(tokens: Tensor, heads: int) -> Tensor:
     -------
     Tensor, shape (batch, heads, tokens, head_dim)
     """
-    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
+    split: Tensor = tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return split
 
 
 def joined_heads(tokens: Tensor) -> Tensor:

@@ -1,0 +1,37 @@
+"""Tensors and configurations that the original networks were once recorded with."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+SHAPE = Path(__file__).parents[1] / "golden" / "shape"
+
+
+@cache
+def tensors(name: str) -> dict[str, Tensor]:
+    return load_file(SHAPE / f"{name}.safetensors")
+
+
+def tensors_under(name: str, prefix: str) -> dict[str, Tensor]:
+    """Those of a prefix, without it."""
+    return {
+        key.removeprefix(prefix): value
+        for key, value in tensors(name).items()
+        if key.startswith(prefix)
+    }
+
+
+def config(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((SHAPE / "configs.json").read_text())[name]["cfg"]
+    return found
+
+
+def pipeline_config(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((SHAPE / f"{name}.config.json").read_text())
+    return found
