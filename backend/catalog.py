@@ -28,6 +28,7 @@ class PipelineName(StrEnum):
     SEGMENT_PARTS = "segment_parts"
     COMPLETE_PARTS = "complete_parts"
     IMAGE_TO_PARTS = "image_to_parts"
+    PREPARE_MESH = "prepare_mesh"
 
 
 class StageName(StrEnum):
@@ -56,7 +57,14 @@ class PartStageName(StrEnum):
     PART_COMPLETION = "part_completion"
 
 
-AnyStageName = StageName | TuneStageName | PartStageName
+class MeshStageName(StrEnum):
+    """Stages of `prepare_mesh` beside reading and writing."""
+
+    MESH_REPAIR = "mesh_repair"
+    MESH_DECIMATION = "mesh_decimation"
+
+
+AnyStageName = StageName | TuneStageName | PartStageName | MeshStageName
 
 
 class Upload(StrEnum):
@@ -94,7 +102,39 @@ class ShapeEngine(StrEnum):
     """Ways of making a shape."""
 
     AUTO = "auto"
+    HUNYUAN3D = "hunyuan3d"
     INFLATE = "inflate"
+
+
+class ShapeModel(StrEnum):
+    """Models with weights that `hunyuan3d` runs; `python -m backend models list` shows them."""
+
+    AUTO = "auto"
+    HUNYUAN3D_20 = "hunyuan3d-2.0"
+    HUNYUAN3D_20_FAST = "hunyuan3d-2.0-fast"
+    HUNYUAN3D_20_TURBO = "hunyuan3d-2.0-turbo"
+    HUNYUAN3D_2MINI = "hunyuan3d-2mini"
+    HUNYUAN3D_2MINI_FAST = "hunyuan3d-2mini-fast"
+    HUNYUAN3D_2MINI_TURBO = "hunyuan3d-2mini-turbo"
+    HUNYUAN3D_2MV = "hunyuan3d-2mv"
+    HUNYUAN3D_2MV_FAST = "hunyuan3d-2mv-fast"
+    HUNYUAN3D_2MV_TURBO = "hunyuan3d-2mv-turbo"
+    HUNYUAN3D_21 = "hunyuan3d-2.1"
+
+
+class FieldDecoder(StrEnum):
+    """How `hunyuan3d` asks where its shape is."""
+
+    FULL = "full"
+    FLASH = "flash"
+
+
+class OtherView(StrEnum):
+    """From where further pictures of the object were taken, for models of several views."""
+
+    LEFT = "left"
+    BACK = "back"
+    RIGHT = "right"
 
 
 class ShapeMode(StrEnum):
@@ -119,6 +159,32 @@ class SegmentationEngine(StrEnum):
 
     AUTO = "auto"
     LINE_OF_SIGHT_PARTS = "line_of_sight_parts"
+
+
+class MeshFileFormat(StrEnum):
+    """Files a mesh can be written as."""
+
+    GLB = "glb"
+    OBJ = "obj"
+    PLY = "ply"
+    STL = "stl"
+
+
+class LengthUnit(StrEnum):
+    """What one unit of the coordinates in a file means."""
+
+    MM = "mm"
+    CM = "cm"
+    M = "m"
+    IN = "in"
+    FT = "ft"
+
+
+class UpAxis(StrEnum):
+    """Which axis of a file points up."""
+
+    Y = "y"
+    Z = "z"
 
 
 class PipelineParams(BaseModel):
@@ -146,11 +212,26 @@ class ImageTo3DParams(CutOutParams):
         le=MAX_SEED,
         description="Same seed, same result; drawn and reported if absent.",
     )
+    model: ShapeModel = Field(
+        default=ShapeModel.AUTO, description="Weights of hunyuan3d; auto goes by the preset."
+    )
+    steps: int | None = Field(
+        default=None, ge=1, le=200, description="Steps of hunyuan3d from noise to shape."
+    )
+    guidance: float | None = Field(
+        default=None, ge=0, le=30, description="How strictly hunyuan3d follows the picture."
+    )
+    decoder: FieldDecoder = Field(
+        default=FieldDecoder.FULL,
+        description="flash compares points with the nearest part of a shape only: faster, and "
+        "a little different.",
+    )
     shape_mode: ShapeMode = Field(
-        default=ShapeMode.AUTO, description="inflate (round), lathe (turned) or slab (flat)."
+        default=ShapeMode.AUTO,
+        description="How inflate guesses: inflate (round), lathe (turned) or slab (flat).",
     )
     depth_scale: float = Field(
-        default=1.0, ge=0.2, le=3.0, description="Thickness relative to the engine's own guess."
+        default=1.0, ge=0.2, le=3.0, description="Thickness relative to the guess of inflate."
     )
     texture: bool = Field(default=True, description="Bake the picture into a texture.")
     back_side: BackSide = Field(default=BackSide.AUTO, description="Colour of the side not seen.")
@@ -158,7 +239,7 @@ class ImageTo3DParams(CutOutParams):
         default=None, ge=256, le=4096, description="Atlas side in pixels."
     )
     grid_resolution: int | None = Field(
-        default=None, ge=48, le=320, description="Cells along the longest side."
+        default=None, ge=48, le=512, description="Cells along the longest side."
     )
     target_faces: int | None = Field(
         default=None, ge=500, le=200_000, description="Faces after simplification."
@@ -206,6 +287,50 @@ class ImageToPartsParams(DivisionParams, ImageTo3DParams):
 
     part_engine: SegmentationEngine = Field(
         default=SegmentationEngine.AUTO, description="Engine that finds the parts."
+    )
+
+
+class PrepareMeshParams(PipelineParams):
+    """Parameters of `prepare_mesh`: a mesh is counted, mended, reduced and written anew."""
+
+    repair: bool = Field(
+        default=True,
+        description="Join vertices, drop broken faces, turn faces outwards, fill small holes.",
+    )
+    hole_share: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="As a share of the longest side of its piece; 0 fills none.",
+    )
+    debris_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Loose pieces below this share of the longest side are dropped; 0 keeps all.",
+    )
+    target_faces: int | None = Field(
+        default=None,
+        ge=4,
+        le=2_000_000,
+        description="At most so many faces; all are kept if absent.",
+    )
+    format: MeshFileFormat = Field(
+        default=MeshFileFormat.GLB, description="GLB and OBJ keep textures."
+    )
+    from_units: LengthUnit = Field(
+        default=LengthUnit.M, description="What one unit of the file that is sent means."
+    )
+    from_up: UpAxis = Field(default=UpAxis.Y, description="Which axis of that file points up.")
+    units: LengthUnit = Field(
+        default=LengthUnit.M, description="Unit of OBJ, PLY and STL; GLB is in metres."
+    )
+    up: UpAxis = Field(default=UpAxis.Y, description="Up-axis of OBJ, PLY and STL; GLB has Y.")
+    size_m: float | None = Field(
+        default=None,
+        ge=1e-4,
+        le=1000,
+        description="Scale it until its longest side is so long; as it is if absent.",
     )
 
 
@@ -322,6 +447,15 @@ PIPELINES: dict[PipelineName, PipelineSpec] = {
             Queue.GPU,
             listed=True,
         ),
+        PipelineSpec(
+            PipelineName.PREPARE_MESH,
+            "Check, repair and convert a mesh",
+            (PartStageName.MESH_LOADING, *MeshStageName, StageName.MESH_EXPORT),
+            PrepareMeshParams,
+            Queue.GPU,
+            listed=True,
+            upload=Upload.MESH,
+        ),
     )
 }
 
@@ -367,7 +501,10 @@ def cost_key(pipeline: str, params: PipelineParams) -> str:
     if not isinstance(params, ImageTo3DParams):
         return pipeline
     textured = "textured" if params.texture else "plain"
-    return f"{pipeline}:{params.preset}:{params.engine}:{textured}"
+    engine: str = params.engine
+    if params.model is not ShapeModel.AUTO:
+        engine = f"{engine}/{params.model}"
+    return f"{pipeline}:{params.preset}:{engine}:{textured}"
 
 
 def _validated(model: type[_Model], raw: dict[str, Any], root: str) -> _Model:

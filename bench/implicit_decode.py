@@ -22,7 +22,7 @@ from backend.catalog import ShapeMode
 from backend.engines.field_calls import Field
 from backend.engines.grid_levels import cells_crossed
 from backend.engines.implicit_decode import DecodedGrid, decode_grid
-from backend.engines.inflate import ShapeTask
+from backend.engines.shape_task import ShapeTask
 from backend.units import SystemClock
 from bench.record import Figure, report
 from bench.tiny_native.body import body_of

@@ -22,7 +22,8 @@ from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
 from backend.catalog import ShapeMode
-from backend.engines.inflate import Inflate, ShapeTask
+from backend.engines.inflate import Inflate
+from backend.engines.shape_task import ShapeTask
 from backend.meshes.height_field import slab
 from backend.meshes.inflation_surface import sample_outline, slab_surface
 from backend.meshes.render import View, render

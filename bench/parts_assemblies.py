@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import fast_simplification
@@ -46,11 +46,14 @@ class Tessellation:
         Deviation of the vertices; things are about 2 long.
     faces : int or None
         How many to keep.
+    has_slits : bool
+        Whether blocks of faces are quartered and those beside them are not, as in files from CAD.
     """
 
     cells: int
     noise: float = 0.0
     faces: int | None = None
+    has_slits: bool = False
 
 
 TESSELLATIONS = {
@@ -58,6 +61,12 @@ TESSELLATIONS = {
     "noisy": Tessellation(80, noise=0.003),
     "coarse": Tessellation(80, faces=1500),
 }
+HARD_TESSELLATIONS = {
+    "grainy": Tessellation(80, noise=0.006),
+    "rough": Tessellation(80, noise=0.02),
+    "slit": Tessellation(80, faces=1500, has_slits=True),
+}
+BLOCKS_PER_LENGTH = 2.3
 
 
 def ellipsoid(half: tuple[float, float, float], centre: tuple[float, float, float]) -> Field:
@@ -186,10 +195,12 @@ ASSEMBLIES = {
 }
 
 
-def assemblies() -> Iterator[tuple[str, str, TriangleMesh, NDArray[np.int64]]]:
+def assemblies(
+    tessellations: Mapping[str, Tessellation],
+) -> Iterator[tuple[str, str, TriangleMesh, NDArray[np.int64]]]:
     """Make every thing in every tessellation: its name, the tessellation, mesh, part per face."""
     for name, make in ASSEMBLIES.items():
-        for kind, tessellation in TESSELLATIONS.items():
+        for kind, tessellation in tessellations.items():
             mesh, labels = tessellated(make(), tessellation)
             yield name, kind, mesh, labels
 
@@ -214,5 +225,22 @@ def tessellated(
             vertices.astype(np.float32), faces.astype(np.int32), target_count=tessellation.faces
         )
     mesh = TriangleMesh.welded(vertices, faces)
+    if tessellation.has_slits:
+        mesh = slit(mesh)
     centres = mesh.vertices[mesh.faces].mean(axis=1, dtype=np.float64)
     return mesh, np.argmin([part(centres) for part in assembly.parts], axis=0)
+
+
+def slit(mesh: TriangleMesh) -> TriangleMesh:
+    """Quarter the faces of every other block of space, so that corners lie on edges."""
+    vertices, faces = mesh.vertices.astype(np.float64), mesh.faces.astype(np.int64)
+    blocks = np.floor(vertices[faces].mean(axis=1) * BLOCKS_PER_LENGTH).sum(axis=1)
+    chosen = blocks % 2 == 0
+    a, b, c = faces[chosen].T
+    middles = np.concatenate([vertices[[x, y]].mean(axis=0) for x, y in ((a, b), (b, c), (c, a))])
+    p, q, r = len(vertices) + np.arange(len(middles)).reshape(3, -1)
+    quarters = [np.stack(face, axis=1) for face in ((a, p, r), (p, b, q), (r, q, c), (p, q, r))]
+    return TriangleMesh(
+        np.concatenate([vertices, middles]).astype(np.float32),
+        np.concatenate([faces[~chosen], *quarters]).astype(np.int32),
+    )

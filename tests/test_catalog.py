@@ -22,7 +22,10 @@ def test_form_text_and_json_values_are_read_alike():
 @pytest.mark.parametrize(
     ("raw", "pointer"),
     [
-        ({"steps": 5}, "/params/steps"),
+        ({"glaze": 5}, "/params/glaze"),
+        ({"steps": 0}, "/params/steps"),
+        ({"guidance": -1}, "/params/guidance"),
+        ({"model": "hunyuan3d-9"}, "/params/model"),
         ({"seed": -1}, "/params/seed"),
         ({"seed": MAX_SEED + 1}, "/params/seed"),
         ({"preset": "best"}, "/params/preset"),

@@ -23,7 +23,7 @@ MESH_PIPELINES = (PipelineName.SEGMENT_PARTS, PipelineName.COMPLETE_PARTS)
 
 def test_each_pipeline_says_what_it_is_sent():
     of_meshes = {name for name, spec in PIPELINES.items() if spec.upload is Upload.MESH}
-    assert of_meshes == set(MESH_PIPELINES)
+    assert of_meshes == {*MESH_PIPELINES, PipelineName.PREPARE_MESH}
 
 
 def test_parts_of_a_picture_take_the_stages_of_its_model_and_end_with_the_files():

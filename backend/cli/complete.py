@@ -36,10 +36,11 @@ def _run(args: argparse.Namespace) -> int:
         files["face_ids"] = args.face_ids
 
     def prepare(folder: Path, settings: Settings) -> dict[str, Path]:
-        inputs = {"mesh": read_mesh_into(args.mesh, folder, settings)}
-        if args.face_ids:
+        face_ids = read_file(args.face_ids) if args.face_ids else None
+        inputs = {"mesh": read_mesh_into(args.mesh, folder, settings, face_ids)}
+        if face_ids is not None:
             inputs["face_ids"] = folder / "face_ids.npy"
-            inputs["face_ids"].write_bytes(read_file(args.face_ids))
+            inputs["face_ids"].write_bytes(face_ids)
         return inputs
 
     return run_into_folder(

@@ -14,8 +14,12 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
+from backend.errors import StartFailed
 from backend.gpu.telemetry import device_status
 from backend.settings import Settings
+from backend.units import SystemClock
+
+_NO_NETWORK = "shapes are guessed from outlines by the built-in engine"
 
 
 class Verdict(StrEnum):
@@ -48,6 +52,7 @@ def examine(settings: Settings) -> list[Check]:
         _port(settings),
         _device(),
         *_optional_packages(),
+        _models(settings),
     ]
 
 
@@ -115,7 +120,6 @@ def _memory() -> Check:
 
 
 def _redis(settings: Settings) -> Check:
-    from backend.errors import StartFailed
     from backend.jobs.broker import find_redis_server
 
     if settings.redis_url:
@@ -148,8 +152,8 @@ def _device() -> Check:
             "GPU",
             Verdict.MISSING,
             status["reason_unavailable"],
-            "nothing in this version: its engines run on the processor",
-            "an NVIDIA card with its driver, for the neural engines of later versions",
+            "models with weights run on the processor, which takes far longer",
+            "an NVIDIA card with its driver, and torch",
         )
     names = ", ".join(
         f"{device['name']} (compute capability {device['compute_capability']}, "
@@ -157,6 +161,33 @@ def _device() -> Check:
         for device in status["devices"]
     )
     return Check("GPU", Verdict.OK, f"{names}, driver {status['driver']}, CUDA {status['cuda']}")
+
+
+def _models(settings: Settings) -> Check:
+    """Look which models with weights could make shapes."""
+    from backend.models.checkpoints.acceptance import Acceptances
+    from backend.models.checkpoints.listing import model_states
+    from backend.models.checkpoints.places import Places
+
+    places = Places.of(settings)
+    try:
+        states = model_states(places, Acceptances(places.own_folder, SystemClock()))
+    except StartFailed as error:
+        return Check(
+            "Models", Verdict.MISSING, error.detail, "no model can be loaded", error.advice
+        )
+    ready = [state.model.id for state in states if state.is_usable]
+    if ready:
+        return Check("Models", Verdict.OK, f"ready: {', '.join(ready)}")
+    waiting = [s.model.id for s in states if s.found and s.found.is_complete and not s.is_accepted]
+    if waiting:
+        finding = f"{', '.join(waiting)}: here, but the licence has not been accepted"
+        cure = f".venv/bin/python -m backend models accept {waiting[0]}"
+        return Check("Models", Verdict.MISSING, finding, _NO_NETWORK, cure)
+    partial = [state.model.id for state in states if state.found is not None]
+    finding = f"not complete: {', '.join(partial)}" if partial else "none is here"
+    cure = ".venv/bin/python -m backend models list, then: models pull ID"
+    return Check("Models", Verdict.MISSING, finding, _NO_NETWORK, cure)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ import argparse
 import secrets
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from backend.catalog import MAX_SEED, PIPELINES, PipelineName, parse_params
+from backend.catalog import MAX_SEED, PIPELINES, OtherView, PipelineName, parse_params
 from backend.cli.parameters import given_params
 from backend.cli.part_run import read_file, run_into_folder
 from backend.cli.remote import generate_on_server
@@ -21,6 +22,7 @@ from backend.settings import Settings
 
 MODEL, PARTS_FOLDER = "model.glb", "parts"
 AS_SUGGESTED = "auto"
+Given = Mapping[str, tuple[str, bytes]]
 FORMATS = {
     ".glb": "model.glb",
     ".zip": "model_obj.zip",
@@ -38,15 +40,12 @@ def generate(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
     wanted = _wanted_output(args.output)
     params = _params(args)
-    image = read_file(args.image)
-    mask = read_file(args.mask) if args.mask else None
+    given = {field: (path.name, read_file(path)) for field, path in _files(args).items()}
     with BarSink(console, PIPELINES[PipelineName.IMAGE_TO_3D].stages) as sink:
         if args.server:
-            generate_on_server(
-                args.server, args.image.name, image, mask, params, sink, wanted, args.output
-            )
+            generate_on_server(args.server, given, params, sink, wanted, args.output)
         else:
-            _generate_here(args.image.name, image, mask, params, sink, wanted, args.output)
+            _generate_here(given, params, sink, wanted, args.output)
     for warning in sink.warnings:
         console.print(f"[yellow]Note:[/] {warning}")
     console.print(f"Wrote {args.output} ({args.output.stat().st_size / 1024:.0f} KB)")
@@ -54,9 +53,7 @@ def generate(args: argparse.Namespace) -> int:
 
 
 def _generate_here(
-    filename: str,
-    image: bytes,
-    mask: bytes | None,
+    given: Given,
     params: dict[str, Any],
     sink: BarSink,
     wanted: str,
@@ -69,7 +66,7 @@ def _generate_here(
     name = PipelineName.IMAGE_TO_3D
     with tempfile.TemporaryDirectory(prefix="meshkiln-") as scratch:
         folder = Path(scratch)
-        inputs = _inputs(filename, image, mask, folder, settings)
+        inputs = _inputs(given, folder, settings)
         out_dir = folder / "out"
         out_dir.mkdir()
         request = PipelineRequest(inputs, parse_params(name, params), out_dir)
@@ -79,7 +76,7 @@ def _generate_here(
 
 
 def _generate_parts(args: argparse.Namespace) -> int:
-    files = {"file": args.image} | ({"mask": args.mask} if args.mask else {})
+    files = _files(args)
     params = given_params(args)
     if args.seed is not None:
         params["seed"] = args.seed
@@ -87,8 +84,8 @@ def _generate_parts(args: argparse.Namespace) -> int:
         params["part_count"] = args.parts
 
     def prepare(folder: Path, settings: Settings) -> dict[str, Path]:
-        mask = read_file(args.mask) if args.mask else None
-        return _inputs(args.image.name, read_file(args.image), mask, folder, settings)
+        given = {field: (path.name, read_file(path)) for field, path in files.items()}
+        return _inputs(given, folder, settings)
 
     output = args.output or Path(PARTS_FOLDER)
     if output.suffix.lower() in FORMATS and not output.is_dir():
@@ -101,20 +98,26 @@ def _generate_parts(args: argparse.Namespace) -> int:
     return run_into_folder(PipelineName.IMAGE_TO_PARTS, files, params, prepare, output, args.server)
 
 
-def _inputs(
-    filename: str, image: bytes, mask: bytes | None, folder: Path, settings: Settings
-) -> dict[str, Path]:
+def _files(args: argparse.Namespace) -> dict[str, Path]:
+    """Return what was given, by the fields of a submit."""
+    others = {name: getattr(args, name, None) for name in ("mask", *OtherView)}
+    return {"file": args.image} | {name: path for name, path in others.items() if path}
+
+
+def _inputs(given: Given, folder: Path, settings: Settings) -> dict[str, Path]:
     """Write the pictures as the pipeline takes them; raises BadInput."""
+    from backend.web.other_views import normalised_views
     from backend.web.uploads import normalise_image, normalise_mask
 
+    filename, image = given["file"]
     picture = normalise_image(image, filename, settings)
-    inputs = {"image": folder / picture.file_name}
-    inputs["image"].write_bytes(picture.data)
-    if mask is not None:
-        inputs["mask"] = folder / "mask.png"
+    kept = {picture.file_name: picture.data} | normalised_views(given, settings)
+    if "mask" in given:
         size = (picture.width, picture.height)
-        inputs["mask"].write_bytes(normalise_mask(mask, size, settings))
-    return inputs
+        kept["mask.png"] = normalise_mask(given["mask"][1], size, settings)
+    for name, data in kept.items():
+        (folder / name).write_bytes(data)
+    return {name.partition(".")[0]: folder / name for name in kept}
 
 
 def _params(args: argparse.Namespace) -> dict[str, Any]:

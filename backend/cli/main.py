@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backend import __version__, catalog
-from backend.cli import batch, complete, keys, segment, webhook_secret
+from backend.cli import batch, complete, keys, mesh, models, segment, webhook_secret
 from backend.errors import MeshkilnError, StartFailed
 from backend.settings import RESIDENCY_POLICIES, Settings
 
@@ -51,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_generate(commands)
     segment.add_parser(commands)
     complete.add_parser(commands)
+    mesh.add_parser(commands)
     batch.add_parser(commands)
+    models.add_parser(commands)
     _add_tune(commands)
     status = commands.add_parser("status", help="jobs, workers and device of a running server")
     status.add_argument("--server", default="http://127.0.0.1:7860", metavar="URL")
@@ -142,6 +144,13 @@ def _add_generate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         help="split the model into closed parts too: how many, or auto; OUT is a folder then",
     )
     generate.add_argument("--mask", type=Path, help="grey PNG: white is the object")
+    for side in catalog.OtherView:
+        generate.add_argument(
+            f"--{side}",
+            type=Path,
+            metavar="FILE",
+            help=f"the object from the {side}, if you have it",
+        )
     generate.add_argument("--preset", choices=[*catalog.Preset])
     generate.add_argument("--seed", type=int)
     generate.add_argument(

@@ -1,4 +1,4 @@
-"""Runs a pipeline that makes parts, here or on a server, and writes its files into a folder."""
+"""Runs a pipeline on a mesh, here or on a server, and writes its files into a folder."""
 
 from __future__ import annotations
 
@@ -32,12 +32,18 @@ _Save = Callable[[Path], object]
 
 
 @dataclass(frozen=True)
-class _Made:
-    """What a run found, and how much was written of it."""
+class Made:
+    """What a run found, and how much was written of it; the seed is None where none is used."""
 
     facts: dict[str, Any]
-    seed: int
+    seed: int | None
     size_bytes: int
+
+    @property
+    def size_text(self) -> str:
+        """The size for people."""
+        size_mb = self.size_bytes / MB
+        return f"{size_mb:.1f} MB" if size_mb >= 1 else f"{self.size_bytes / 1024:.0f} KB"
 
 
 def run_into_folder(
@@ -47,6 +53,8 @@ def run_into_folder(
     prepare: Prepare,
     output: Path,
     server: str | None,
+    summary: Callable[[Made], str] | None = None,
+    left_out: frozenset[str] = LEFT_OUT,
 ) -> int:
     """Run, write the files to ``output``, and tell what was made; returns the exit status.
 
@@ -60,24 +68,30 @@ def run_into_folder(
         Reads the files for a run in this process.
     server : str or None
         Address of a running server that does the work.
+    summary : callable, optional
+        Words for what was made; those for parts unless given.
+    left_out : frozenset of str
+        Roles of files that are not written.
 
     Raises
     ------
     MeshkilnError
     """
-    given = {"seed": secrets.randbelow(MAX_SEED + 1)} | params
+    drawn = {"seed": secrets.randbelow(MAX_SEED + 1)}
+    given = (drawn if "seed" in PIPELINES[pipeline].params.model_fields else {}) | params
     parse_params(pipeline, given)
     console = Console(stderr=True)
     bars = BarSink(console, PIPELINES[pipeline].stages)
     with _folder(output), _limits_explained():
         if server:
             sent = {field: (path.name, read_file(path)) for field, path in files.items()}
-            made = _run_there(server, pipeline, sent, given, bars, output)
+            made = _run_there(server, pipeline, sent, given, bars, output, left_out)
         else:
-            made = _run_here(pipeline, prepare, given, bars, output)
+            made = _run_here(pipeline, prepare, given, bars, output, left_out)
     for warning in bars.warnings:
         console.print(f"[yellow]Note:[/] {warning}")
-    console.print(_summary(made, output), soft_wrap=True)
+    words = (summary or _part_words)(made)
+    console.print(f"{words} Wrote {made.size_text} into {output}", soft_wrap=True)
     return 0
 
 
@@ -95,7 +109,8 @@ def _run_here(
     params: dict[str, Any],
     bars: BarSink,
     output: Path,
-) -> _Made:
+    left_out: frozenset[str],
+) -> Made:
     from backend.pipelines.catalogue import run_pipeline
     from backend.pipelines.pipeline import PipelineRequest
 
@@ -108,7 +123,7 @@ def _run_here(
         with bars:
             outcome = run_pipeline(pipeline, request, bars)
         made = {file.name: (file.role, _copier(file.path)) for file in outcome.outputs}
-        return _Made(outcome.facts, params["seed"], _save(made, output))
+        return Made(outcome.facts, params.get("seed"), _save(made, output, left_out))
 
 
 def _run_there(
@@ -118,14 +133,15 @@ def _run_there(
     params: dict[str, Any],
     bars: BarSink,
     output: Path,
-) -> _Made:
+    left_out: frozenset[str],
+) -> Made:
     with bars:
         job = run_on_server(server, pipeline, files, params, bars)
     made = {file["name"]: (file["role"], _fetcher(server, file["url"])) for file in job["outputs"]}
-    return _Made(job["facts"], job["params"]["seed"], _save(made, output))
+    return Made(job["facts"], job["params"].get("seed"), _save(made, output, left_out))
 
 
-def _save(made: Mapping[str, tuple[str, _Save]], output: Path) -> int:
+def _save(made: Mapping[str, tuple[str, _Save]], output: Path, left_out: frozenset[str]) -> int:
     """Write what people use; the archive stands in where there are no single files.
 
     Returns
@@ -134,7 +150,8 @@ def _save(made: Mapping[str, tuple[str, _Save]], output: Path) -> int:
         Bytes that were written.
     """
     roles = {role for role, _ in made.values()}
-    left_out = LEFT_OUT if roles & PART_ROLES else LEFT_OUT - {"parts_zip"}
+    if not roles & PART_ROLES:
+        left_out -= {"parts_zip"}
     size_bytes = 0
     for name, (role, save) in made.items():
         if role not in left_out:
@@ -188,13 +205,11 @@ def _limits_explained() -> Iterator[None]:
         ) from error
 
 
-def _summary(made: _Made, output: Path) -> str:
+def _part_words(made: Made) -> str:
     parts = made.facts["parts"]
     words = f"{parts['count']} parts"
     if parts["count"] != parts["suggested"]:
         words += f" (the engine suggests {parts['suggested']})"
     if "completion" in made.facts:
         words += f", {made.facts['completion']['closed']} of them closed"
-    size_mb = made.size_bytes / MB
-    size = f"{size_mb:.1f} MB" if size_mb >= 1 else f"{made.size_bytes / 1024:.0f} KB"
-    return f"{words} (seed {made.seed}). Wrote {size} into {output}"
+    return f"{words} (seed {made.seed})."

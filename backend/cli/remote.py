@@ -26,15 +26,18 @@ class RemoteProblem(MeshkilnError):
 
 def generate_on_server(
     server: str,
-    filename: str,
-    image: bytes,
-    mask: bytes | None,
+    files: Mapping[str, tuple[str, bytes]],
     params: dict[str, Any],
     sink: ProgressSink,
     wanted: str,
     output: Path,
 ) -> None:
     """Submit a picture, follow the job, and write the output named ``wanted`` to ``output``.
+
+    Parameters
+    ----------
+    files : mapping of str to (filename, bytes)
+        By the fields of a submit.
 
     Raises
     ------
@@ -43,9 +46,6 @@ def generate_on_server(
     RemoteProblem, GenerationFailed
         The server refused the job, or the job failed.
     """
-    files = {"file": (filename, image)}
-    if mask is not None:
-        files["mask"] = ("mask.png", mask)
     final = run_on_server(server, PipelineName.IMAGE_TO_3D, files, params, sink)
     made = next(file for file in final["outputs"] if file["name"] == wanted)
     output.write_bytes(fetch(server, made["url"]))

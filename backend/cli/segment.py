@@ -62,14 +62,16 @@ def mesh_params(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value is not None} | given_params(args)
 
 
-def read_mesh_into(path: Path, folder: Path, settings: Settings) -> Path:
+def read_mesh_into(
+    path: Path, folder: Path, settings: Settings, face_ids: bytes | None = None
+) -> Path:
     """Let a child process read a mesh and write it as ``mesh.glb``; raises BadInput."""
     from backend.web.mesh_uploads import SentMesh, normalise_mesh
 
     try:
         with path.open("rb") as file:
             here = replace(settings, data_dir=folder)
-            mesh = normalise_mesh(SentMesh(path.name, file), here)
+            mesh = normalise_mesh(SentMesh(path.name, file), here, face_ids)
     except OSError as error:
         raise MissingFile(f"{path}: {error.strerror}", advice="Check the path.") from error
     target = folder / mesh.file_name

@@ -8,6 +8,7 @@ from backend.engines.alpha_background import AlphaBackground
 from backend.engines.cap_parts import CapParts
 from backend.engines.engine import Listing, Role
 from backend.engines.grabcut_background import GrabcutBackground
+from backend.engines.hunyuan3d import Hunyuan3D
 from backend.engines.inflate import Inflate
 from backend.engines.line_of_sight_parts import LineOfSightParts
 from backend.engines.projection_texture import ProjectionTexture
@@ -23,6 +24,7 @@ def default_registry() -> EngineRegistry:
             Listing(Role.BACKGROUND, RembgBackground(), rank=20),
             Listing(Role.BACKGROUND, GrabcutBackground(), rank=10),
             Listing(Role.BACKGROUND, AlphaBackground(), rank=0),
+            Listing(Role.SHAPE, Hunyuan3D(), rank=20),
             Listing(Role.SHAPE, Inflate(), rank=10),
             Listing(Role.TEXTURE, ProjectionTexture(), rank=10),
             Listing(Role.SEGMENTATION, LineOfSightParts(), rank=10),

@@ -14,6 +14,10 @@ from backend.gpu.faults import Fault, classify
 Field = Callable[[Tensor], Tensor]
 Tell = Callable[[float], None]
 
+# Corners near a surface are four times as many on a finer grid. How they compare with all those of
+# the coarsest is known only then: bodies that fill the box have about twice as many.
+GROWTH = 4
+FIRST_GROWTH = 2
 # A remainder is asked for in parts of these shares of a chunk, so that a network sees few shapes.
 PART_SHIFTS = range(5)
 SMALLEST_CHUNK = 256
@@ -59,29 +63,35 @@ class FieldCalls:
         ]
         self._chunk = chunk_points or MOST_POINTS.get(device.type, MOST_POINTS["cuda"])
         self._progress = progress
-        self._level, self._levels, self._told = 0, 1, 0.0
+        self._level, self._levels, self._level_queries, self._told = 0, 1, 0, 0.0
         self.device = device
         self.queries = 0
 
     def enter_level(self, level: int, levels: int) -> None:
         """Report from here on as this level of so many."""
-        self._level, self._levels = level, levels
+        self._level, self._levels, self._level_queries = level, levels, 0
 
-    def __call__(self, flat: Tensor) -> Tensor:
+    def __call__(self, flat: Tensor | range) -> Tensor:
         """Return the field at corners, shape (n,) float32."""
-        found: list[Tensor] = []
+        found = torch.zeros(len(flat), device=self.device)
         done = 0
         while done < len(flat):
-            self._tell(done / len(flat))
+            self._tell(done, len(flat))
             size = _part_of(len(flat) - done, self._chunk)
-            values = self._try(flat[done : done + size], size)
+            values = self._try(self._indices(flat[done : done + size]), size)
             if values is None:  # the failed call is given up by now, and its memory with it
                 self._chunk = size // 2
                 continue
-            found.append(values)
+            found[done : done + len(values)] = values
             done += len(values)
         self.queries += len(flat)
-        return torch.cat(found) if found else torch.zeros(0, device=self.device)
+        self._level_queries += len(flat)
+        return found
+
+    def _indices(self, flat: Tensor | range) -> Tensor:
+        if isinstance(flat, range):
+            return torch.arange(flat.start, flat.stop, device=self.device)
+        return flat
 
     def _try(self, flat: Tensor, size: int) -> Tensor | None:
         """Call the field, None if memory ran out and fewer points may do."""
@@ -101,8 +111,13 @@ class FieldCalls:
         where = (plane // ny, plane % ny, flat % nz)
         return torch.stack([axis[i] for axis, i in zip(self._axes, where, strict=True)], dim=-1)
 
-    def _tell(self, share: float) -> None:
-        self._told = max(self._told, (self._level + share) / self._levels)
+    def _tell(self, done: int, wanted: int) -> None:
+        """Tell the share of queries done, of those known and those that finer levels will need."""
+        growth = GROWTH if self._level else FIRST_GROWTH
+        finer = range(self._levels - 1 - self._level)
+        later = (self._level_queries + wanted) * growth * sum(GROWTH**level for level in finer)
+        share = (self.queries + done) / (self.queries + wanted + later)
+        self._told = max(self._told, share)
         self._progress(self._told)
 
 

@@ -65,18 +65,23 @@ def cells_crossed(values: Tensor) -> Tensor:
     return _over_corners(inside, torch.logical_or) & ~_over_corners(inside, torch.logical_and)
 
 
-def cells_near_surface(values: Tensor) -> Tensor:
+def cells_near_surface(values: Tensor, band: float = 0.0) -> Tensor:
     """Mark the cells that the surface passes, their neighbours, and those it comes near.
 
     Parameters
     ----------
     values : Tensor, shape (rx + 1, ry + 1, rz + 1)
+    band : float
+        Cells with a corner that is nearer to 0 than this are marked too.
 
     Returns
     -------
     Tensor, shape (rx, ry, rz) bool
     """
-    return _grown(cells_crossed(values)) | _cells_in_reach(values)
+    marked = _grown(cells_crossed(values)) | _cells_in_reach(values)
+    if band > 0:
+        marked |= _over_corners(values.abs() < band, torch.logical_or)
+    return marked
 
 
 def corners_in_halves(cells: Tensor, finer: Shape) -> Tensor:
@@ -103,7 +108,11 @@ def split_cells(values: Tensor, is_asked: Tensor, finer: Shape) -> tuple[Tensor,
         index = torch.arange(count + 1, device=values.device)
         before, after = index // 2, (index + 1) // 2
         before[-1] = after[-1] = values.shape[axis] - 1
-        values = (values.index_select(axis, before) + values.index_select(axis, after)) / 2
+        finer_values = values.index_select(axis, before)
+        between = finer_values.transpose(0, axis)[1:count:2].transpose(0, axis)
+        between += values.narrow(axis, 1, count // 2)  # in place: the finest level is large
+        between /= 2
+        values = finer_values
         own = before == after
         shape = [1, 1, 1]
         shape[axis] = count + 1

@@ -78,6 +78,7 @@ def decode_grid(
     progress: Tell = lambda share: None,
     device: torch.device | str = "cpu",
     coarsest_cells: int = COARSEST_CELLS,
+    band: float = 0.0,
     lower_resolution: int | None = None,
 ) -> DecodedGrid:
     """Evaluate a field on the corners of a grid.
@@ -101,6 +102,10 @@ def decode_grid(
         Where points are made and values are kept.
     coarsest_cells : int
         The coarsest grid has at least so many cells along its longest side.
+    band : float
+        Coarse to fine also asks in every cell with a corner nearer to 0 than this. Of use where a
+        field is a distance cut off at some value: beside a thin part, corners may differ so little
+        that their slope does not tell how near it is.
     lower_resolution : int, optional
         The next lower one worth a try, noted for advice.
 
@@ -118,21 +123,21 @@ def decode_grid(
     shape = full_shape(resolution)
     asker = FieldCalls(field, shape, box, chunk_points, torch.device(device), progress)
     levels = levels_of(shape, coarsest_cells) if hierarchical else [shape]
-    values, is_asked = _coarse_to_fine(asker, levels, shape)
+    values, is_asked = _coarse_to_fine(asker, levels, shape, band)
     decoded = DecodedGrid(values, is_asked, asker.queries, asker.queries)
     if not hierarchical:
-        decoded = _compared(decoded, levels_of(shape, coarsest_cells), shape)
+        decoded = _compared(decoded, levels_of(shape, coarsest_cells), shape, band)
     progress(1.0)
     _note(decoded, shape, lower_resolution)
     return decoded
 
 
-def _compared(dense: DecodedGrid, levels: list[Shape], shape: Shape) -> DecodedGrid:
+def _compared(dense: DecodedGrid, levels: list[Shape], shape: Shape, band: float) -> DecodedGrid:
     """Tell what coarse to fine would have asked and found, from the values that are known."""
     look_up = _LookUp(dense.values)
     dense.values[0, 0, 0].item()  # waits for the device, so that only this is timed
     started_s = time.perf_counter()
-    found, _ = _coarse_to_fine(look_up, levels, shape)
+    found, _ = _coarse_to_fine(look_up, levels, shape, band)
     found[0, 0, 0].item()
     bookkeeping_s = time.perf_counter() - started_s
     same_surface = torch.equal(cells_crossed(found), cells_crossed(dense.values))
@@ -170,33 +175,35 @@ class _LookUp:
     def enter_level(self, level: int, levels: int) -> None:
         """Report nothing."""
 
-    def __call__(self, flat: Tensor) -> Tensor:
+    def __call__(self, flat: Tensor | range) -> Tensor:
         """Return the values of corners."""
         self.queries += len(flat)
-        return self._values[flat]
+        return (
+            self._values[flat.start : flat.stop] if isinstance(flat, range) else self._values[flat]
+        )
 
 
 def _coarse_to_fine(
-    ask: FieldCalls | _LookUp, levels: list[Shape], finest: Shape
+    ask: FieldCalls | _LookUp, levels: list[Shape], finest: Shape, band: float
 ) -> tuple[Tensor, Tensor]:
     """Return the values on the last level, and which of its corners were asked."""
     first = levels[0]
     corners = tuple(cells + 1 for cells in first)
     is_asked = torch.ones(corners, dtype=torch.bool, device=ask.device)
     ask.enter_level(0, len(levels))
-    if first == finest:  # their places in three arrays would take six times the memory of values
-        everywhere = torch.arange(is_asked.numel(), device=ask.device)
-        return ask(everywhere).reshape(corners), is_asked
+    if first == finest:  # their places would take twice the memory of values
+        return ask(range(is_asked.numel())).reshape(corners), is_asked
     values = torch.zeros(corners, device=ask.device)
     _fill(ask, values, is_asked, positions(levels, 0, ask.device), finest)
     for number in range(1, len(levels)):
         shape = levels[number]
-        wanted = corners_in_halves(cells_near_surface(values), shape)
+        wanted = corners_in_halves(cells_near_surface(values, band), shape)
         values, is_asked = split_cells(values, is_asked, shape)
         where = positions(levels, number, ask.device)
         ask.enter_level(number, len(levels))
         todo = wanted & ~is_asked
         region: Region = (slice(None),) * 3
+        del wanted
         while True:
             _fill(ask, values, todo, where, finest)
             is_asked |= todo
@@ -215,7 +222,18 @@ def _fill(
     finest: Shape,
 ) -> None:
     """Ask for corners of a level and write what comes back."""
-    own = todo.nonzero(as_tuple=True)
-    x, y, z = (places[index] for places, index in zip(where, own, strict=True))
-    flat = (x * (finest[1] + 1) + y) * (finest[2] + 1) + z
-    values[own] = ask(flat)
+    own = todo.flatten().nonzero().squeeze(1)
+    values.view(-1)[own] = ask(_flat_in(own, where, finest))
+
+
+def _flat_in(own: Tensor, where: tuple[Tensor, Tensor, Tensor], finest: Shape) -> Tensor:
+    """Turn flat indices of a level into those of the finest."""
+    nx, ny, nz = (len(places) for places in where)
+    if (nx - 1, ny - 1, nz - 1) == finest:
+        return own
+    plane = own // nz
+    x, y, z = (
+        places[index]
+        for places, index in zip(where, (plane // ny, plane % ny, own % nz), strict=True)
+    )
+    return (x * (finest[1] + 1) + y) * (finest[2] + 1) + z

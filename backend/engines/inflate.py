@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.catalog import CutOutParams, ShapeMode
 from backend.engines.built_in import BuiltIn
+from backend.engines.shape_task import Shape, ShapeTask
 from backend.meshes.close_up import close_up
 from backend.meshes.height_field import inflated, lathed, slab
 from backend.meshes.inflation_surface import (
@@ -20,49 +21,14 @@ from backend.meshes.inflation_surface import (
 )
 from backend.meshes.masks import Mask, clean, longest_side, thicken_thin
 from backend.meshes.outline_kind import outline_kind, rectangle_fill
-from backend.meshes.triangle_mesh import TriangleMesh
 from backend.progress import StageProgress
 
 THIN_CELLS = 1.8
+MOST_CELLS = 320
 NOTICE = (
     "Built from the outline alone: the depth is guessed and the back was not seen. "
     "Round things come out well; furniture, buildings and vehicles do not."
 )
-
-
-@dataclass(frozen=True)
-class ShapeTask:
-    """A cut-out picture at working size.
-
-    Parameters
-    ----------
-    rgb : (h, w, 3) uint8
-    mask : (h, w) bool
-    mode : ShapeMode
-        How to guess the depth.
-    resolution : int
-        Grid cells on the long side.
-    depth_scale : float
-        Thickness relative to the guess.
-    seed : int
-        Of this item alone, whatever batch it runs in; for engines that draw numbers.
-    """
-
-    rgb: NDArray[np.uint8]
-    mask: Mask
-    mode: ShapeMode
-    resolution: int
-    depth_scale: float = 1.0
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A closed surface in pixels (x right, y down, z to the viewer), and how it was made."""
-
-    mesh: TriangleMesh
-    mode: ShapeMode
-    notice: str
 
 
 class Inflate(BuiltIn):
@@ -80,9 +46,17 @@ class Inflate(BuiltIn):
         steps = 3 * len(batch)
         results = []
         for index, task in enumerate(batch):
-            results.append(_build(task, progress, 3 * index, steps))
+            results.append(_build(_bounded(task, progress), progress, 3 * index, steps))
         progress.step(steps, steps)
         return results
+
+
+def _bounded(task: ShapeTask, progress: StageProgress) -> ShapeTask:
+    """Take no finer grid than an outline is worth."""
+    if task.resolution <= MOST_CELLS:
+        return task
+    progress.warn(f"A grid of {MOST_CELLS} cells was used: an outline shows no more.")
+    return replace(task, resolution=MOST_CELLS)
 
 
 def _build(task: ShapeTask, progress: StageProgress, done: int, steps: int) -> Shape:

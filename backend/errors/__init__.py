@@ -47,6 +47,9 @@ MeshkilnError
 │   ├── TooManySockets            too-many-sockets        503
 │   ├── WorkerOffline             worker-offline          503
 │   ├── UnknownModel              unknown-model           404
+│   ├── LicenceNotAccepted        licence-not-accepted    403
+│   ├── HubUnreachable            hub-unreachable         503
+│   ├── PackageMissing            package-missing         503
 │   ├── ModelLeased               model-leased            409
 │   ├── GpuBusy                   gpu-busy                503
 │   ├── ManagementOff             gpu-management-off      409
@@ -62,6 +65,14 @@ MeshkilnError
 │   ├── OutOfMemory               out-of-memory           507
 │   ├── ModelTooLarge             model-too-large         507
 │   ├── ModelLoadFailed           model-load-failed       500
+│   ├── WeightsMissing            weights-missing         503
+│   ├── WeightsDamaged            weights-damaged         500
+│   ├── WeightsUnsafe             weights-unsafe          422
+│   ├── TensorMissing             tensor-missing          500
+│   ├── TensorUnexpected          tensor-unexpected       500
+│   ├── TensorMisshapen           tensor-misshapen        500
+│   ├── CheckpointConfigInvalid   model-config-invalid    500
+│   ├── UnknownTarget             unknown-target          500
 │   ├── DeviceLost                device-lost             500
 │   ├── JobTimedOut               job-timed-out           504
 │   └── WorkerLost                worker-lost             500
@@ -106,6 +117,7 @@ from backend.errors.base import (
     StartFailed,
 )
 from backend.errors.generation import (
+    CheckpointConfigInvalid,
     DeviceLost,
     EngineUnavailable,
     GenerationFailed,
@@ -116,6 +128,13 @@ from backend.errors.generation import (
     NoSurfaceFound,
     OutOfMemory,
     PartNotClosed,
+    TensorMisshapen,
+    TensorMissing,
+    TensorUnexpected,
+    UnknownTarget,
+    WeightsDamaged,
+    WeightsMissing,
+    WeightsUnsafe,
     WorkerLost,
 )
 from backend.errors.refused import (
@@ -128,13 +147,16 @@ from backend.errors.refused import (
     ForbiddenOrigin,
     GpuBusy,
     HostNotAllowed,
+    HubUnreachable,
     JobFinished,
     JobNotFinished,
+    LicenceNotAccepted,
     ManagementOff,
     MethodNotAllowed,
     ModelLeased,
     NotFound,
     NothingFailed,
+    PackageMissing,
     QueueFull,
     QuotaExceeded,
     RateLimited,
@@ -157,6 +179,7 @@ __all__ = [
     "BadInput",
     "BatchFinished",
     "BatchTooLarge",
+    "CheckpointConfigInvalid",
     "CsrfFailed",
     "DeviceLost",
     "EmptyFile",
@@ -169,6 +192,7 @@ __all__ = [
     "GenerationFailed",
     "GpuBusy",
     "HostNotAllowed",
+    "HubUnreachable",
     "IdempotencyKeyReused",
     "ImageCorrupt",
     "ImageTooLarge",
@@ -179,6 +203,7 @@ __all__ = [
     "JobFinished",
     "JobNotFinished",
     "JobTimedOut",
+    "LicenceNotAccepted",
     "MalformedRequest",
     "ManagementOff",
     "MeshCorrupt",
@@ -196,6 +221,7 @@ __all__ = [
     "NothingAccepted",
     "NothingFailed",
     "OutOfMemory",
+    "PackageMissing",
     "PartNotClosed",
     "QueueFull",
     "QuotaExceeded",
@@ -207,9 +233,13 @@ __all__ = [
     "StartFailed",
     "StorageFull",
     "StoreUnavailable",
+    "TensorMisshapen",
+    "TensorMissing",
+    "TensorUnexpected",
     "TooManySockets",
     "Unauthorized",
     "UnknownModel",
+    "UnknownTarget",
     "UnsupportedExtension",
     "UnsupportedImage",
     "UnsupportedMesh",
@@ -218,6 +248,9 @@ __all__ = [
     "UrlNotAllowed",
     "UrlUnreachable",
     "VersionNeeded",
+    "WeightsDamaged",
+    "WeightsMissing",
+    "WeightsUnsafe",
     "WorkerLost",
     "WorkerOffline",
 ]

@@ -75,6 +75,72 @@ class ModelLoadFailed(GenerationFailed):
     retryable = True
 
 
+class WeightsMissing(GenerationFailed):
+    """A file of the model is not there."""
+
+    code = "weights-missing"
+    http_status = 503
+    title = "The model's files are not there, or not all of them"
+    default_advice = "Run 'python -m backend models list'; it says what is missing and where."
+
+
+class WeightsDamaged(GenerationFailed):
+    """A file of the model cannot be read, or is not what was published."""
+
+    code = "weights-damaged"
+    title = "A file of the model is damaged"
+    default_advice = "Delete the file and run 'python -m backend models pull ID' again."
+
+
+class WeightsUnsafe(GenerationFailed):
+    """A pickle holds more than tensors; it was not run."""
+
+    code = "weights-unsafe"
+    http_status = 422
+    title = "The model's file holds more than tensors and was refused"
+    default_advice = "Nothing of it was run. Delete it, and get the model from its authors."
+
+
+class TensorMissing(GenerationFailed):
+    """The file lacks a tensor of the model."""
+
+    code = "tensor-missing"
+    title = "A tensor of the model is missing"
+    default_advice = "Run 'python -m backend models verify ID'; the file belongs to another model."
+
+
+class TensorUnexpected(GenerationFailed):
+    """The file holds a tensor that the model does not know."""
+
+    code = "tensor-unexpected"
+    title = "The model's file holds a tensor that does not belong to it"
+    default_advice = "Run 'python -m backend models verify ID'; the file belongs to another model."
+
+
+class TensorMisshapen(GenerationFailed):
+    """A tensor has another shape or type of numbers than the model."""
+
+    code = "tensor-misshapen"
+    title = "A tensor of the model has the wrong shape"
+    default_advice = "Run 'python -m backend models verify ID'; file and config.yaml disagree."
+
+
+class CheckpointConfigInvalid(GenerationFailed):
+    """The description beside the weights cannot be read."""
+
+    code = "model-config-invalid"
+    title = "The model's config.yaml cannot be used"
+    default_advice = "Get the file from the model's authors again, unchanged."
+
+
+class UnknownTarget(GenerationFailed):
+    """The description names a part that we have no network for."""
+
+    code = "unknown-target"
+    title = "The model has a part that is not supported"
+    default_advice = "Run 'python -m backend models list' for the models that are supported."
+
+
 class DeviceLost(GenerationFailed):
     """The CUDA context is unusable; the worker process is replaced."""
 

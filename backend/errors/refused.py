@@ -205,6 +205,34 @@ class UnknownModel(Refused):
     default_advice = "GET /api/gpu/status lists the models by name."
 
 
+class LicenceNotAccepted(Refused):
+    """Nobody here has accepted the licence of the model."""
+
+    code = "licence-not-accepted"
+    http_status = 403
+    title = "The licence of the model has not been accepted here"
+    default_advice = "Read it and accept it: python -m backend models accept ID"
+
+
+class HubUnreachable(Refused):
+    """The model hub does not answer, or does not have what was asked for."""
+
+    code = "hub-unreachable"
+    http_status = 503
+    title = "The model hub cannot be reached"
+    default_advice = "Check the connection and run the same command again; it goes on from there."
+    retryable = True
+
+
+class PackageMissing(Refused):
+    """A Python package that this needs is not installed."""
+
+    code = "package-missing"
+    http_status = 503
+    title = "A Python package is not installed"
+    default_advice = "Run: .venv/bin/python -m pip install -r requirements-gpu.txt"
+
+
 class ModelLeased(Refused):
     """A running job uses the model."""
 

@@ -22,6 +22,7 @@ from backend.jobs.gpu_failures import failure_reason, note_failure
 from backend.jobs.gpu_ownership import GpuOwnership
 from backend.jobs.gpu_settings import RULE_NAMES, kept_settings
 from backend.jobs.redis_url import connect
+from backend.jobs.shelf_writer import ShelfWriter
 from backend.residency.process import open_residency
 from backend.settings import Settings
 from backend.units import Clock
@@ -73,6 +74,7 @@ class GpuSide:
             worker,
             self._end_process,
         ).start()
+        ShelfWriter(self._client, settings, clock).start()
 
     def follow_kept_settings(self) -> None:
         """Follow what was set while the server ran; not without GPU management."""

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select
 from backend.jobs.schema import JobRow
 
 # Parameters that change the work but are not part of the cost key.
-WORK_PARAMS = ("grid_resolution", "target_faces", "texture_size_px")
+WORK_PARAMS = ("grid_resolution", "steps", "target_faces", "texture_size_px")
 
 
 class SizedJob(Protocol):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.meshes.source_mesh import EncodedImage, Material
+from backend.meshes.source_mesh import AlphaMode, EncodedImage, Material
 
 MAGIC, VERSION = 0x46546C67, 2
 JSON_CHUNK, BINARY_CHUNK = 0x4E4F534A, 0x004E4942
@@ -50,6 +50,14 @@ class Primitive:
     mode: int | None = None
 
 
+def _transparency(look: Material) -> dict[str, Any]:
+    if look.alpha_mode is AlphaMode.MASK:
+        return {"alphaMode": look.alpha_mode.value, "alphaCutoff": float(look.alpha_cutoff)}
+    if look.alpha_mode is AlphaMode.BLEND or look.base_color[3] < 1:
+        return {"alphaMode": AlphaMode.BLEND.value}
+    return {}
+
+
 @dataclass
 class GlbBuilder:
     """One scene.
@@ -58,9 +66,12 @@ class GlbBuilder:
     ----------
     generator : str
         Who made it.
+    extras : dict
+        Notes on the whole file.
     """
 
     generator: str = "Meshkiln"
+    extras: dict[str, Any] = field(default_factory=dict)
     nodes: list[dict[str, Any]] = field(default_factory=list)
     _meshes: list[dict[str, Any]] = field(default_factory=list)
     _materials: list[dict[str, Any]] = field(default_factory=list)
@@ -83,8 +94,7 @@ class GlbBuilder:
         made: dict[str, Any] = {"name": name, "pbrMetallicRoughness": surface}
         if look.is_double_sided:
             made["doubleSided"] = True
-        if look.base_color[3] < 1:
-            made["alphaMode"] = "BLEND"
+        made |= _transparency(look)
         if extras:
             made["extras"] = dict(extras)
         self._materials.append(made)
@@ -134,8 +144,9 @@ class GlbBuilder:
             "accessors": self._accessors,
             "bufferViews": self._views,
         }
+        asset: dict[str, Any] = {"version": "2.0", "generator": self.generator}
         return {
-            "asset": {"version": "2.0", "generator": self.generator},
+            "asset": asset | ({"extras": self.extras} if self.extras else {}),
             "scene": 0,
             "scenes": [{"nodes": list(range(len(self.nodes)))}],
             "buffers": [{"byteLength": self._size_bytes}],

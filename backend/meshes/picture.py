@@ -90,11 +90,26 @@ def write_mask(mask: Mask, path: Path) -> None:
     Image.fromarray(mask.astype(np.uint8) * 255).save(path, compress_level=1)
 
 
-def write_cut_out(picture: Picture, mask: Mask, path: Path) -> None:
-    """Write the object on a transparent ground, RGBA PNG."""
+def cut_out_of(picture: Picture, mask: Mask) -> NDArray[np.uint8]:
+    """Take the object out of a picture.
+
+    Parameters
+    ----------
+    mask : (h, w) bool
+        At any size.
+
+    Returns
+    -------
+    (h, w, 4) uint8
+        In the size of the picture, transparent beside the object.
+    """
     alpha = np.where(scale_mask(mask, picture.rgba.shape[:2]), picture.rgba[..., 3], 0)
     if not picture.has_alpha:
         soft = cv2.GaussianBlur((alpha > 0).astype(np.float32), (0, 0), 0.8)
         alpha = np.clip((soft - 0.25) * 2, 0, 1) * 255
-    merged = np.dstack([picture.rgb, alpha.astype(np.uint8)])
-    Image.fromarray(merged).save(path, compress_level=1)
+    return np.dstack([picture.rgb, alpha.astype(np.uint8)])
+
+
+def write_cut_out(picture: Picture, mask: Mask, path: Path) -> None:
+    """Write the object on a transparent ground, RGBA PNG."""
+    Image.fromarray(cut_out_of(picture, mask)).save(path, compress_level=1)

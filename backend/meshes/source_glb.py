@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.meshes.glb_builder import GlbBuilder, Primitive
+from backend.meshes.reading.not_read import KEY
 from backend.meshes.reading.vertex_colors import to_linear
 from backend.meshes.source_mesh import SourceMesh
 
@@ -16,7 +18,7 @@ NAME = "mesh"
 MAX_PRIMITIVES = 4096
 
 
-def write_source_mesh(mesh: SourceMesh, path: Path) -> None:
+def write_source_mesh(mesh: SourceMesh, path: Path, not_read: Sequence[str] = ()) -> None:
     """Write a mesh as GLB.
 
     Parameters
@@ -25,6 +27,8 @@ def write_source_mesh(mesh: SourceMesh, path: Path) -> None:
         With at least one face.
     path : Path
         The file to write.
+    not_read : sequence of str
+        What the file that it comes from holds beside; noted in the GLB.
 
     Notes
     -----
@@ -37,7 +41,7 @@ def write_source_mesh(mesh: SourceMesh, path: Path) -> None:
         attributes["TEXCOORD_0"] = mesh.uvs
     if mesh.colors is not None:
         attributes["COLOR_0"] = to_linear(mesh.colors)
-    builder = GlbBuilder()
+    builder = GlbBuilder(extras={KEY: [*not_read]} if not_read else {})
     numbers = [builder.material(look, look.name) for look in mesh.materials]
     primitives = [
         Primitive(attributes, faces, numbers[kind]) for kind, faces in _runs_of_material(mesh)

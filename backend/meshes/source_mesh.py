@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,14 @@ class EncodedImage:
     mime: str
 
 
+class AlphaMode(StrEnum):
+    """What the opacity of a texture does, by its name in glTF."""
+
+    OPAQUE = "OPAQUE"
+    MASK = "MASK"
+    BLEND = "BLEND"
+
+
 @dataclass(frozen=True)
 class Material:
     """How faces look (glTF's metallic-roughness model).
@@ -36,6 +45,10 @@ class Material:
         Red, green, blue (linear) and opacity, from 0 to 1; multiplies the texture.
     texture : EncodedImage or None
         Base colour by texture coordinates.
+    alpha_mode : AlphaMode
+        Whether it is seen through; leaves are often cut out by their texture (MASK).
+    alpha_cutoff : float
+        Opacity below which it is cut out.
     """
 
     name: str = "material"
@@ -44,6 +57,8 @@ class Material:
     roughness: float = 1.0
     texture: EncodedImage | None = None
     is_double_sided: bool = False
+    alpha_mode: AlphaMode = AlphaMode.OPAQUE
+    alpha_cutoff: float = 0.5
 
 
 @dataclass(frozen=True)

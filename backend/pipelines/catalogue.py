@@ -10,6 +10,7 @@ from backend.pipelines.cut_out import CutOutPipeline
 from backend.pipelines.image_to_3d import ImageTo3DPipeline
 from backend.pipelines.image_to_parts import ImageToPartsPipeline
 from backend.pipelines.pipeline import Pipeline, PipelineOutcome, PipelineRequest
+from backend.pipelines.prepare_mesh import PrepareMeshPipeline
 from backend.pipelines.segment_parts import SegmentPartsPipeline
 from backend.pipelines.tune import TunePipeline
 from backend.progress import ProgressSink
@@ -33,5 +34,6 @@ def run_pipeline(name: str, request: PipelineRequest, sink: ProgressSink) -> Pip
         PipelineName.SEGMENT_PARTS: SegmentPartsPipeline(registry),
         PipelineName.COMPLETE_PARTS: CompletePartsPipeline(registry),
         PipelineName.IMAGE_TO_PARTS: ImageToPartsPipeline(registry),
+        PipelineName.PREPARE_MESH: PrepareMeshPipeline(),
     }
     return pipelines[pipeline_spec(name).name].run(request, sink)

@@ -6,16 +6,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from backend.batch_processor import run_engine
-from backend.catalog import BackgroundEngine, CutOutParams, PipelineName, StageName
+from backend.catalog import (
+    BackgroundEngine,
+    CutOutParams,
+    OtherView,
+    PipelineName,
+    StageName,
+)
 from backend.engines.background_task import BackgroundTask, CutOut, require_object
 from backend.engines.engine import Role
 from backend.engines.registry import EngineRegistry
-from backend.meshes.picture import Picture, read_mask, write_cut_out, write_mask
+from backend.meshes.picture import Picture, cut_out_of, read_mask, write_cut_out, write_mask
 from backend.pipelines.pipeline import OutputFile, PipelineOutcome, PipelineRequest, stage
 from backend.progress import ProgressSink, StageProgress
 
 WORKING_PX = 512
+FRONT = "front"
 LOOK_BELOW = 0.6
 
 
@@ -59,6 +69,30 @@ def find_object(
             "where it is wrong."
         )
     return found
+
+
+def find_views(
+    front: Picture,
+    found: CutOut,
+    inputs: Mapping[str, Path],
+    params: CutOutParams,
+    registry: EngineRegistry,
+    progress: StageProgress,
+) -> dict[str, NDArray[np.uint8]]:
+    """Cut the object out of its front picture and of those from other sides that were sent.
+
+    Returns
+    -------
+    dict of str to (h, w, 4) uint8
+        'front', 'left', 'back', 'right'; at full size.
+    """
+    views = {FRONT: cut_out_of(front, found.mask)}
+    for side in (view.value for view in OtherView if view.value in inputs):
+        picture = Picture.read(inputs[side])
+        working = picture.scaled_to(WORKING_PX)
+        seen = find_object(working, {}, params, registry, progress)
+        views[side] = cut_out_of(picture, seen.mask)
+    return views
 
 
 def mask_facts(found: CutOut) -> dict[str, Any]:

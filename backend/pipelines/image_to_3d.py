@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from backend.catalog import (
     PipelineParams,
     Preset,
     ShapeMode,
+    ShapeModel,
     StageName,
 )
 from backend.engines.background_task import CutOut
 from backend.engines.engine import Role
-from backend.engines.inflate import Shape, ShapeTask
 from backend.engines.projection_texture import TextureTask
 from backend.engines.registry import EngineRegistry
+from backend.engines.shape_task import NetworkWishes, Rgba, Shape, ShapeTask
 from backend.errors import MeshInvalid
 from backend.meshes.atlas import TexturedMesh
 from backend.meshes.export import write_glb
@@ -33,7 +35,7 @@ from backend.meshes.simplify import simplify
 from backend.meshes.smoothing import taubin
 from backend.meshes.triangle_mesh import TriangleMesh
 from backend.meshes.validate import validate
-from backend.pipelines.cut_out import find_object, mask_facts, write_mask_files
+from backend.pipelines.cut_out import find_object, find_views, mask_facts, write_mask_files
 from backend.pipelines.model_files import write_model_files
 from backend.pipelines.pipeline import (
     OutputFile,
@@ -122,9 +124,10 @@ class ImageTo3DPipeline:
             working = picture.scaled_to(effort.working_px)
             found = find_object(working, request.inputs, params, self._registry, progress)
             outputs = write_mask_files(picture, found, out_dir, sink)
+            views = find_views(picture, found, request.inputs, params, self._registry, progress)
 
         with stage(StageName.SHAPE_GENERATION, sink) as progress:
-            shape = self._shape(working, found, params, effort, progress)
+            shape = self._shape(working, found, views, params, progress)
 
         with stage(StageName.MESH_REFINEMENT, sink) as progress:
             body = refine(shape, found, params.size_m, effort.faces, progress)
@@ -135,7 +138,7 @@ class ImageTo3DPipeline:
 
         facts = {
             "mask": mask_facts(found),
-            "shape": {"mode": shape.mode.value, "notice": shape.notice},
+            "shape": shape_facts(shape),
             "mesh": body.facts,
             "texture": _texture_facts(textured, params),
         }
@@ -155,23 +158,28 @@ class ImageTo3DPipeline:
         self,
         working: Picture,
         found: CutOut,
+        views: Mapping[str, Rgba],
         params: ImageTo3DParams,
-        effort: Effort,
         progress: StageProgress,
     ) -> Shape:
         engine = self._registry.choose(Role.SHAPE, params.engine)
         progress.engine_chosen(Role.SHAPE, engine.name)
+        if len(views) > 1 and not getattr(engine, "takes_views", False):
+            progress.warn("Only the front picture was used: this engine takes no other views.")
         task = ShapeTask(
             working.rgb,
             found.mask,
             params.shape_mode,
-            effort.resolution,
+            effort_of(params).resolution,
             params.depth_scale,
             seed=params.seed or 0,
+            views=views,
+            wishes=wishes_of(params),
         )
         shape: Shape
         shape = run_engine(engine, task, progress)
-        progress.warn(shape.notice)
+        if shape.notice:
+            progress.warn(shape.notice)
         return shape
 
     def _texture(
@@ -206,6 +214,25 @@ def own_params(params: PipelineParams) -> ImageTo3DParams:
     return ImageTo3DParams.model_validate(params.model_dump(include=names))
 
 
+def wishes_of(params: ImageTo3DParams) -> NetworkWishes:
+    """What was asked of an engine with networks."""
+    model = None if params.model is ShapeModel.AUTO else params.model.value
+    return NetworkWishes(
+        params.preset,
+        model,
+        params.steps,
+        params.guidance,
+        params.grid_resolution,
+        params.decoder,
+    )
+
+
+def shape_facts(shape: Shape) -> dict[str, Any]:
+    """JSON-ready findings about how the shape was made."""
+    mode = shape.mode.value if shape.mode else None
+    return {"mode": mode, "notice": shape.notice} | shape.facts
+
+
 def effort_of(params: ImageTo3DParams) -> Effort:
     """The preset's effort with the parameters that were given."""
     base = EFFORTS[params.preset]
@@ -221,7 +248,7 @@ def refine(
     shape: Shape, found: CutOut, size_m: float, target_faces: int, progress: StageProgress
 ) -> Body:
     """Smooth, simplify, place and check; raises MeshInvalid, NoSurfaceFound."""
-    smooth = shape.mesh if shape.mode is ShapeMode.SLAB else taubin(shape.mesh, SMOOTH_ROUNDS)
+    smooth = taubin(shape.mesh, SMOOTH_ROUNDS) if needs_smoothing(shape) else shape.mesh
     progress.step(1, 4)
     simplified = simplify(smooth, target_faces)
     if len(simplified.mesh.faces) > MANY_MORE * target_faces:
@@ -230,8 +257,8 @@ def refine(
     mesh, frame = to_metres(simplified.mesh, size_m)
     facts = validate(mesh)
     progress.step(3, 4)
-    outline_iou = compare_outline(mesh, frame, found)
-    if outline_iou < WIDENED_BELOW:
+    outline_iou = compare_outline(mesh, frame, found, must_agree=shape.follows_outline)
+    if shape.follows_outline and outline_iou < WIDENED_BELOW:
         progress.warn("Thin parts were made thicker, otherwise they would be lost.")
     if facts["bodies"] > 1:
         progress.warn(f"The model consists of {facts['bodies']} separate bodies.")
@@ -239,12 +266,26 @@ def refine(
     return Body(mesh, frame, facts | {"outline_iou": round(outline_iou, 4)})
 
 
-def compare_outline(mesh: TriangleMesh, frame: PictureFrame, found: CutOut) -> float:
-    """Overlap of model and mask from the front; raises MeshInvalid if they have little in common.
+def needs_smoothing(shape: Shape) -> bool:
+    """Whether the surface shows the cells of its grid: networks and slabs have none to hide."""
+    return shape.follows_outline and shape.mode is not ShapeMode.SLAB
+
+
+def compare_outline(
+    mesh: TriangleMesh, frame: PictureFrame, found: CutOut, *, must_agree: bool
+) -> float:
+    """Overlap of model and mask from the front.
 
     Strands that were widened lower the overlap but stay within reach.
+
+    Raises
+    ------
+    MeshInvalid
+        They must agree and have little in common.
     """
     seen = covered_pixels(mesh, frame, found.mask.shape[:2])
+    if not must_agree:
+        return iou(seen, found.mask)
     shared = agreement(seen, found.mask, REACH_SHARE * max(found.mask.shape))
     if shared < LEAST_AGREEMENT:
         raise MeshInvalid(f"Only {100 * shared:.0f} % of the model agrees with the outline.")

@@ -25,6 +25,7 @@ from backend.web.api import (
     health,
     jobs,
     metrics,
+    models,
     openapi,
     parts,
     performance,
@@ -89,7 +90,7 @@ def create_app(settings: Settings | None = None, service: JobService | None = No
     for module in (
         jobs, files, events_sse, gpu, gpu_control, gpu_history, performance, performance_runs,
         recommendation_actions, deep_profiles, report, metrics, health, openapi, pages, sockets,
-        gpu_socket, batches, login, shares, share_forms, share_page, webhooks, parts,
+        gpu_socket, batches, login, shares, share_forms, share_page, webhooks, parts, models,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)
     return app

@@ -34,6 +34,7 @@ from backend.web.batch_sources import (
     from_objects,
     part_of,
 )
+from backend.web.other_views import refuse_views
 from backend.web.picture_fetch import check_fetching, fetch_picture
 from backend.web.request_body import SubmitBody, form_fields, json_fields, parse_json
 from backend.web.submission import files_of, idempotency_key
@@ -106,6 +107,7 @@ class _Maker:
         return lambda batch_id: self._make(batch_id, item.read())
 
     def _make(self, batch_id: str, body: SubmitBody) -> MadeItem:
+        refuse_views(body.files, "is not taken in a batch; submit the object as a job of its own")
         own = parse_options(body.options)
         if own.webhook_url:
             raise InvalidParameter("webhook_url: is given once for the whole batch")

@@ -16,6 +16,8 @@ from typing import IO, Any
 from backend.errors import (
     EmptyFile,
     ExternalResource,
+    FieldProblem,
+    InvalidParameter,
     MeshCorrupt,
     MeshkilnError,
     MeshTooLarge,
@@ -35,8 +37,8 @@ _ROOT = Path(__file__).parents[2]
 _TOLD: dict[str, type[MeshkilnError]] = {
     kind.code: kind
     for kind in (
-        EmptyFile, ExternalResource, MeshCorrupt, MeshTooLarge, StorageFull, UnsupportedExtension,
-        UnsupportedMesh, UnusableMesh,
+        EmptyFile, ExternalResource, InvalidParameter, MeshCorrupt, MeshTooLarge, StorageFull,
+        UnsupportedExtension, UnsupportedMesh, UnusableMesh,
     )
 }  # fmt: skip
 _room = threading.BoundedSemaphore(MESHES_AT_A_TIME)
@@ -46,7 +48,12 @@ log = logging.getLogger(__name__)
 MeshFacts = dict[str, Any]
 
 
-def read_in_child(source: IO[bytes], target: IO[bytes] | None, settings: Settings) -> MeshFacts:
+def read_in_child(
+    source: IO[bytes],
+    target: IO[bytes] | None,
+    settings: Settings,
+    face_ids: IO[bytes] | None = None,
+) -> MeshFacts:
     """Read a mesh of any format, check it, and write it anew as GLB.
 
     Parameters
@@ -57,6 +64,8 @@ def read_in_child(source: IO[bytes], target: IO[bytes] | None, settings: Setting
         A real file, open for writing, that takes the GLB.
     settings : Settings
         ``max_mesh_faces``, ``mesh_memory_mb``, ``mesh_time_s``.
+    face_ids : file, optional
+        A real file with the part number of each face, which have to fit the mesh.
 
     Returns
     -------
@@ -68,13 +77,15 @@ def read_in_child(source: IO[bytes], target: IO[bytes] | None, settings: Setting
     EmptyFile, UnsupportedMesh, MeshCorrupt, UnusableMesh, MeshTooLarge, ExternalResource,
     UnsupportedExtension
         What the child says of the file.
+    InvalidParameter
+        What it says of the part numbers.
     StorageFull
         The GLB could not be written.
     QueueFull
         Too many meshes are being read.
     """
     with _place_to_read(settings.mesh_time_s):
-        answer, status, errors = _run(source, target, settings)
+        answer, status, errors = _run(source, target, settings, face_ids)
     if status < 0:
         raise _of_signal(status, settings)
     told = _parsed(answer)
@@ -93,7 +104,10 @@ def _parsed(answer: bytes) -> dict[str, Any]:
 
 
 def _run(
-    source: IO[bytes], target: IO[bytes] | None, settings: Settings
+    source: IO[bytes],
+    target: IO[bytes] | None,
+    settings: Settings,
+    face_ids: IO[bytes] | None,
 ) -> tuple[bytes, int, bytes]:
     """Run the child to its end; one that takes too long is killed."""
     command = [
@@ -103,9 +117,11 @@ def _run(
         "--cpu-s", str(settings.mesh_time_s),
     ]  # fmt: skip
     passed = []
-    if target is not None:
-        passed = [target.fileno()]
-        command += ["--output", str(target.fileno())]
+    for option, file in (("--output", target), ("--face-ids", face_ids)):
+        if file is not None:
+            passed.append(file.fileno())
+            command += [option, str(file.fileno())]
+            os.lseek(file.fileno(), 0, os.SEEK_SET)
     os.lseek(source.fileno(), 0, os.SEEK_SET)
     with subprocess.Popen(
         command, stdin=source.fileno(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -153,10 +169,12 @@ def _of_signal(status: int, settings: Settings) -> MeshkilnError:
     return MeshCorrupt("The process that read it crashed over it.")
 
 
-def _of_problem(problem: dict[str, str], errors: bytes) -> MeshkilnError:
+def _of_problem(problem: dict[str, Any], errors: bytes) -> MeshkilnError:
     kind = _TOLD.get(problem.get("code", ""))
     if kind is not None:
-        return kind(problem["detail"], advice=problem["advice"])
+        detail = problem["detail"]
+        fields = tuple(FieldProblem(pointer, detail) for pointer in problem["fields"])
+        return kind(detail, advice=problem["advice"], fields=fields)
     tail = errors[-_TAIL_BYTES:].decode("utf-8", "replace")
     if "MemoryError" in tail:
         return MeshTooLarge("Reading it takes more memory than is allowed.")

@@ -10,10 +10,11 @@ import hashlib
 import io
 import shutil
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO
 
-from backend.errors import EmptyFile, FieldProblem, InvalidParameter, StorageFull, UploadTooLarge
+from backend.errors import EmptyFile, StorageFull, UploadTooLarge
 from backend.settings import Settings
 from backend.units import MB
 from backend.web.mesh_child import MeshFacts, read_in_child
@@ -22,9 +23,6 @@ from backend.web.uploads import FALLBACK_NAME, display_name
 FILE_NAME = "mesh.glb"
 FACE_IDS_NAME = "face_ids.npy"
 COPY_BYTES = 1 << 20
-_NPY_SIGNATURE = b"\x93NUMPY"
-_NPY_HEADER_BYTES = 4096
-_FACE_ID_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,9 @@ class NormalisedMesh:
     file_name: str = FILE_NAME
 
 
-def normalise_mesh(sent: SentMesh, settings: Settings) -> NormalisedMesh:
+def normalise_mesh(
+    sent: SentMesh, settings: Settings, face_ids: bytes | None = None
+) -> NormalisedMesh:
     """Read an upload as a mesh, in a child process.
 
     Parameters
@@ -75,43 +75,30 @@ def normalise_mesh(sent: SentMesh, settings: Settings) -> NormalisedMesh:
         GLB, glTF, OBJ, PLY or STL.
     settings : Settings
         The limits.
+    face_ids : bytes, optional
+        A NumPy file with the part number of each face; the child checks that it fits the mesh.
 
     Raises
     ------
     EmptyFile, UnsupportedMesh, MeshCorrupt, UnusableMesh, MeshTooLarge, ExternalResource,
-    UnsupportedExtension, UploadTooLarge, QueueFull, StorageFull
+    UnsupportedExtension, InvalidParameter, UploadTooLarge, QueueFull, StorageFull
     """
     folder = settings.data_dir / "incoming"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (
-            tempfile.TemporaryFile(dir=folder) as source,
-            tempfile.TemporaryFile(dir=folder) as target,
-        ):
+        with ExitStack() as files:
+            source, target, numbers = (
+                files.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in range(3)
+            )
             _copy(sent, source, settings.max_mesh_mb)
-            facts = read_in_child(source, target, settings)
+            numbers.write(face_ids or b"")
+            numbers.flush()
+            given = None if face_ids is None else numbers
+            facts = read_in_child(source, target, settings, given)
             target.seek(0)
             return NormalisedMesh(target.read(), _shown(sent.filename), facts)
     except OSError as error:
         raise StorageFull(f"The upload could not be stored: {error.strerror}") from error
-
-
-def checked_face_ids(data: bytes, faces: int) -> bytes:
-    """Check a file of one number per face by its first bytes and its size.
-
-    The pipeline reads it; here nothing of it is decoded.
-
-    Raises
-    ------
-    InvalidParameter
-        It is no ``.npy`` file, or longer than so many numbers are.
-    """
-    most = faces * _FACE_ID_BYTES * 2 + _NPY_HEADER_BYTES  # int64 at most
-    if not data.startswith(_NPY_SIGNATURE) or len(data) > most:
-        detail = f"must be a .npy file with one whole number for each of the {faces:,} faces"
-        problem = FieldProblem("/face_ids", detail)
-        raise InvalidParameter(f"face_ids: {detail}", fields=(problem,))
-    return data
 
 
 def _copy(sent: SentMesh, source: IO[bytes], limit_mb: int) -> None:

@@ -23,10 +23,11 @@ from backend.errors import (
 )
 from backend.units import MB
 from backend.web.mesh_uploads import SentMesh
+from backend.web.other_views import SIDES, check_views
 from backend.web.security import CSRF_FIELD
 
 MAX_DEPTH = 32
-FILE_FIELDS = ("file", "mask", "face_ids")
+FILE_FIELDS = ("file", "mask", "face_ids", *SIDES)
 DATA_FIELDS = (("image", "file"), ("mask", "mask"), ("face_ids", "face_ids"))
 NO_MESH = "Send the mesh in the multipart field 'file', or as a data URI 'mesh' in JSON."
 
@@ -41,7 +42,7 @@ class SubmitBody:
     params, options : dict
         Parameters of the pipeline; name, priority and webhook.
     files : mapping of str to (filename, bytes)
-        'file', 'mask' and 'face_ids'.
+        'file', 'mask', 'face_ids', 'left', 'back' and 'right'.
     image_url : str or None
         Where the picture is, instead of a 'file'.
     mesh : SentMesh or None
@@ -80,6 +81,7 @@ def read_submit(request: Request) -> SubmitBody:
 
 def with_own_files(body: SubmitBody) -> SubmitBody:
     """Check that a submit has what its pipeline takes; raises MissingFile, InvalidParameter."""
+    check_views(body.pipeline, body.files)
     if body.is_for_mesh:
         return _with_mesh(body)
     if body.mesh is not None or "face_ids" in body.files:
@@ -92,7 +94,12 @@ def with_own_files(body: SubmitBody) -> SubmitBody:
 def _with_mesh(body: SubmitBody) -> SubmitBody:
     """Check that a mesh was sent, and nothing that belongs to pictures."""
     if "face_ids" in body.files and body.pipeline != PipelineName.COMPLETE_PARTS:
-        raise _not_expected("face_ids")
+        problem = FieldProblem("/face_ids", "is not for this pipeline")
+        raise InvalidParameter(
+            "face_ids: part numbers are only taken where parts are closed.",
+            advice="Choose closed parts (complete_parts), or leave the part numbers out.",
+            fields=(problem,),
+        )
     for name in ("mask", "file"):
         if name in body.files:
             raise _not_expected("image" if name == "file" else name)
@@ -140,11 +147,12 @@ def _from_form(request: Request) -> SubmitBody:
     mesh: SentMesh | None = None
     for name, many in request.files.lists():
         if name not in FILE_FIELDS or len(many) > 1:
-            raise _not_expected(name, "send one 'file' and at most one 'mask'")
+            raise _not_expected(name, "send one 'file', and at most one of the others")
         if name == "file" and fields.is_for_mesh:
             mesh = _chosen_mesh(many[0])
         elif many[0].filename or name == "file":
-            files[name] = (many[0].filename, _read_small(many[0]))
+            held = sum(len(data) for _, data in files.values())
+            files[name] = (many[0].filename, read_small(many[0], held))
     if files.get("file") == ("", b""):  # a form sent without choosing a file
         raise MissingFile
     return replace(fields, files=files, mesh=mesh)
@@ -157,12 +165,23 @@ def _chosen_mesh(file: FileStorage) -> SentMesh | None:
     return SentMesh(file.filename, file.stream)
 
 
-def _read_small(file: FileStorage) -> bytes:
-    """Read a file that has to fit into memory; raises UploadTooLarge."""
+def read_small(file: FileStorage, held_bytes: int = 0) -> bytes:
+    """Read a file that has to fit into memory.
+
+    Parameters
+    ----------
+    held_bytes : int
+        What the files of the request before it hold; the limit is for all of them.
+
+    Raises
+    ------
+    UploadTooLarge
+    """
     limit = current_app.config["MAX_CONTENT_LENGTH"]
-    data = file.stream.read(limit + 1)
-    if len(data) > limit:
-        raise UploadTooLarge(f"A picture may have {limit // MB:,} MB at most.")
+    left = limit - held_bytes
+    data = file.stream.read(left + 1)
+    if len(data) > left:
+        raise UploadTooLarge(f"The pictures may have {limit // MB:,} MB at most.")
     return data
 
 
@@ -178,6 +197,7 @@ def json_fields(body: dict[str, Any]) -> SubmitBody:
     for source, target in DATA_FIELDS:
         if source in body:
             files[target] = (None, _data_uri(source, body.pop(source)))
+    files |= _views(body)
     sent = _data_uri("mesh", body.pop("mesh")) if "mesh" in body else None
     mesh = None if sent is None else SentMesh.of_bytes(None, sent)
     nested = body.pop("params", {})
@@ -187,6 +207,19 @@ def json_fields(body: dict[str, Any]) -> SubmitBody:
     pipeline = str(body.pop("pipeline", "image_to_3d"))
     params, options = split_options({**body, **nested})
     return SubmitBody(pipeline, params, options, files, image_url, mesh)
+
+
+def _views(body: dict[str, Any]) -> dict[str, tuple[str | None, bytes]]:
+    """Take the pictures from other sides out of a JSON body."""
+    views = body.pop("views", None)
+    if views is None:
+        return {}
+    wrong = [name for name in views if name not in SIDES] if isinstance(views, dict) else [""]
+    if wrong:
+        pointer = f"/views/{wrong[0][:60]}" if wrong[0] else "/views"
+        problem = FieldProblem(pointer, f"an object with some of {', '.join(SIDES)}")
+        raise InvalidParameter(f"views: {problem.detail}", fields=(problem,))
+    return {side: (None, _data_uri(f"views/{side}", value)) for side, value in views.items()}
 
 
 def _image_url(body: dict[str, Any]) -> str | None:
@@ -201,7 +234,7 @@ def _image_url(body: dict[str, Any]) -> str | None:
 
 
 def _data_uri(name: str, value: object) -> bytes:
-    kind = "image/…" if name in ("image", "mask") else "…"
+    kind = "image/…" if name in ("image", "mask") or name.startswith("views/") else "…"
     problem = FieldProblem(f"/{name}", f"must be data:{kind};base64,…")
     if not isinstance(value, str) or not value.startswith("data:"):
         if isinstance(value, str) and "://" in value[:20]:

@@ -19,9 +19,9 @@ from backend.web.mesh_uploads import (
     FACE_IDS_NAME,
     NormalisedMesh,
     SentMesh,
-    checked_face_ids,
     normalise_mesh,
 )
+from backend.web.other_views import normalised_views
 from backend.web.picture_fetch import check_fetching, fetch_picture
 from backend.web.request_body import NO_MESH, SubmitBody, read_submit
 from backend.web.uploads import (
@@ -98,17 +98,18 @@ def files_of(
         files["mask.png"] = normalise_mask(body.files["mask"][1], size, service.settings)
     elif picture.is_uniform:
         raise NoForeground("The picture is of a single colour, or fully transparent.")
-    return picture, files
+    return picture, files | normalised_views(body.files, service.settings)
 
 
 def _mesh_files(body: SubmitBody, service: JobService) -> tuple[NormalisedMesh, dict[str, bytes]]:
     if body.mesh is None and "file" not in body.files:
         raise MissingFile(advice=NO_MESH)
     sent = body.mesh or SentMesh.of_bytes(*body.files["file"])
-    mesh = normalise_mesh(sent, service.settings)
+    face_ids = body.files["face_ids"][1] if "face_ids" in body.files else None
+    mesh = normalise_mesh(sent, service.settings, face_ids)
     files = {mesh.file_name: mesh.data}
-    if "face_ids" in body.files:
-        files[FACE_IDS_NAME] = checked_face_ids(body.files["face_ids"][1], mesh.facts["faces"])
+    if face_ids is not None:
+        files[FACE_IDS_NAME] = face_ids
     return mesh, files
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from backend.catalog import ShapeMode
-from backend.engines.inflate import ShapeTask
+from backend.engines.shape_task import ShapeTask
 from backend.errors import NoSurfaceFound
 from backend.meshes.height_field import inflated, lathed
 from backend.meshes.inflation_surface import signed_distance

@@ -18,7 +18,7 @@ from backend.engines.engine import Needs
 from backend.engines.field_calls import Box
 from backend.engines.hosted_model import HostedModel
 from backend.engines.implicit_decode import decode_grid
-from backend.engines.inflate import Shape, ShapeTask
+from backend.engines.shape_task import Shape, ShapeTask
 from backend.gpu.inference import inference_mode
 from backend.profiling.recorder import profile_stage
 from backend.profiling.spans import SpanKind

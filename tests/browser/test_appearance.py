@@ -14,6 +14,7 @@ PAGES = [
     "/gallery",
     "/batches",
     "/batches/new",
+    "/models",
     "/docs/api",
     "/docs/problems",
     "/no-such-page",

@@ -160,8 +160,8 @@ def test_who_does_not_answer_is_named(folder, tmp_path, monkeypatch, capsys):
 
 
 def test_wrong_parameters_are_told_before_anything_is_made(folder, tmp_path, capsys):
-    assert run(folder, tmp_path / "out", "-p", "steps=5") == 1
-    assert "steps" in capsys.readouterr().err
+    assert run(folder, tmp_path / "out", "-p", "glaze=5") == 1
+    assert "glaze" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -7,7 +7,10 @@ import pytest
 
 from backend.cli import doctor
 from backend.cli.doctor import Verdict, examine, print_report
+from backend.models.checkpoints.acceptance import Acceptances
+from backend.models.checkpoints.catalogue import model_of
 from backend.settings import Settings
+from backend.units import SystemClock
 
 
 @pytest.fixture
@@ -60,3 +63,36 @@ def test_a_taken_port_is_noticed(settings):
 def test_examining_changes_nothing(settings):
     examine(settings)
     assert list(settings.data_dir.iterdir()) == []
+
+
+@pytest.fixture
+def weights(settings, tmp_path, monkeypatch):
+    """Look for models in an empty folder only."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("HY3DGEN_MODELS", "HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    folder = settings.data_dir / "models" / "hunyuan3d-2.1" / "hunyuan3d-dit-v2-1"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_models_are_told_with_what_is_missing_of_them(settings, weights):
+    def told():
+        return next(check for check in examine(settings) if check.name == "Models")
+
+    assert (told().verdict, told().finding) == (Verdict.MISSING, "none is here")
+    assert "models list" in told().cure
+    (weights / "config.yaml").touch()
+    assert told().finding == "not complete: hunyuan3d-2.1"
+    (weights / "model.fp16.ckpt").touch()
+    assert "licence" in told().finding
+    assert "models accept hunyuan3d-2.1" in told().cure
+    Acceptances(settings.data_dir / "models", SystemClock()).accept(model_of("hunyuan3d-2.1"))
+    assert (told().verdict, told().finding) == (Verdict.OK, "ready: hunyuan3d-2.1")
+
+
+def test_a_damaged_record_of_licences_stops_nothing(settings, weights):
+    (settings.data_dir / "models" / "accepted_licences.json").write_text("{")
+    told = next(check for check in examine(settings) if check.name == "Models")
+    assert told.verdict is Verdict.MISSING
+    assert "accepted_licences.json" in told.finding

@@ -25,7 +25,7 @@ def test_output_in_a_missing_folder_is_refused_before_the_work(tmp_path, figure_
     assert "folder does not exist" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("pair", ["preset", "steps=4", "seed=-1"])
+@pytest.mark.parametrize("pair", ["preset", "glaze=4", "seed=-1"])
 def test_wrong_parameter_is_named(tmp_path, figure_png, capsys, pair):
     picture = tmp_path / "doll.png"
     picture.write_bytes(figure_png)

@@ -23,9 +23,12 @@ def test_model_is_made_on_the_server_and_fetched(server, tmp_path, figure_png, c
     picture, output = tmp_path / "doll.png", tmp_path / "doll.ply"
     picture.write_bytes(figure_png)
     arguments = ["generate", str(picture), "-o", str(output), "--server", server.url]
-    assert main([*arguments, "--preset", "draft", "--mask", str(picture)]) == 0
+    arguments += ["--mask", str(picture), "--back", str(picture)]
+    assert main([*arguments, "--preset", "draft"]) == 0
     assert trimesh.load(output).is_watertight
-    assert "outline" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "outline" in shown
+    assert "this engine takes no other views" in shown
     assert main(["status", "--server", server.url]) == 0
     shown = capsys.readouterr().out
     assert "doll.png" in shown

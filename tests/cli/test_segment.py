@@ -17,6 +17,7 @@ from tests.meshes.source_shapes import ball_of_face, three_balls
 from tests.pipelines.scripted_parts import scripted_registry, small_pictures  # noqa: F401
 from tests.web.meshes import without_child  # noqa: F401
 from tests.web.test_abuse_meshes import ROWS
+from tests.web.test_part_numbers import MESH, WRONG
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +94,21 @@ def test_hostile_meshes_are_refused_as_the_server_refuses_them(tmp_path, capsys,
     assert shown.startswith("meshkiln: ")
     assert "→" in shown
     assert "Traceback" not in shown
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("without_child")
+@pytest.mark.parametrize("case", WRONG)
+def test_part_numbers_that_do_not_fit_are_refused_before_any_work(tmp_path, capsys, case):
+    data, words = WRONG[case]
+    (tmp_path / "cube.glb").write_bytes(MESH)
+    (tmp_path / "ids.npy").write_bytes(data)
+    arguments = ["complete", str(tmp_path / "cube.glb"), "-o", str(tmp_path / "out")]
+    assert main([*arguments, "--face-ids", str(tmp_path / "ids.npy")]) == 1
+    shown = " ".join(capsys.readouterr().err.split())
+    assert words in shown
+    assert "made from this very mesh" in shown
+    assert "closing" not in shown.lower()
     assert not (tmp_path / "out").exists()
 
 

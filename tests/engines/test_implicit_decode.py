@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -68,6 +70,15 @@ def speck(points):
     return torch.where((points - 0.0214).norm(dim=-1) < 0.02, 0.5, -0.5)
 
 
+def truncated_plate(points):
+    """A disc between the corners of a coarse grid of 48; cut off so near that none of them tells.
+
+    The corners of 48 next to it have -0.64, those behind them -1.
+    """
+    flat = 0.0053 - (points[:, 2] - 1 / 48).abs()
+    return (41 * torch.minimum(flat, 0.3 - points[:, :2].norm(dim=-1))).clamp(-1, 1)
+
+
 def surface(values):
     return marching_cubes(values.numpy(), 0.0)[:2]
 
@@ -123,6 +134,25 @@ def test_a_crumb_beside_the_surface_is_found_though_no_coarse_corner_lies_in_it(
     assert decode_grid(field, 96, BOX, hierarchical=False).same_surface is True
     with_crumb = decode_grid(field, 96, BOX).values > 0
     assert int(with_crumb[72:].sum()) > 0  # beyond x = 0.5
+
+
+def test_a_band_finds_a_thin_part_of_a_truncated_field_that_is_lost_without():
+    dense = decode_grid(truncated_plate, 96, BOX, hierarchical=False, band=0.95)
+    assert int((dense.values > 0).sum()) > 500
+    assert dense.same_surface is True
+    with_band = decode_grid(truncated_plate, 96, BOX, band=0.95)
+    assert torch.equal(with_band.values > 0, dense.values > 0)
+    assert with_band.queries == dense.hierarchical_queries < 0.3 * 97**3
+    assert not (decode_grid(truncated_plate, 96, BOX).values > 0).any()
+    assert decode_grid(truncated_plate, 96, BOX, hierarchical=False).same_surface is False
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_band_only_adds_questions(field):
+    plain, wide = decode_grid(field, 65, BOX, band=0.0), decode_grid(field, 65, BOX, band=0.2)
+    assert bool(wide.is_asked[plain.is_asked].all())
+    assert torch.equal(wide.values > 0, plain.values > 0)
+    assert torch.equal(decode_grid(field, 65, BOX).is_asked, plain.is_asked)
 
 
 @pytest.mark.parametrize("hierarchical", [True, False])
@@ -199,6 +229,35 @@ def test_progress_rises_and_may_stop_the_work():
 
     with pytest.raises(KeyboardInterrupt):
         decode_grid(ring, 64, BOX, chunk_points=8192, progress=stop)
+
+
+def test_progress_follows_the_questions_not_the_levels():
+    """Of three levels the last has most of the work."""
+    told, done = [], []
+
+    def counted(points):
+        done.append(len(points))
+        return ball(points)
+
+    found = decode_grid(counted, 160, BOX, chunk_points=4096, progress=told.append)
+    for calls, share in enumerate(told[:-1]):
+        assert abs(share - sum(done[:calls]) / found.queries) < 0.15
+
+
+def peak_bytes(work):
+    """Most bytes that tensors held at one time."""
+    with torch.profiler.profile(profile_memory=True) as profile:
+        work()
+    events = [one for one in profile.profiler.kineto_results.events() if one.name() == "[memory]"]
+    events.sort(key=lambda one: one.start_ns())
+    return max(itertools.accumulate(one.nbytes() for one in events))
+
+
+def test_bookkeeping_takes_little_memory_beside_the_values():
+    values_bytes = 4 * 129**3
+    for hierarchical in (True, False):
+        peak = peak_bytes(lambda on=hierarchical: decode_grid(ball, 128, BOX, hierarchical=on))
+        assert values_bytes < peak < 4 * values_bytes
 
 
 def test_a_stage_learns_how_much_was_asked():

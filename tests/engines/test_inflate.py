@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from backend.catalog import ImageTo3DParams, ShapeMode
-from backend.engines.inflate import Inflate, ShapeTask
+from backend.engines.inflate import Inflate
+from backend.engines.shape_task import ShapeTask
 from backend.errors import JobCanceled
 from backend.progress import SilentSink, StageProgress
 from tests.conftest import draw_figure

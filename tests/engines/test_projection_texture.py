@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from backend.catalog import BackSide, ShapeMode
-from backend.engines.inflate import Inflate, ShapeTask
+from backend.engines.inflate import Inflate
 from backend.engines.projection_texture import ProjectionTexture, TextureTask
+from backend.engines.shape_task import ShapeTask
 from backend.meshes.frame import to_metres
 from backend.meshes.picture import Picture
 from backend.progress import SilentSink, StageProgress

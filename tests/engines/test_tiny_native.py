@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from backend.catalog import ImageTo3DParams, ShapeMode
-from backend.engines.inflate import ShapeTask
+from backend.engines.shape_task import ShapeTask
 from backend.errors import JobCanceled, NoSurfaceFound
 from backend.pipelines.pipeline import PipelineRequest
 from backend.profiling.recorder import profile_stage, record_pipeline

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from backend.catalog import ShapeMode, StageName
-from backend.engines.inflate import ShapeTask
+from backend.engines.shape_task import ShapeTask
 from backend.jobs.advice_book import recommendations_document
 from backend.jobs.job_runner import JobRunner
 from backend.jobs.job_sink import JobSink

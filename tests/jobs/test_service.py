@@ -49,7 +49,7 @@ def test_seed_is_drawn_and_reported(service):
 
 def test_wrong_parameters_never_become_a_job(service):
     with pytest.raises(InvalidParameter):
-        service.prepare("image_to_3d", {"steps": 3}, "x")
+        service.prepare("image_to_3d", {"glaze": 3}, "x")
 
 
 def test_refused_job_leaves_no_files(service, monkeypatch):

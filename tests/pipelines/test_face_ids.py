@@ -41,6 +41,8 @@ def test_faces_of_no_part_become_the_last_one(tmp_path):
         (np.zeros(5, dtype=np.int32), "shape (5,)"),
         (np.zeros((4, 1), dtype=np.int32), "shape (4, 1)"),
         (np.zeros(4), "type '<f8'"),
+        (np.array([0, 1, 2, 1 << 40]), "1099511627776, which does not fit"),
+        (np.array([0, 1, 2, (1 << 64) - 1], dtype=np.uint64), "does not fit"),
         (np.array([True] * 4), "type '|b1'"),
         (np.array([{}] * 4, dtype=object), "type '|O'"),
     ],
@@ -56,7 +58,7 @@ def test_what_does_not_fit_is_refused_with_the_reason(tmp_path, values, why):
 
 def test_too_many_parts_are_refused(tmp_path):
     path = saved(tmp_path / "ids.npy", np.arange(1001))
-    with pytest.raises(InvalidParameter, match="1001 part numbers"):
+    with pytest.raises(InvalidParameter, match="1,001 different part numbers"):
         read(path, 1001)
 
 
@@ -67,6 +69,7 @@ def damaged():
     huge = whole.replace(b"(4,), }", b"(9999999999999,), }")
     return {
         "cut": whole[:-4],
+        "longer": whole + bytes(4),
         "empty": b"",
         "text": b"0 0 1 1",
         "only the header": whole[:40],

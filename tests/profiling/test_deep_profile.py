@@ -167,9 +167,9 @@ def test_the_page_asks_no_other_site_for_anything(tmp_path):
 def test_sampling_ends_after_its_time_and_the_job_goes_on(tmp_path):
     profile = DeepProfile(tmp_path, call_tree_s=0.2, tick_s=0.05, find_torch=lambda: None)
     with profile.running():
-        a_function_that_takes_long(0.8)
+        a_function_that_takes_long(2.0)
     found = profile.write()
-    assert 0.15 <= found["sampled_s"] < 0.75
+    assert 0.15 <= found["sampled_s"] < 1.8
     assert found["problems"] == []
 
 

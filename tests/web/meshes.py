@@ -7,6 +7,7 @@ import os
 from typing import IO, Any
 
 import pytest
+from flask.testing import FlaskClient
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
@@ -16,25 +17,45 @@ from backend.web import mesh_child
 from tests.web.conftest import Server
 
 
-def post_form(server: Server, fields: dict[str, Any], headers: Any = None):
+def post_form(
+    server: Server, fields: dict[str, Any], headers: Any = None, path: str = "/api/v1/jobs"
+):
     """Send a form from memory; the client of the tests would leave a file open."""
+    return _send(server.client, fields, headers, path)
+
+
+def post_page(server: Server, fields: dict[str, Any], path: str = "/submit-mesh"):
+    """Send a form as a browser without JavaScript does, with its token."""
+    browser = server.app.test_client()
+    browser.get("/")
+    token = browser.get_cookie("mk_csrf").value
+    return _send(browser, {"csrf_token": token, **fields}, {"Accept": "text/html"}, path)
+
+
+def _send(client: FlaskClient, fields: dict[str, Any], headers: Any, path: str):
     values = {
         name: FileStorage(*value) if isinstance(value, tuple) else value
         for name, value in fields.items()
     }
     boundary, body = encode_multipart(values)
     kind = f"multipart/form-data; boundary={boundary}"
-    return server.client.post("/api/v1/jobs", data=body, content_type=kind, headers=headers)
+    return client.post(path, data=body, content_type=kind, headers=headers)
 
 
 def _read_here(
-    source: IO[bytes], target: IO[bytes] | None, settings: Settings
+    source: IO[bytes],
+    target: IO[bytes] | None,
+    settings: Settings,
+    face_ids: IO[bytes] | None,
 ) -> tuple[bytes, int, bytes]:
     os.lseek(source.fileno(), 0, os.SEEK_SET)
     with os.fdopen(os.dup(source.fileno()), "rb") as file:
         data = file.read()
     output = None if target is None else target.fileno()
-    answer = answer_for(data, settings.max_mesh_faces, output)
+    if face_ids is not None:
+        os.lseek(face_ids.fileno(), 0, os.SEEK_SET)
+    numbers = None if face_ids is None else face_ids.fileno()
+    answer = answer_for(data, settings.max_mesh_faces, output, numbers)
     return json.dumps(answer).encode(), 0 if "facts" in answer else 1, b""
 
 

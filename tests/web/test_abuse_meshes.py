@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import json
 import os
 import pickle
+import re
 import struct
 
 import numpy as np
@@ -20,10 +22,12 @@ from tests.meshes.reading.files import (
     obj_of_cube,
     picture,
     ply_of_cube,
+    png_header,
     textured_file,
 )
 from tests.web.conftest import serving
-from tests.web.meshes import post_form, without_child  # noqa: F401
+from tests.web.meshes import post_form, post_page, without_child  # noqa: F401
+from tests.web.test_archive_intake import packed
 
 PIPELINES = ("segment_parts", "complete_parts")
 CORRUPT, INVALID, LARGE = "mesh-corrupt", "mesh-invalid", "mesh-too-large"
@@ -86,6 +90,8 @@ ROWS = {
     "row 18 ascii ply of 2e9": (ply(""), CORRUPT),
     "row 19 stl of 1e9": (bytes(80) + struct.pack("<I", 1_000_000_000) + bytes(100), CORRUPT),
     "row 20 faces": (loose_triangles(1001), LARGE),
+    "row 20 texture of 400 megapixels": (textured_file(png_header(20_000)).glb(), LARGE),
+    "row 20 texture with a long side": (textured_file(png_header(20_000, 1)).glb(), LARGE),
     "row 21 not a number": (b"v nan 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", INVALID),
     "row 21 infinite": (b"v inf 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", INVALID),
     "row 21 1e308": (b"v 1e308 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", INVALID),
@@ -110,6 +116,11 @@ ROWS = {
 def post(server, data: bytes, filename: str = "model.glb", **fields):
     form = {"pipeline": "segment_parts", "file": (io.BytesIO(data), filename), **fields}
     return post_form(server, form)
+
+
+def page(server, data: bytes, filename: str):
+    file = (io.BytesIO(data), filename)
+    return post_page(server, {"pipeline": "segment_parts", "part_count": "", "file": file})
 
 
 def as_uri(data: bytes, kind: str = "model/gltf-binary") -> str:
@@ -142,11 +153,33 @@ def test_refused(strict_server, row):
     assert nothing_is_stored(server)
 
 
+def refused_by_the_page(server, data: bytes, status: int, code: str) -> str:
+    """Send it by the form of the page; returns the text of the page that refuses it."""
+    answer = page(server, data, "<b>model</b>.png")
+    assert (answer.status_code, answer.mimetype) == (status, "text/html"), answer.text
+    shown = html.unescape(re.sub(r"<[^>]+>", " ", answer.text))
+    assert f"{status} · {code}" in shown
+    assert "What to do:" in shown
+    assert "Traceback" not in shown
+    assert "<b>model" not in answer.text
+    return shown
+
+
+@pytest.mark.usefixtures("without_child")
+@pytest.mark.parametrize("row", ROWS)
+def test_refused_by_the_form_of_the_page(strict_server, row):
+    data, code = ROWS[row]
+    refused_by_the_page(strict_server, data, 415 if code == NO_MESH else 422, code)
+    assert nothing_is_stored(strict_server)
+
+
 @pytest.mark.usefixtures("without_child")
 def test_row_20_more_pieces_than_are_taken(server):
-    answer = post(server, loose_triangles(50_001))
+    data = loose_triangles(50_001)
+    answer = post(server, data)
     assert (answer.status_code, answer.json["code"]) == (422, LARGE)
     assert "50,001 separate pieces; at most 50,000" in answer.json["detail"]
+    assert "50,001 separate pieces" in refused_by_the_page(server, data, 422, LARGE)
 
 
 def test_row_16_a_data_uri_over_the_limit(make_server):
@@ -155,8 +188,10 @@ def test_row_16_a_data_uri_over_the_limit(make_server):
     answer = server.client.post("/api/v1/jobs", json=body)
     assert (answer.status_code, answer.json["code"]) == (413, "upload-too-large")
     document = {"asset": {"version": "2.0"}, "buffers": [{"uri": as_uri(bytes(3 << 19))}]}
-    answer = post(server, json.dumps(document).encode() + b" " * (1 << 19), "a.gltf")
+    data = json.dumps(document).encode() + b" " * (1 << 19)
+    answer = post(server, data, "a.gltf")
     assert (answer.status_code, answer.json["code"]) == (413, "upload-too-large")
+    refused_by_the_page(server, data, 413, "upload-too-large")
     assert nothing_is_stored(server)
 
 
@@ -167,6 +202,29 @@ def test_row_17_nothing_beside_an_obj_is_opened(server, tmp_path):
     lines = f"mtllib {pipe}\nmtllib ../../etc/passwd\nusemtl secret\n".encode()
     job = post(server, lines + obj_of_cube(), "cube.obj")
     assert job.status_code == 202, job.text
+    assert page(server, lines + obj_of_cube(), "cube.obj").status_code == 303
+
+
+ARCHIVES = {
+    "a name that leads out": packed(("../../evil.glb", cube_file().glb())),
+    "an absolute name": packed(("/etc/evil.glb", cube_file().glb())),
+    "a bomb": packed(("mesh.glb", bytes(5_000_000))),
+    "an archive in it": packed(("in.zip", packed(("mesh.glb", b"x")))),
+}
+
+
+@pytest.mark.usefixtures("without_child")
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_row_24_an_archive_is_no_mesh_and_no_batch_of_meshes(server, name):
+    data = ARCHIVES[name]
+    answer = post(server, data)
+    assert (answer.status_code, answer.json["code"]) == (415, NO_MESH)
+    assert "zip archive" in answer.json["detail"]
+    assert "zip archive" in refused_by_the_page(server, data, 415, NO_MESH)
+    batch = post_page(server, {"archive": (io.BytesIO(data), "a.zip"), "name": ""}, "/batches")
+    assert batch.status_code == 422, batch.text
+    assert "What to do:" in batch.text
+    assert nothing_is_stored(server)
 
 
 @pytest.mark.parametrize("row", ["row 22 10,000 deep", "row 44 pickle"])
@@ -186,7 +244,7 @@ def test_a_mesh_is_no_picture(server, row):
     assert nothing_is_stored(server)
 
 
-@pytest.mark.parametrize("pipeline", PIPELINES)
+@pytest.mark.parametrize("pipeline", [*PIPELINES, "prepare_mesh"])
 def test_a_batch_is_of_pictures(server, pipeline):
     item = {"custom_id": "a", "image": as_uri(cube_file().glb())}
     form = {"pipeline": pipeline, "items": json.dumps(item)}

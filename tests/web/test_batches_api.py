@@ -139,7 +139,7 @@ def test_lines_may_name_files_that_are_sent_beside_them(server, small_png):
         ('{"custom_id": "x", "image": ', "malformed-request"),
         ('{"custom_id": "x"}', "missing-file"),
         ('{"custom_id": "x", "image": "data:image/png;base64,####"}', "invalid-parameter"),
-        ('{"custom_id": "x", "image": "IMAGE", "steps": 5}', "invalid-parameter"),
+        ('{"custom_id": "x", "image": "IMAGE", "glaze": 5}', "invalid-parameter"),
         ('{"custom_id": "x", "image": "IMAGE", "params": {"preset": "best"}}', "invalid-parameter"),
         ('{"custom_id": "x", "image": "IMAGE", "pipeline": "tune"}', "invalid-parameter"),
         ('{"custom_id": "x", "image": "IMAGE", "webhook_url": "https://a.b"}', "invalid-parameter"),

@@ -103,9 +103,9 @@ def test_retry_makes_a_new_job_with_the_same_picture(server, small_png):
 def test_retry_refuses_unknown_parameters_and_removed_pictures(server, small_png):
     old = server.submit(small_png)
     server.client.post(old["links"]["cancel"])
-    wrong = server.client.post(old["links"]["retry"], json={"params": {"steps": 5}})
-    assert (wrong.status_code, wrong.json["errors"][0]["pointer"]) == (422, "/params/steps")
-    assert server.client.post(old["links"]["retry"], json={"steps": 5}).status_code == 422
+    wrong = server.client.post(old["links"]["retry"], json={"params": {"glaze": 5}})
+    assert (wrong.status_code, wrong.json["errors"][0]["pointer"]) == (422, "/params/glaze")
+    assert server.client.post(old["links"]["retry"], json={"glaze": 5}).status_code == 422
     server.service.artefacts.remove_inputs(old["id"])
     gone = server.client.post(old["links"]["retry"])
     assert (gone.status_code, gone.json["code"]) == (410, "files-expired")

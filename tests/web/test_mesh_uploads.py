@@ -40,12 +40,6 @@ def kept_mesh(server, job: dict):
     return read_mesh(server.service.artefacts.input_path(job["id"], "mesh.glb"))
 
 
-def face_ids(count: int, dtype: str = "<i4") -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.arange(count, dtype=dtype))
-    return buffer.getvalue()
-
-
 def read(data: bytes, **values: object):
     with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as target:
         source.write(data)
@@ -140,36 +134,6 @@ def test_json_refuses_what_belongs_to_the_other_kind(server):
         answer = server.client.post(URL, json=body)
         assert (answer.status_code, answer.json["code"]) == (422, "invalid-parameter"), body
         assert answer.json["errors"][0]["pointer"] == pointer
-
-
-@pytest.mark.usefixtures("without_child")
-def test_numbers_of_faces_come_along(server):
-    answer = post(
-        server, cube_file().glb(), pipeline="complete_parts",
-        face_ids=(io.BytesIO(face_ids(12)), "ids.npy"),
-    )  # fmt: skip
-    assert answer.status_code == 202, answer.text
-    path = server.service.artefacts.input_path(answer.json["id"], "face_ids.npy")
-    assert path.read_bytes() == face_ids(12)
-
-
-def test_numbers_of_faces_are_for_the_pipeline_that_reads_them(server):
-    answer = post(server, cube_file().glb(), face_ids=(io.BytesIO(face_ids(12)), "ids.npy"))
-    assert (answer.status_code, answer.json["code"]) == (422, "invalid-parameter")
-    assert answer.json["errors"][0]["pointer"] == "/face_ids"
-    assert server.count() == 0
-
-
-@pytest.mark.usefixtures("without_child")
-@pytest.mark.parametrize("data", [b"hello", b"\x80\x04\x95", face_ids(5000)])
-def test_numbers_of_faces_are_judged(server, data):
-    answer = post(
-        server, cube_file().glb(), pipeline="complete_parts",
-        face_ids=(io.BytesIO(data), "ids.npy"),
-    )  # fmt: skip
-    assert (answer.status_code, answer.json["code"]) == (422, "invalid-parameter")
-    assert answer.json["errors"][0]["pointer"] == "/face_ids"
-    assert server.count() == 0
 
 
 @pytest.mark.usefixtures("without_child")

@@ -56,6 +56,12 @@ def test_problem_members(server):
     assert set(problem) == set(named)
 
 
+def test_a_change_without_its_version_is_documented():
+    patch = document()["paths"]["/api/v1/jobs/{job_id}/parts"]["patch"]
+    assert {"412", "428"} <= set(patch["responses"])
+    assert "428 `version-needed`" in patch["summary"]
+
+
 def test_operation_ids_are_unique():
     operations = [op for path in document()["paths"].values() for op in path.values()]
     ids = [op["operationId"] for op in operations]

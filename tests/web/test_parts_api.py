@@ -106,6 +106,9 @@ def test_a_version_that_is_not_the_latest_cannot_be_edited(server, path):
     assert patch(server, path, {"count": 7}, version="x").status_code == 412
     missing = server.client.patch(path, json={"count": 7})
     assert (missing.status_code, missing.json["code"]) == (428, "version-needed")
+    assert "If-Match" in missing.json["advice"]
+    two = server.client.patch(path, json={"count": 7}, headers={"If-Match": '"1", "2"'})
+    assert (two.status_code, two.json["code"]) == (428, "version-needed")
     any_version = server.client.patch(path, json={"count": 7}, headers={"If-Match": "*"})
     assert any_version.json["version"] == 3
     weak = patch(server, path, {"count": 8}, **{"If-Match": 'W/"3"'})
@@ -178,6 +181,48 @@ def test_only_the_last_versions_are_kept(server, path, monkeypatch):
     assert KEPT == 100
 
 
+def test_versions_are_listed_the_newest_first(server, path):
+    assert patch(server, path, {"edits": [{"count": 8}, {"merge": [0, 1]}]}).status_code == 200
+    assert patch(server, path, {"undo": True}, 2).status_code == 200
+    items = server.client.get(f"{path}/versions").json["items"]
+    assert [(item["version"], item["count"], item["note"]) for item in items] == [
+        (3, 8, "1 undone"),
+        (2, 7, "number of parts, merge"),
+        (1, 5, "as the job made it"),
+    ]
+    finished = server.client.get(path.removesuffix("/parts")).json["finished_at"]
+    assert items[-1]["created_at"] == finished
+    times = [item["created_at"] for item in items]
+    assert times == sorted(times, reverse=True)
+    for item in items:
+        parts = server.client.get(f"{path}?version={item['version']}").json["parts"]
+        assert len(parts) == item["count"]
+
+
+def test_the_list_holds_what_can_be_opened(server, path, monkeypatch):
+    monkeypatch.setattr("backend.jobs.parts.versions.KEPT", 2)
+    for version in range(1, 5):
+        patch(server, path, {"count": 5 + version % 2}, version)
+    items = server.client.get(f"{path}/versions").json["items"]
+    assert [item["version"] for item in items] == [5, 4, 1]
+    assert items[1]["note"] == "3 edits in all"
+    for item in items:
+        assert server.client.get(f"{path}?version={item['version']}").status_code == 200
+
+
+def test_the_page_lists_versions_without_javascript(server, small_png):
+    server.submit(small_png)
+    job = finish(server, FILES | {"surface.glb": ("surface", b"glTF")})
+    path = f"/api/v1/jobs/{job}/parts"
+    browser = server.app.test_client()
+    assert "Table of versions" not in browser.get(f"/jobs/{job}").text, "there is only one"
+    assert patch(server, path, {"merge": [0, 1]}).status_code == 200
+    page = browser.get(f"/jobs/{job}").text
+    assert "Table of versions" in page
+    assert f'{path}/2/face_ids.npy" download' in page
+    assert "<td>merge</td>" in page
+
+
 def test_of_edits_at_the_same_time_one_wins(server, path):
     answers = []
 
@@ -225,6 +270,7 @@ def test_parts_of_others_look_as_if_there_were_none(make_server, small_png):
     assert ben.get(path).status_code == 404
     assert ben.ask("PATCH", path, **edit).status_code == 404
     assert ben.get(f"{path}/1/face_ids.npy").status_code == 404
+    assert ben.get(f"{path}/versions").status_code == 404
     assert keyed.app.test_client().get(path).status_code == 401
     browser, token = logged_in(keyed, ann.secret)
     refused = browser.patch(path, json={"count": 6}, headers={"If-Match": "*"})

@@ -9,10 +9,17 @@ from typing import Any
 from backend.errors import FilesExpired, JobNotFinished, NotFound
 from backend.jobs.parts.division import Division
 from backend.jobs.parts.documents import parts_document
-from backend.jobs.parts.edits import Edit, Editing
+from backend.jobs.parts.edits import Edit, Editing, EditLog
 from backend.jobs.parts.face_ids import FaceIds, face_ids
+from backend.jobs.parts.history import history_document
 from backend.jobs.parts.tree_file import TreeFile, read_tree_file
-from backend.jobs.parts.versions import PartVersion, PartVersions, check_is_latest
+from backend.jobs.parts.versions import (
+    FIRST,
+    KeptVersion,
+    PartVersion,
+    PartVersions,
+    check_is_latest,
+)
 from backend.jobs.records import JobRecord, output_document
 from backend.jobs.service import JobService
 from backend.jobs.states import JobState
@@ -91,6 +98,18 @@ class PartsService:
         editing.change(edit)
         version = self._versions.add(job_id, latest.number, editing.log)
         return PartsOfJob(job, tree, editing.division, version)
+
+    def versions(self, job_id: str) -> dict[str, Any]:
+        """List the versions that are kept, the newest first.
+
+        Raises
+        ------
+        NotFound, JobNotFinished, FilesExpired
+        """
+        job = self._service.store.get(job_id)
+        suggested = read_tree_file(self._file(job, TREE_ROLE)).division.count
+        first = KeptVersion(FIRST, EditLog(), job.finished_at)
+        return history_document(suggested, [first, *self._versions.kept(job_id)])
 
     def face_ids(self, job_id: str, number: int) -> tuple[PartsOfJob, FaceIds]:
         """Return a version and the part of each face in it."""

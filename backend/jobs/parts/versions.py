@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, delete, insert, select
@@ -15,6 +16,7 @@ from backend.jobs.schema import Base
 from backend.units import Clock
 
 FIRST = 1
+_COLUMNS = (PartVersionRow.version, PartVersionRow.edits, PartVersionRow.done)
 KEPT = 100
 
 
@@ -24,6 +26,15 @@ class PartVersion:
 
     number: int = FIRST
     log: EditLog = field(default_factory=EditLog)
+
+
+@dataclass(frozen=True)
+class KeptVersion:
+    """A version in a list: its number, its edits, and when it was kept if that is known."""
+
+    number: int
+    log: EditLog
+    created_at: datetime | None
 
 
 class PartVersions:
@@ -57,6 +68,17 @@ class PartVersions:
                 advice=f"The first version and the last {KEPT} are kept.",
             )
         return PartVersion(row.version, EditLog(tuple(row.edits), row.done))
+
+    def kept(self, job_id: str) -> list[KeptVersion]:
+        """List the versions that somebody made and that are kept, rising."""
+        columns = (*_COLUMNS, PartVersionRow.created_at)
+        query = select(*columns).where(PartVersionRow.job_id == job_id)
+        query = query.order_by(PartVersionRow.version)
+        rows: list[Any] = self._tables.read(lambda connection: [*connection.execute(query)], [])
+        return [
+            KeptVersion(row.version, EditLog(tuple(row.edits), row.done), row.created_at)
+            for row in rows
+        ]
 
     def add(self, job_id: str, after: int, log: EditLog) -> PartVersion:
         """Keep a new version.
@@ -97,8 +119,7 @@ def check_is_latest(latest: int, edited: int) -> None:
 
 
 def _rows(job_id: str) -> Select[tuple[int, list[dict[str, Any]], int]]:
-    columns = (PartVersionRow.version, PartVersionRow.edits, PartVersionRow.done)
-    return select(*columns).where(PartVersionRow.job_id == job_id)
+    return select(*_COLUMNS).where(PartVersionRow.job_id == job_id)
 
 
 def _latest(connection: Connection, job_id: str) -> PartVersion:

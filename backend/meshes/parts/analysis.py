@@ -14,6 +14,7 @@ from backend.meshes.parts.bodies import Bodies
 from backend.meshes.parts.coarsening import coarsened
 from backend.meshes.parts.orientation import turned_outwards
 from backend.meshes.parts.refinement import split_long_edges
+from backend.meshes.parts.roughness import smoothed_if_rough
 from backend.meshes.parts.surface import Surface, face_pairs
 from backend.meshes.parts.welding import Welded
 
@@ -24,6 +25,10 @@ LONG_EDGES = 2.5
 GAP = 1.5
 BODIES_PER_ROW = 4
 NEIGHBOURS = 3
+FACES_AT_ONCE = 50_000
+ASKED_BY_VERTEX = 200_000
+"""Faces; up to here each is asked on its own."""
+SAME_SIDE = 0.5
 MOST_PIECES = 96
 """Pieces that share edges; a body of many that only share corners is looked at in part."""
 
@@ -52,19 +57,48 @@ class Analysis:
     def welded_labels(
         self, labels: NDArray[np.int64], welded: Welded, bodies: Bodies
     ) -> NDArray[np.int64]:
-        """Hand labels of the faces to the welded faces, (w,) int64."""
+        """Hand labels of the faces to the welded faces, (w,) int64; -1 on bodies not looked at."""
         found = np.full(len(welded.faces), -1)
         if self.parents is not None:
             found = _largest_share(self.parents, labels, self.surface.areas, len(found))
-        rest = np.flatnonzero((found < 0) & ~bodies.is_crumb)
+        rest = np.flatnonzero((found < 0) & ~(bodies.is_crumb | bodies.is_whole))
+        if len(rest) > ASKED_BY_VERTEX:
+            found[rest] = self._where_corners_agree(labels, welded, bodies, rest)
+            rest = rest[found[rest] < 0]
         if len(rest):
             found[rest] = labels[self._nearest(welded, bodies, rest)]
-        crumbs = np.flatnonzero(bodies.is_crumb)
+        crumbs = np.flatnonzero(bodies.is_crumb & ~bodies.is_whole)
         if len(crumbs):
             _, first, inverse = np.unique(
                 welded.bodies[crumbs], return_index=True, return_inverse=True
             )
             found[crumbs] = labels[self._nearest(welded, bodies, crumbs[first])[inverse]]
+        return found
+
+    def _where_corners_agree(
+        self,
+        labels: NDArray[np.int64],
+        welded: Welded,
+        bodies: Bodies,
+        faces: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """Label faces by their corners, which are half as many; -1 where these do not agree."""
+        apart = GAP * 2 * BODIES_PER_ROW
+        tree = cKDTree(np.column_stack([self.centres, apart * self.bodies]))
+        body_at = np.zeros(len(welded.vertices))
+        body_at[welded.faces[faces]] = apart * bodies.of_faces[faces, None]
+        away, nearest = tree.query(np.column_stack([welded.vertices, body_at]), workers=-1)
+        near = np.where(away > apart / 2, -1, nearest)
+        found = np.full(len(faces), -1)
+        for start in range(0, len(faces), FACES_AT_ONCE):
+            corners = welded.faces[faces[start : start + FACES_AT_ONCE]]
+            met = near[corners]
+            first = labels[met[:, 0]]
+            agree = (first == labels[met[:, 1]]) & (first == labels[met[:, 2]])
+            normals = _unit_normals(welded.vertices[corners])
+            facing = np.einsum("ij,ij->i", normals, self.surface.normals[met[:, 0]])
+            good = agree & (facing > SAME_SIDE) & (met.min(axis=1) >= 0)
+            found[start : start + FACES_AT_ONCE] = np.where(good, first, -1)
         return found
 
     def _nearest(
@@ -73,24 +107,36 @@ class Analysis:
         """Of the nearest faces of the same body, find the one that looks the same way."""
         apart = GAP * 2 * BODIES_PER_ROW
         tree = cKDTree(np.column_stack([self.centres, apart * self.bodies]))
-        a, b, c = (welded.vertices[welded.faces[faces, corner]] for corner in range(3))
-        points = np.column_stack([(a + b + c) / 3, apart * bodies.of_faces[faces]])
-        count = min(NEIGHBOURS, len(self.centres))
-        away, near = tree.query(points, k=count, workers=-1)
-        away, near = np.reshape(away, (-1, count)), np.reshape(near, (-1, count))
-        cross = np.cross(b - a, c - a)
-        cross /= np.maximum(np.linalg.norm(cross, axis=1), 1e-300)[:, None]
-        facing = np.einsum("ij,ikj->ik", cross, self.surface.normals[near])
-        same_body = away < apart / 2
-        best = np.where(same_body, facing - away / np.maximum(away[:, :1], 1e-9) * 0.1, -np.inf)
-        return np.asarray(near[np.arange(len(near)), best.argmax(axis=1)])
+        found = np.zeros(len(faces), dtype=np.int64)
+        for start in range(0, len(faces), FACES_AT_ONCE):
+            block = slice(start, start + FACES_AT_ONCE)
+            corners = welded.vertices[welded.faces[faces[block]]]
+            bodies_at = apart * bodies.of_faces[faces[block]]
+            points = np.column_stack(
+                [(corners[:, 0] + corners[:, 1] + corners[:, 2]) / 3, bodies_at]
+            )
+            count = min(NEIGHBOURS, len(self.centres))
+            away, near = tree.query(points, k=count, workers=-1)
+            away, near = np.reshape(away, (-1, count)), np.reshape(near, (-1, count))
+            facing = np.einsum("ij,ikj->ik", _unit_normals(corners), self.surface.normals[near])
+            score = facing - away / np.maximum(away[:, :1], 1e-9) * 0.1
+            best = np.where(away < apart / 2, score, -np.inf).argmax(axis=1)  # of the same body
+            found[block] = near[np.arange(len(near)), best]
+        return found
+
+
+def _unit_normals(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Normals of triangles (m, 3, 3), (m, 3), component by component: a third of the time."""
+    (ux, uy, uz), (vx, vy, vz) = ((corners[:, k] - corners[:, 0]).T for k in (1, 2))
+    cross = np.stack([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx], axis=1)
+    return np.asarray(cross / np.maximum(np.linalg.norm(cross, axis=1), 1e-300)[:, None])
 
 
 def prepare_analysis(welded: Welded, bodies: Bodies) -> Analysis:
     """Coarsen or refine the bodies that count, turn them outwards and set them apart."""
     chosen = np.flatnonzero(bodies.is_searched)
     if len(chosen) > COARSEN_ABOVE_FACES:
-        return _coarse(welded, bodies)
+        return _coarse(welded, bodies, chosen)
     return _fine(welded, bodies, chosen)
 
 
@@ -104,21 +150,25 @@ def _fine(welded: Welded, bodies: Bodies, chosen: NDArray[np.int64]) -> Analysis
     return _set_apart(vertices, faces, bodies.of_faces[parents], parents)
 
 
-def _coarse(welded: Welded, bodies: Bodies) -> Analysis:
-    areas = np.bincount(bodies.of_faces, welded.areas * bodies.is_searched, bodies.count)
+def _coarse(welded: Welded, bodies: Bodies, chosen: NDArray[np.int64]) -> Analysis:
+    faces, owners = welded.faces, bodies.of_faces
+    if len(chosen) < len(faces):
+        faces, owners = faces[chosen], owners[chosen]
+    areas = np.bincount(owners, welded.areas[chosen], bodies.searched_count)
     shares = areas / max(float(areas.sum()), 1e-300)
     corners: list[NDArray[np.int64]] = []
     points: list[NDArray[np.float64]] = []
-    owners: list[NDArray[np.int64]] = []
+    numbers: list[NDArray[np.int64]] = []
     start = 0
-    for body in range(bodies.count):
-        own = welded.faces[(bodies.of_faces == body) & bodies.is_searched]
-        vertices, faces = coarsened(welded.vertices, own, int(shares[body] * MOST_FACES))
+    for body in range(bodies.searched_count):
+        own = faces if bodies.searched_count == 1 else faces[owners == body]
+        vertices, fewer = coarsened(welded.vertices, own, int(shares[body] * MOST_FACES))
         points.append(vertices)
-        corners.append(faces + start)
-        owners.append(np.full(len(faces), body))
+        corners.append(fewer + start)
+        numbers.append(np.full(len(fewer), body))
         start += len(vertices)
-    return _set_apart(np.concatenate(points), np.concatenate(corners), np.concatenate(owners), None)
+    places, triangles = np.concatenate(points), np.concatenate(corners)
+    return _set_apart(places, triangles, np.concatenate(numbers), None)
 
 
 def _set_apart(
@@ -130,8 +180,9 @@ def _set_apart(
     large = _large_pieces(vertices, faces)
     faces, bodies = faces[large], bodies[large]
     parents = None if parents is None else parents[large]
-    centres = vertices[faces].mean(axis=1)
     outwards = turned_outwards(vertices, faces)
+    vertices = smoothed_if_rough(vertices, outwards)
+    centres = vertices[faces].mean(axis=1)
     shift = np.zeros_like(vertices)
     shift[outwards.reshape(-1)] = np.repeat(_places(bodies), 3, axis=0)
     return Analysis(Surface.of(vertices + shift, outwards), bodies, centres, parents)

@@ -8,14 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from backend.catalog import MAX_PARTS
 from backend.meshes.parts.linings import find_linings
 from backend.meshes.parts.welding import Welded
 
-SMALLEST_SHARE = 0.004
-MOST_BODIES = 64
+SMALLEST_SHARE = 0.001
+"""Of the largest body: what is smaller is a crumb."""
+SMALLEST_AMONG_CRUMBS = 0.004
+"""The same where there are more crumbs than bodies, as in a scan: some crumbs are large."""
+SEARCHED_SHARE = 0.004
+"""Of the whole area: what is smaller is a part as it is."""
+MOST_SEARCHED = 64
+MOST_BODIES = MAX_PARTS - 64
+"""The others are left for the parts of those that are searched."""
 MOST_POINTS = 100_000
 SPREAD_BODIES = 24
-"""How many stand for all where every body is small, as in a heap of leaves."""
+"""How many stand for all where there are more like bodies, as in a heap of leaves."""
 
 
 @dataclass(frozen=True)
@@ -30,31 +38,46 @@ class Bodies:
         Whether the face belongs to a smaller piece that only goes with that body.
     is_lining : (m,) bool
         Whether it belongs to the inner skin of that body.
+    searched_count : int
+        Parts are looked for on the first bodies; each of the others is one part.
     count : int
     """
 
     of_faces: NDArray[np.int64]
     is_crumb: NDArray[np.bool_]
     is_lining: NDArray[np.bool_]
+    searched_count: int
     count: int
+
+    @property
+    def is_whole(self) -> NDArray[np.bool_]:
+        """Whether the face goes with a body that is one part, (m,) bool."""
+        return self.of_faces >= self.searched_count
 
     @property
     def is_searched(self) -> NDArray[np.bool_]:
         """Whether parts are looked for on the face, (m,) bool."""
-        return ~(self.is_crumb | self.is_lining)
+        return ~(self.is_crumb | self.is_lining | self.is_whole)
 
 
 def gather_bodies(welded: Welded) -> Bodies:
-    """Keep the bodies with at least 0.4 % of the area, at most 64; the others join the nearest."""
+    """Tell the bodies that are parts from the crumbs that join the nearest of them.
+
+    A body counts from 0.1 % of the area of the largest, among crumbs from 0.4 %. Where more than
+    936 count, those with 0.4 % of the whole area stay, at most 64, or some that lie far from one
+    another.
+    """
     found = int(welded.bodies.max()) + 1 if len(welded.bodies) else 0
     if found <= 1:
         none = np.zeros(len(welded.bodies), dtype=np.bool_)
-        return Bodies(welded.bodies, none, none, found)
+        return Bodies(welded.bodies, none, none, found, found)
     areas = np.bincount(welded.bodies, welded.areas, found).astype(np.float64)
     middles = _middles(welded, found)
     kept = _kept(areas, middles)
     linings = find_linings(welded, kept)
     kept = kept[~np.isin(kept, list(linings))]
+    searched = _searched(areas, kept)
+    kept = np.concatenate([searched, kept[~np.isin(kept, searched)]])
     number = np.full(found, -1)
     number[kept] = np.arange(len(kept))
     joins = number.copy()
@@ -64,7 +87,7 @@ def gather_bodies(welded: Welded) -> Bodies:
         joins[lining], is_lining[lining] = number[host], True
     is_crumb = (number < 0) & ~is_lining
     own = welded.bodies
-    return Bodies(joins[own], is_crumb[own], is_lining[own], len(kept))
+    return Bodies(joins[own], is_crumb[own], is_lining[own], len(searched), len(kept))
 
 
 def _middles(welded: Welded, count: int) -> NDArray[np.float64]:
@@ -75,11 +98,20 @@ def _middles(welded: Welded, count: int) -> NDArray[np.float64]:
 
 
 def _kept(areas: NDArray[np.float64], middles: NDArray[np.float64]) -> NDArray[np.int64]:
-    large = np.flatnonzero(areas >= SMALLEST_SHARE * areas.sum())
-    if not len(large):
-        return _spread(areas, middles)
-    order = np.argsort(-areas[large], kind="stable")[:MOST_BODIES]
-    return np.sort(large[order])
+    like = np.flatnonzero(areas >= SMALLEST_SHARE * areas.max())
+    if 2 * len(like) < len(areas):
+        like = np.flatnonzero(areas >= SMALLEST_AMONG_CRUMBS * areas.max())
+    if len(like) <= MOST_BODIES:
+        return like
+    large = np.flatnonzero(areas >= SEARCHED_SHARE * areas.sum())
+    return large[:MOST_SEARCHED] if len(large) else _spread(areas, middles)
+
+
+def _searched(areas: NDArray[np.float64], kept: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Choose the bodies on which parts are looked for: the largest, one at least."""
+    order = kept[np.argsort(-areas[kept], kind="stable")]
+    count = int((areas[order] >= SEARCHED_SHARE * areas.sum()).sum())
+    return np.sort(order[: min(max(count, 1), MOST_SEARCHED)])
 
 
 def _spread(areas: NDArray[np.float64], middles: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
+from backend.meshes.parts.part_tree import PartTree
 from backend.meshes.parts.surface import Surface
 
 BAND_SHARE = 0.04
@@ -15,6 +16,32 @@ SOFT_TURN_RAD = 0.3
 """A crease of this angle counts as 1/e of its length."""
 LEAST_LEFT = 0.6
 SMOOTHING_ROUNDS = 24
+MIDDLE_SHARE = 0.2
+"""Of the patches: a count between all of them and the suggested parts."""
+
+
+def straighten_all_borders(surface: Surface, tree: PartTree) -> NDArray[np.int64]:
+    """Straighten the borders of patches, then of ever fewer parts down to the suggested number.
+
+    What comes later wins, so that the borders of the suggested parts are the best; above that
+    count no border is left as it was when the patches grew.
+
+    Parameters
+    ----------
+    tree : PartTree
+        Over the faces of the surface.
+
+    Returns
+    -------
+    (m,) int64
+        Patches.
+    """
+    patches = tree.face_patches.astype(np.int64)
+    middle = max(round(MIDDLE_SHARE * tree.patch_count), tree.suggested)
+    counts = {tree.patch_count, middle, tree.suggested}
+    for count in sorted(counts, reverse=True):
+        patches = straighten_borders(surface, patches, tree.patch_parts(count))
+    return patches
 
 
 def straighten_borders(
@@ -62,11 +89,12 @@ def _settled(
     surface: Surface, parts: NDArray[np.int64], band: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     turn = np.where(surface.is_convex, CONVEX_SHARE, 1.0) * surface.turns
-    links = surface.graph(surface.lengths * np.exp(-turn / SOFT_TURN_RAD) + 1e-12)[band]
+    weights = (surface.lengths * np.exp(-turn / SOFT_TURN_RAD) + 1e-12).astype(np.float32)
+    links = surface.graph(weights)[band]
     count = int(parts.max()) + 1
     rows = np.flatnonzero(band)
     total = np.maximum(np.asarray(links.sum(axis=1)), 1e-300)
-    held = np.zeros((len(parts), count))
+    held = np.zeros((len(parts), count), dtype=np.float32)
     held[np.arange(len(parts)), parts] = 1
     for _ in range(SMOOTHING_ROUNDS):
         held[rows] = 0.2 * held[rows] + 0.8 * (links @ held) / total

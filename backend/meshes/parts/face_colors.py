@@ -31,6 +31,8 @@ def analysis_colors(
     (m, 3) float64 or None
         CIE Lab; None where all faces look the same.
     """
+    if _is_of_one_color(mesh):
+        return None
     colors = _srgb(mesh)[welded.source_faces]
     if np.ptp(colors, axis=0).max() < LEAST_RANGE:
         return None
@@ -47,6 +49,13 @@ def analysis_colors(
     if len(unseen):
         means[unseen] = colors[chosen[cKDTree(centres).query(analysis.centres[unseen])[1]]]
     return np.asarray(rgb2lab(means))
+
+
+def _is_of_one_color(mesh: SourceMesh) -> bool:
+    """Whether a look at the materials is enough."""
+    tints = {material.base_color[:3] for material in mesh.materials}
+    textured = any(material.texture is not None for material in mesh.materials)
+    return mesh.colors is None and not textured and len(tints) == 1
 
 
 def _srgb(mesh: SourceMesh) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from backend.meshes.parts.surface import face_pairs
+from backend.meshes.parts.surface import neighbours
 
 JAG_ROUNDS = 6
 
@@ -30,7 +30,7 @@ def without_islands(
     -------
     (m,) int64
     """
-    pairs, _ = face_pairs(faces)
+    pairs = neighbours(faces)
     labels = labels.copy()
     for number in range(JAG_ROUNDS if is_jagged else 0):
         _smooth_jags(pairs, labels, upwards=bool(number % 2))

@@ -25,14 +25,32 @@ def find_linings(welded: Welded, kept: NDArray[np.int64]) -> dict[int, int]:
     """
     volumes = _volumes(welded)
     hosts = kept[volumes[kept] > 0]
+    hosts = hosts[np.argsort(volumes[hosts], kind="stable")]  # the tightest first
+    inner = kept[volumes[kept] < 0]
+    if not len(inner) or not len(hosts):
+        return {}
+    order = np.argsort(welded.bodies, kind="stable")
+    ends = np.searchsorted(welded.bodies[order], np.arange(len(volumes) + 1))
+    low, high = _boxes(welded, order, ends[:-1])
     found = {}
-    for lining in kept[volumes[kept] < 0]:
-        point = welded.vertices[welded.faces[np.flatnonzero(welded.bodies == lining)[0], 0]]
-        for host in hosts[np.argsort(volumes[hosts], kind="stable")]:  # the tightest first
-            if _turns(welded, int(host), point) > INSIDE_TURNS:
+    for lining in inner:
+        point = welded.vertices[welded.faces[order[ends[lining]], 0]]
+        around = ((low[hosts] <= point) & (point <= high[hosts])).all(axis=1)
+        for host in hosts[around]:
+            faces = order[ends[host] : ends[host + 1]]
+            if _turns(welded.vertices[welded.faces[faces]], point) > INSIDE_TURNS:
                 found[int(lining)] = int(host)
                 break
     return found
+
+
+def _boxes(
+    welded: Welded, order: NDArray[np.int64], starts: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lowest and highest corner of each body, (n, 3) each."""
+    corners = welded.vertices[welded.faces[order]]
+    low = np.minimum.reduceat(corners.min(axis=1), starts, axis=0)
+    return low, np.maximum.reduceat(corners.max(axis=1), starts, axis=0)
 
 
 def _volumes(welded: Welded) -> NDArray[np.float64]:
@@ -42,15 +60,14 @@ def _volumes(welded: Welded) -> NDArray[np.float64]:
     return np.bincount(welded.bodies, signed).astype(np.float64)
 
 
-def _turns(welded: Welded, body: int, point: NDArray[np.float64]) -> float:
-    """Count how often a body winds around a point: 1 inside, 0 outside.
+def _turns(corners: NDArray[np.float64], point: NDArray[np.float64]) -> float:
+    """Count how often triangles (m, 3, 3) wind around a point: 1 inside, 0 outside.
 
     Source
     ------
     Van Oosterom, Strackee, "The solid angle of a plane triangle" (1983).
     """
-    corners = welded.vertices[welded.faces[welded.bodies == body]] - point
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    a, b, c = np.moveaxis(corners - point, 1, 0)
     la, lb, lc = (np.linalg.norm(side, axis=1) for side in (a, b, c))
     above = np.einsum("ij,ij->i", a, np.cross(b, c))
     ab, bc, ca = ((x * y).sum(axis=1) for x, y in ((a, b), (b, c), (c, a)))

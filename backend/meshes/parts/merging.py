@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,8 @@ class PatchFacts:
     borders : dict of (int, int) to (float, float)
         For patches that touch, lower number first: length of the border, and its concave turn
         and contrast of colours summed over the length.
+    images : (k,) int64
+        The patch that each patch is mirrored to, -1 for none.
     """
 
     areas: NDArray[np.float64]
@@ -48,6 +50,7 @@ class PatchFacts:
     sight: NDArray[np.float64]
     walls: NDArray[np.float64]
     borders: dict[tuple[int, int], tuple[float, float]]
+    images: NDArray[np.int64]
 
     @classmethod
     def of(
@@ -58,8 +61,9 @@ class PatchFacts:
         sight: NDArray[np.float64],
         hollows: Hollows,
         colors: NDArray[np.float64] | None = None,
+        images: NDArray[np.int64] | None = None,
     ) -> PatchFacts:
-        """Measure patches."""
+        """Measure patches; without ``images`` nothing is mirrored."""
         total = max(float(surface.areas.sum()), 1e-300)
         shares = surface.areas / total
         count = int(patches.max()) + 1
@@ -70,7 +74,22 @@ class PatchFacts:
         )
         areas = np.bincount(patches, shares, count).astype(np.float64)
         borders = _borders(surface, patches, find_creases(surface, patches, colors), hollows.inner)
-        return cls(areas, blurred, sight, hollows.walls, borders)
+        if images is None:
+            images = np.full(count, -1)
+        return cls(areas, blurred, sight, hollows.walls, borders, images).made_alike()
+
+    def made_alike(self) -> PatchFacts:
+        """Give patches that mirror each other the mean of what is known of them."""
+        known = self.images >= 0
+        if not known.any():
+            return self
+        other = np.where(known, self.images, np.arange(len(known)))
+        both = np.outer(known, known)
+        sight = np.where(both, (self.sight + self.sight[np.ix_(other, other)]) / 2, self.sight)
+        thickness = self.thickness / np.maximum(self.thickness.sum(axis=1), 1e-300)[:, None]
+        thickness = (thickness + thickness[other]) / 2 * self.areas[:, None]
+        walls = (self.walls + self.walls[other]) / 2
+        return replace(self, sight=sight, thickness=thickness, walls=walls)
 
 
 @dataclass(frozen=True)
@@ -92,7 +111,7 @@ def merge_patches(facts: PatchFacts) -> Merges:
     The cost of a merge is the mean concave turn and contrast along the border, plus how far the
     distributions of thickness lie apart, plus the share of point pairs that do not see each
     other, all times the smaller area to the power of 0.1: small patches join early, those under
-    0.6 % first.
+    0.6 % first. The mirrored merge follows each at once, for the same price.
     """
     return _Merging(facts).run()
 
@@ -109,9 +128,12 @@ class _Merging:
         self._around: list[dict[int, tuple[float, float]]] = [{} for _ in range(count)]
         for (x, y), border in facts.borders.items():
             self._around[x][y] = self._around[y][x] = border
+        self._images = facts.images.tolist()
         self._version = [0] * count
         self._node = list(range(count))
         self._heap: list[tuple[float, int, int, int, int]] = []
+        self._nodes: list[tuple[int, int]] = []
+        self._costs: list[float] = []
 
     def run(self) -> Merges:
         """Merge until no patches touch."""
@@ -119,20 +141,38 @@ class _Merging:
             for y in around:
                 if x < y:
                     self._offer(x, y)
-        nodes: list[tuple[int, int]] = []
-        costs: list[float] = []
-        count = len(self._node)
         while self._heap:
             cost, x, y, version_x, version_y = heapq.heappop(self._heap)
             if self._version[x] != version_x or self._version[y] != version_y:
                 continue
-            nodes.append((self._node[x], self._node[y]))
-            costs.append(cost)
-            self._join(x, y)
-            self._node[x] = count + len(costs) - 1
+            images = self._images[x], self._images[y]
+            self._merge(x, y, cost)
+            self._mirror(x, y, images, cost)
         return Merges(
-            np.array(nodes, dtype=np.int32).reshape(-1, 2), np.array(costs, dtype=np.float32)
+            np.array(self._nodes, dtype=np.int32).reshape(-1, 2),
+            np.array(self._costs, dtype=np.float32),
         )
+
+    def _merge(self, x: int, y: int, cost: float) -> None:
+        self._nodes.append((self._node[x], self._node[y]))
+        self._costs.append(cost)
+        self._join(x, y)
+        self._node[x] = len(self._node) + len(self._costs) - 1
+
+    def _mirror(self, x: int, y: int, images: tuple[int, int], cost: float) -> None:
+        """Do for the images of two patches what was done for them; ``y`` lives on in ``x``."""
+        others = [image for image in dict.fromkeys(images) if image not in {x, y, -1}]
+        is_own = x in images or y in images
+        group = [x, *others] if is_own else others
+        for other in group[1:]:
+            if other in self._around[group[0]]:
+                self._merge(group[0], other, cost)
+            else:
+                self._images[other] = -1
+        if group:
+            self._images[x], self._images[group[0]] = group[0], x
+        else:
+            self._images[x] = -1
 
     def _offer(self, x: int, y: int) -> None:
         x, y = min(x, y), max(x, y)

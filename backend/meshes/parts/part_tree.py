@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,16 @@ class PartTree:
     def fewest(self) -> int:
         """Parts that are left when everything that may merge has merged."""
         return self.patch_count - len(self.merges)
+
+    def with_bodies(self, number: int) -> PartTree:
+        """Add patches that merge with nothing, each a part; faces are left as they are."""
+        nodes = self.merges + np.where(self.merges >= self.patch_count, number, 0)
+        return replace(
+            self,
+            patch_count=self.patch_count + number,
+            merges=nodes.astype(np.int32),
+            suggested=self.suggested + number,
+        )
 
     def patch_parts(self, count: int) -> NDArray[np.int32]:
         """Return the part of each patch, for a number of parts.

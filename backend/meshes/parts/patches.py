@@ -8,6 +8,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components, dijkstra
 
 from backend.meshes.parts.creases import contrast
+from backend.meshes.parts.mirror import Mirror
 from backend.meshes.parts.surface import Surface
 
 DISTANCE_WEIGHT = 0.03
@@ -16,6 +17,8 @@ CONVEX_SHARE = 0.15
 THICKNESS_WEIGHT = 0.1
 COLOR_WEIGHT = 0.5
 LEAST_WEIGHT = 1e-6
+CENTRAL_SHARE = 0.35
+"""Of the width of a patch: a seed that is nearer to the mirror plane needs no second one."""
 
 
 def crossing_costs(
@@ -46,11 +49,13 @@ def crossing_costs(
     )
 
 
-def grow_patches(surface: Surface, costs: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+def grow_patches(
+    surface: Surface, costs: NDArray[np.float64], count: int, mirror: Mirror | None
+) -> NDArray[np.int64]:
     """Divide a surface into patches by the cost of crossing its edges.
 
     Seeds lie as far from one another as can be, one per body at least; a second growth starts
-    from the middles of the first.
+    from the middles of the first, those of one side mirrored to the other.
 
     Parameters
     ----------
@@ -58,6 +63,7 @@ def grow_patches(surface: Surface, costs: NDArray[np.float64], count: int) -> ND
         Of crossing each edge.
     count : int
         Patches beyond one per body.
+    mirror : Mirror or None
 
     Returns
     -------
@@ -67,7 +73,11 @@ def grow_patches(surface: Surface, costs: NDArray[np.float64], count: int) -> ND
     graph = surface.graph(costs)
     seeds = _far_seeds(surface, graph, count)
     labels = _grow(graph, seeds)
-    return _grow(graph, _middles(surface, labels))
+    middles = _middles(surface, labels)
+    if mirror is not None:
+        width = float(np.sqrt(surface.areas.sum() / len(middles)))
+        middles = _mirrored(middles, mirror, CENTRAL_SHARE * width, graph)
+    return _grow(graph, middles)
 
 
 def _relative(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -104,3 +114,16 @@ def _middles(surface: Surface, labels: NDArray[np.int64]) -> list[int]:
     away = np.linalg.norm(surface.centres - means[labels], axis=1)
     order = np.lexsort((away, labels))
     return [int(face) for face in order[np.flatnonzero(np.diff(labels[order], prepend=-1))]]
+
+
+def _mirrored(seeds: list[int], mirror: Mirror, central: float, graph: csr_matrix) -> list[int]:
+    """Replace the seeds on one side of the plane by the images of those on the other."""
+    at = np.array(seeds)
+    has_image = mirror.images[at] >= 0
+    is_above = mirror.sides[at] > central
+    is_central = np.abs(mirror.sides[at]) <= central
+    images = mirror.images[at[is_above & has_image]]
+    chosen = np.unique(np.concatenate([at[is_above | is_central | ~has_image], images]))
+    bodies = connected_components(graph, directed=False)[1]
+    bare = ~np.isin(bodies[at], bodies[chosen])
+    return [int(face) for face in np.concatenate([chosen, at[bare]])]

@@ -35,7 +35,7 @@ def split_long_edges(
         if not is_long.any():
             break
         middles, vertices = _middles(vertices, start, stop, is_long)
-        faces, parents = _split(faces, parents, middles)
+        faces, parents = split_faces(faces, parents, middles)
     return vertices, faces, parents
 
 
@@ -54,9 +54,24 @@ def _middles(
     return middles, np.concatenate([vertices, (vertices[a] + vertices[b]) / 2])
 
 
-def _split(
+def split_faces(
     faces: NDArray[np.int64], parents: NDArray[np.int64], middles: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split each face at vertices on its edges.
+
+    Parameters
+    ----------
+    faces : (m, 3) int64
+    parents : (m,) int64
+        Handed on to the pieces.
+    middles : (m, 3) int64
+        A vertex on each edge, from the first to the second corner and so on; -1 for none.
+
+    Returns
+    -------
+    faces : (k, 3) int64
+    parents : (k,) int64
+    """
     count = (middles >= 0).sum(axis=1)
     pieces = [faces[count == 0]]
     owners = [parents[count == 0]]

@@ -10,6 +10,7 @@ from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 TINY = 1e-300
+LARGEST_KEY_BITS = 63
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Surface:
         """Side of a cube of the same area; unlike a box, it minds no bodies set apart."""
         return float(np.sqrt(self.areas.sum() / 6))
 
-    def graph(self, weights: NDArray[np.float64]) -> csr_matrix:
+    def graph(self, weights: NDArray[np.floating]) -> csr_matrix:
         """Link neighbours both ways, (m, m), with a weight per pair."""
         i, j = self.pairs.T
         both = np.concatenate([weights, weights])
@@ -91,15 +92,43 @@ def face_pairs(
     """
     if not len(faces):
         return np.zeros((0, 2), dtype=np.int64), np.zeros((0, 2), dtype=np.int64)
-    start = faces.T.reshape(-1)
-    stop = faces[:, [1, 2, 0]].T.reshape(-1)
-    low, high = np.minimum(start, stop), np.maximum(start, stop)
-    keys = low * (int(faces.max()) + 1) + high
-    order = np.argsort(keys, kind="stable")
-    same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
-    first, second = order[same], order[same + 1]
+    span = int(faces.max()) + 1
+    keys = _edge_keys(faces, span)
+    first, second = _like(keys, 2 * (span - 1).bit_length())
     pairs = np.stack([first % len(faces), second % len(faces)], axis=1)
-    return pairs, np.stack([low[first], high[first]], axis=1)
+    return pairs, np.stack(np.divmod(keys[first], span), axis=1)
+
+
+def neighbours(faces: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Find faces that share an edge as ``face_pairs`` does, without the edges: (e, 2) int64."""
+    if not len(faces):
+        return np.zeros((0, 2), dtype=np.int64)
+    span = int(faces.max()) + 1
+    first, second = _like(_edge_keys(faces, span), 2 * (span - 1).bit_length())
+    return np.stack([first % len(faces), second % len(faces)], axis=1)
+
+
+def _edge_keys(faces: NDArray[np.int64], span: int) -> NDArray[np.int64]:
+    """Give both sides of an edge the same number: (3 * m,), first edges of all faces first."""
+    start, stop = faces.T.reshape(-1), faces[:, [1, 2, 0]].T.reshape(-1)
+    return np.minimum(start, stop) * span + np.maximum(start, stop)
+
+
+def _like(keys: NDArray[np.int64], key_bits: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find places with the same key, each with the next one.
+
+    Where a key and a place fit into 63 bits, sorting them as one number is several times faster
+    than sorting places.
+    """
+    bits = len(keys).bit_length()
+    if key_bits + bits <= LARGEST_KEY_BITS:
+        packed = np.sort(keys << bits | np.arange(len(keys)))
+        keys, order = packed >> bits, packed & ((1 << bits) - 1)
+    else:
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+    same = np.flatnonzero(keys[1:] == keys[:-1])
+    return order[same], order[same + 1]
 
 
 def _bends(

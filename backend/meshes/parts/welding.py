@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from backend.meshes.parts.junctions import split_at_junctions
+
 FINE_BITS = 20
 COARSE_BITS = 13
 ALWAYS_CHECKED_FACES = 200_000
@@ -30,7 +32,8 @@ class Welded:
         From 0 to 1 along the longest side of the box.
     faces : (m, 3) int64
     source_faces : (m,) int64
-        Which faces of the given mesh these are; the others collapsed or are there twice.
+        Which faces of the given mesh these are; the others collapsed or are there twice. Of the
+        pieces of a face the largest is the last.
     bodies : (m,) int64
         Pieces that share no vertex, numbered from 0.
     areas : (m,) float64
@@ -48,6 +51,7 @@ def weld(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> Welded:
     """Merge vertices in one place, drop faces that collapse or repeat, and scale to unit size.
 
     A soup of triangles that hardly touch is welded again with a tolerance of 1/8192 of the size.
+    Where corners of faces lie on open edges of others, these are split (up to 200,000 faces).
 
     Parameters
     ----------
@@ -58,8 +62,21 @@ def weld(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> Welded:
     welded = _weld_on_grid(scaled, faces, FINE_BITS)
     if _is_soup(welded):
         coarse = _weld_on_grid(scaled, faces, COARSE_BITS)
-        return welded if _is_soup(coarse) else coarse
-    return welded
+        welded = welded if _is_soup(coarse) else coarse
+    if _is_soup(welded) or len(welded.faces) > ALWAYS_CHECKED_FACES:
+        return welded
+    return _without_slits(welded)
+
+
+def _without_slits(welded: Welded) -> Welded:
+    faces, parents = split_at_junctions(welded.vertices, welded.faces)
+    if len(faces) == len(welded.faces):
+        return welded
+    areas = _areas(welded.vertices, faces)
+    order = np.lexsort((areas, parents))
+    faces, source_faces = faces[order], welded.source_faces[parents[order]]
+    bodies = _bodies(faces, len(welded.vertices))
+    return Welded(welded.vertices, faces, source_faces, bodies, areas[order])
 
 
 def _unit_size(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -77,15 +94,25 @@ def _unit_size(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> ND
 def _weld_on_grid(vertices: NDArray[np.float64], faces: NDArray[np.integer], bits: int) -> Welded:
     cells = np.rint(vertices * (2**bits - 1)).astype(np.int64)
     keys = (cells[:, 0] << 2 * bits) | (cells[:, 1] << bits) | cells[:, 2]
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    corners = inverse.reshape(-1)[faces].reshape(-1, 3)
+    first, inverse = _numbered(keys)
+    corners = inverse[faces].reshape(-1, 3)
     a, b, c = corners.T
     places = vertices[first]
     areas = _areas(places, corners)
     kept = np.flatnonzero((a != b) & (b != c) & (c != a) & (areas > LEAST_AREA))
     kept = kept[_first_of_doubles(corners[kept], len(places))]
-    joined = corners[kept]
-    return Welded(places, joined, kept, _bodies(joined, len(first)), areas[kept])
+    if len(kept) < len(corners):
+        corners, areas = corners[kept], areas[kept]
+    return Welded(places, corners, kept, _bodies(corners, len(first)), areas)
+
+
+def _numbered(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number what differs: one place of each, and the number at each place."""
+    order = np.argsort(keys)
+    is_new = np.diff(keys[order], prepend=-1) != 0
+    inverse = np.zeros(len(keys), dtype=np.int64)
+    inverse[order] = np.cumsum(is_new) - 1
+    return order[is_new], inverse
 
 
 def _first_of_doubles(faces: NDArray[np.int64], vertex_count: int) -> NDArray[np.int64]:

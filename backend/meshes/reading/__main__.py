@@ -2,13 +2,15 @@
 
 What is uploaded comes as standard input; the mesh, written anew as GLB, goes to the file that is
 open as ``--output``; the answer in JSON to standard output: ``{"facts": …}``, or
-``{"problem": {"code", "detail", "advice"}}`` with status 1.
+``{"problem": {"code", "detail", "advice", "fields"}}`` with status 1. Part numbers of its faces,
+where some were sent along, are the file that is open as ``--face-ids``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -25,7 +27,7 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     limit_this_process(options.memory_mb, options.cpu_s)
     data = sys.stdin.buffer.read()
-    answer = answer_for(data, options.faces, options.output, no_files_opened)
+    answer = answer_for(data, options.faces, options.output, options.face_ids, no_files_opened)
     sys.stdout.write(json.dumps(answer))
     return 0 if "facts" in answer else 1
 
@@ -34,6 +36,7 @@ def answer_for(
     data: bytes,
     faces: int,
     output: int | None,
+    face_ids: int | None = None,
     guard: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> dict[str, Any]:
     """Read a file and write it anew; returns what is printed.
@@ -46,11 +49,13 @@ def answer_for(
         Most faces that are read.
     output : int or None
         Descriptor of the file that takes the GLB.
+    face_ids : int or None
+        Descriptor of a file with the part number of each face, open at its beginning.
     guard : callable
         Makes what surrounds the reading.
     """
     try:
-        return {"facts": _facts(data, faces, output, guard)}
+        return {"facts": _facts(data, faces, output, face_ids, guard)}
     except MeshkilnError as error:
         return _problem(error)
     except OSError as error:
@@ -63,25 +68,32 @@ def _facts(
     data: bytes,
     faces: int,
     output: int | None,
+    face_ids: int | None,
     guard: Callable[[], AbstractContextManager[None]],
 ) -> dict[str, Any]:
     """Judge by the first bytes; numpy is loaded only for what may be a mesh."""
     mesh_format(data)
+    from backend.meshes.reading.face_numbers import read_face_numbers
     from backend.meshes.reading.mesh_facts import mesh_facts
     from backend.meshes.reading.mesh_limits import MeshLimits
+    from backend.meshes.reading.not_read import not_read
     from backend.meshes.reading.read_mesh import judge_mesh
     from backend.meshes.source_glb import write_source_mesh
 
     with guard():
         judged = judge_mesh(data, MeshLimits(faces=faces))
+        if face_ids is not None:
+            with os.fdopen(face_ids, "rb", closefd=False) as file:
+                read_face_numbers(file, len(judged.mesh.faces))
+        left = not_read(data, judged.format)
     if output is not None:
-        write_source_mesh(judged.mesh, Path(f"/proc/self/fd/{output}"))
+        write_source_mesh(judged.mesh, Path(f"/proc/self/fd/{output}"), left)
     return mesh_facts(judged)
 
 
 def _problem(error: MeshkilnError) -> dict[str, Any]:
-    detail = printable(error.detail)
-    return {"problem": {"code": error.code, "detail": detail, "advice": error.advice}}
+    problem = {"code": error.code, "detail": printable(error.detail), "advice": error.advice}
+    return {"problem": {**problem, "fields": [field.pointer for field in error.fields]}}
 
 
 def printable(text: str) -> str:
@@ -92,6 +104,7 @@ def printable(text: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m backend.meshes.reading")
     parser.add_argument("--output", type=int, help="descriptor of the file to write")
+    parser.add_argument("--face-ids", type=int, help="descriptor of a file of part numbers")
     parser.add_argument("--faces", type=int, default=2_000_000)
     parser.add_argument("--memory-mb", type=int, default=3072)
     parser.add_argument("--cpu-s", type=float, default=60.0)

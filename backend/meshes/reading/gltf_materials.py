@@ -21,7 +21,7 @@ from backend.meshes.reading.gltf_document import (
 )
 from backend.meshes.reading.mesh_limits import MeshLimits
 from backend.meshes.reading.textures import TextureBudget
-from backend.meshes.source_mesh import EncodedImage, Material
+from backend.meshes.source_mesh import AlphaMode, EncodedImage, Material
 
 TRANSFORM = "KHR_texture_transform"
 GLOSSINESS = "KHR_materials_pbrSpecularGlossiness"
@@ -109,6 +109,8 @@ class MaterialShelf:
             _fractions([number(surface, "roughnessFactor", 1.0)])[0],
             None if info is None else self._texture(info),
             entry.get("doubleSided") is True,
+            _alpha_mode(entry),
+            _fractions([number(entry, "alphaCutoff", 0.5)])[0],
         )
         return material, TexturePlace() if info is None else _place(info)
 
@@ -148,6 +150,11 @@ def _metallic(surface: dict[str, Any]) -> float:
     if "metallicRoughnessTexture" in surface or "metallicFactor" not in surface:
         return 0.0
     return _fractions([number(surface, "metallicFactor", 0.0)])[0]
+
+
+def _alpha_mode(entry: dict[str, Any]) -> AlphaMode:
+    named = entry.get("alphaMode")
+    return next((mode for mode in AlphaMode if mode.value == named), AlphaMode.OPAQUE)
 
 
 def _fractions(values: list[float]) -> list[float]:

@@ -61,11 +61,17 @@ class TextureBudget:
                     self._take(image.width, image.height, name)
                     image.load()
                     return self._counted(_kept(image, data), name)
-        except (MeshTooLarge, MemoryError):
+        except MeshTooLarge:
             raise
-        except Image.DecompressionBombError as error:  # told from the header alone
-            detail = f"{name} has more pixels than are taken."
+        except MemoryError as error:
+            detail = f"{name} takes more memory than is allowed."
             raise MeshTooLarge(detail, advice=_SMALLER) from error
+        except Image.DecompressionBombError as error:  # told from the header alone
+            raise MeshTooLarge(
+                f"{name} has more than {_most_megapixels():,} megapixels, "
+                "which is the most that one texture may have.",
+                advice=_SMALLER,
+            ) from error
         except Exception as error:  # hostile bytes make decoders raise anything
             raise MeshCorrupt(
                 f"{name} is no PNG, JPEG or WebP picture, or a damaged one ({len(data):,} bytes)."
@@ -89,6 +95,11 @@ class TextureBudget:
                 advice=_SMALLER,
             )
         return kept
+
+
+def _most_megapixels() -> int:
+    """Pixels from which on Pillow holds a picture for a bomb: twice those it warns of."""
+    return 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000 + 1
 
 
 def _kept(image: Image.Image, data: bytes) -> EncodedImage:

@@ -74,7 +74,7 @@ class Denoiser(Protocol):
     def prepare_pair(self, context: Tensor, times: Tensor, savings: Savings = ALL_SAVINGS) -> Any:
         """Do both for one call with the batch twice over: first with context, then without."""
 
-    def __call__(self, latents: Tensor, conditioning: Any, step: int) -> Tensor:
+    def __call__(self, latents: Tensor, conditioning: Any, step: int | Tensor) -> Tensor:
         """Return the velocity.
 
         Parameters
@@ -83,10 +83,25 @@ class Denoiser(Protocol):
             In the dtype of the weights.
         conditioning : object
             What one of the ``prepare`` methods returned.
-        step : int
-            Index into the times.
+        step : int or Tensor of shape (1,) int64
+            Index into the times. A tensor lets compiled code, and one recorded CUDA graph, serve
+            every step.
 
         Returns
         -------
         Tensor, shape and dtype of ``latents``
         """
+
+
+def row(table: Tensor, step: int | Tensor) -> Tensor:
+    """Return one row of a table as a table of one row, without asking the device for ``step``.
+
+    Parameters
+    ----------
+    table : Tensor, shape (rows, ...)
+    step : int or Tensor of shape (1,) int64
+        A tensor lets one recorded CUDA graph serve every step.
+    """
+    if isinstance(step, Tensor):
+        return table.index_select(0, step)
+    return table.narrow(0, step, 1)

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from backend.models.attention import Attend, plain_attention
+from backend.models.hunyuan3d.denoiser import row
 from backend.models.hunyuan3d.flux_blocks import DoubleBlock, SingleBlock, modulated
 from backend.models.hunyuan3d.flux_config import FluxConfig
-from backend.models.hunyuan3d.flux_modulations import FluxModulations, FluxVectors, row
+from backend.models.hunyuan3d.flux_modulations import FluxModulations, FluxVectors
 from backend.models.hunyuan3d.lone_token import key_raise
 from backend.models.hunyuan3d.savings import ALL_SAVINGS, Savings
 
@@ -36,6 +38,9 @@ class FluxConditioning:
     guidance: Tensor | None
     vectors: FluxVectors | None
     raised: Tensor | None = None
+
+
+pytree.register_dataclass(FluxConditioning)
 
 
 class FluxDenoiser(nn.Module):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from backend.models.hunyuan3d.denoiser import row
 from backend.models.hunyuan3d.flux_config import FluxConfig
 
 EMBEDDING_CHANNELS = 256
@@ -154,17 +155,3 @@ def sinusoids(numbers: Tensor) -> Tensor:
     frequencies = torch.exp(-math.log(LONGEST_PERIOD) * powers / half)
     phases = (TIME_FACTOR * numbers.float())[:, None] * frequencies
     return torch.cat([phases.cos(), phases.sin()], dim=-1)
-
-
-def row(table: Tensor, step: int | Tensor) -> Tensor:
-    """Return one row of a table as a table of one row, without asking the device for ``step``.
-
-    Parameters
-    ----------
-    table : Tensor, shape (rows, ...)
-    step : int or Tensor of shape (1,) int64
-        A tensor lets one recorded CUDA graph serve every step.
-    """
-    if isinstance(step, Tensor):
-        return table.index_select(0, step)
-    return table.narrow(0, step, 1)

@@ -127,10 +127,11 @@ def sample(
     prepared = _prepared(denoiser, context, times, guidance, guided_steps, savings)
     for step, index in enumerate(made):
         on_step(step, len(made))
+        place = torch.full((1,), step, device=latents.device)  # a number would be compiled in
         if step < guided_steps:
-            velocity = _guided_velocity(denoiser, latents, prepared, step, guidance)
+            velocity = _guided_velocity(denoiser, latents, prepared, place, guidance)
         else:
-            velocity = denoiser(latents, prepared.given, step).float()
+            velocity = denoiser(latents, prepared.given, place).float()
         latents = (latents.float() + lengths[index] * velocity).to(latents.dtype)
     return latents
 
@@ -175,7 +176,7 @@ def _prepared(
 
 
 def _guided_velocity(
-    denoiser: Denoiser, latents: Tensor, prepared: _Prepared, step: int, guidance: Guidance
+    denoiser: Denoiser, latents: Tensor, prepared: _Prepared, step: Tensor, guidance: Guidance
 ) -> Tensor:
     """Go beyond the velocity with context, away from that without; float32."""
     if guidance.joint:

@@ -16,13 +16,21 @@ from backend.settings import RESIDENCY_POLICIES
 from backend.web.api.answers import conditional, json_answer
 from backend.web.api.batch_operations import BATCH_OPERATIONS
 from backend.web.api.batch_schemas import BATCH_SCHEMAS, batch_body
+from backend.web.api.model_operations import MODEL_OPERATIONS, MODEL_SCHEMAS
 from backend.web.api.operations import OPERATIONS, Operation
 from backend.web.api.parts_operations import PARTS_EDIT, PARTS_OPERATIONS, PARTS_SCHEMAS
 from backend.web.api.schemas import SCHEMAS, Schema
 from backend.web.api.share_operations import SHARE_BODY, SHARE_OPERATIONS, SHARE_SCHEMAS
 from backend.web.api.webhook_schemas import OUTGOING
+from backend.web.other_views import SIDES
 
-_ALL = (*OPERATIONS, *PARTS_OPERATIONS, *BATCH_OPERATIONS, *SHARE_OPERATIONS)
+_ALL = (
+    *OPERATIONS,
+    *MODEL_OPERATIONS,
+    *PARTS_OPERATIONS,
+    *BATCH_OPERATIONS,
+    *SHARE_OPERATIONS,
+)
 _OPEN = frozenset({"/healthz", "/readyz"})
 _SECURITY_SCHEMES: Schema = {
     "key": {"type": "http", "scheme": "bearer", "description": "A key, such as mk_…"},
@@ -30,6 +38,10 @@ _SECURITY_SCHEMES: Schema = {
 }
 _REF = "#/components/schemas/{model}"
 _FILE: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
+_VIEW = (
+    "The object from the {side}; used by models of several views, "
+    "in image_to_3d and image_to_parts only."
+)
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -65,6 +77,7 @@ def document() -> Schema:
             | PARTS_SCHEMAS
             | BATCH_SCHEMAS
             | SHARE_SCHEMAS
+            | MODEL_SCHEMAS
             | _pipeline_schemas(),
             "securitySchemes": _SECURITY_SCHEMES,
         },
@@ -155,6 +168,7 @@ def _submit_body() -> Schema:
                 "description": "A picture; a mesh where the pipeline takes one.",
             },
             "mask": _FILE,
+            **{side: {**_FILE, "description": _VIEW.format(side=side)} for side in SIDES},
             "face_ids": _FILE,
             "params": {"type": "string"},
             **shared,
@@ -175,6 +189,13 @@ def _submit_body() -> Schema:
                 "description": "Fetched by the server, where its operator allows that.",
             },
             "mask": data_uri,
+            "views": {
+                "type": "object",
+                "properties": {
+                    side: {**data_uri, "description": _VIEW.format(side=side)} for side in SIDES
+                },
+                "additionalProperties": False,
+            },
             "mesh": {**data_uri, "description": "GLB, glTF, OBJ, PLY or STL with all it needs."},
             "face_ids": {**data_uri, "description": "The part of each face, as a .npy file."},
             "params": any_params,
@@ -228,5 +249,6 @@ BODIES: dict[str, Callable[[], Schema]] = {
     "deep_profile": lambda: _object_body({"pipeline": {"type": ["string", "null"]}}, []),
     "batch": batch_body,
     "share": lambda: _object_body(SHARE_BODY, []),
+    "accept_licence": lambda: _object_body({"accept": {"const": True}}, ["accept"]),
     "retry": lambda: _object_body({"params": {"type": "object"}}, []),
 }

@@ -38,6 +38,14 @@ def change(job_id: str) -> Response:
     return _answer(parts_service().change(job_id, edited, with_clean_names(body)))
 
 
+@blueprint.get("/versions")
+def versions(job_id: str) -> Response:
+    """List the versions that are kept: when each was made, and what it changed."""
+    response = json_answer(parts_service().versions(job_id))
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
 @blueprint.get("/<version>/face_ids.npy")
 def face_ids(job_id: str, version: str) -> Response:
     """Send the part of each face: (faces,) int32, in the order of the job's own mesh."""

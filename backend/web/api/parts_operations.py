@@ -21,11 +21,18 @@ PARTS_OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "patch", _PATH, "parts",
-        "Edit the parts by hand: one member of the body says how. The answer is a new version.",
+        "Edit the parts by hand: one member of the body says how. The answer is a new version. "
+        "412 `stale-version`: another version than the latest was named. 428 `version-needed`: "
+        "there is no If-Match, or more than one version in it; nothing was changed.",
         {200: ("The new version.", "Parts")}, (400, 404, 409, 410, 412, 422, 428),
         body="parts_edit",
         headers={"If-Match": ("The version that is edited, as its ETag; * edits the latest. "
-                              "Required.", {"type": "string"})},
+                              "Required: without it the answer is 428.", {"type": "string"})},
+    ),
+    Operation(
+        "get", f"{_PATH}/versions", "parts",
+        "List the versions that are kept: the first one and the last hundred, newest first.",
+        {200: ("The versions.", "PartVersions")}, (404, 409, 410),
     ),
     Operation(
         "get", f"{_PATH}/{{version}}/face_ids.npy", "parts",
@@ -76,7 +83,23 @@ _PART = {
     },
 }
 
+_VERSION: dict[str, Any] = {
+    "type": "object",
+    "required": ["version", "created_at", "count", "note"],
+    "properties": {
+        "version": {"type": "integer", "minimum": 1},
+        "created_at": {"type": ["string", "null"], "format": "date-time"},
+        "count": {**_WHOLE, "description": "Number of parts."},
+        "note": {"type": "string", "description": "What it changed about the one before it."},
+    },
+}
+
 PARTS_SCHEMAS: dict[str, dict[str, Any]] = {
+    "PartVersions": {
+        "type": "object",
+        "required": ["items"],
+        "properties": {"items": {"type": "array", "items": _VERSION}},
+    },
     "Parts": {
         "type": "object",
         "required": ["version", "parts", "granularity"],

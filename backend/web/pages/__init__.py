@@ -17,6 +17,7 @@ from backend.web.pages import (
     job,
     live_run,
     meshes,
+    models,
     parts,
     performance,
     small_pictures,
@@ -26,7 +27,7 @@ from backend.web.pages.shortcuts import SHORTCUTS
 blueprint = Blueprint("pages", __name__)
 for module in (
     generate, job, gallery, batches_new, batches, cutouts, gpu, performance, deep_profile, live_run,
-    small_pictures, docs, parts, meshes,
+    small_pictures, docs, parts, meshes, models,
 ):  # fmt: skip
     module.install(blueprint)
 

@@ -10,16 +10,18 @@ from werkzeug.wrappers import Response as BaseResponse
 from backend.catalog import BackgroundEngine, PipelineName
 from backend.errors import MissingFile
 from backend.jobs.records import job_document
+from backend.web.other_views import TAKE_VIEWS
 from backend.web.pages.fragments import file_addresses
 from backend.web.pages.service import job_service
-from backend.web.pages.source import source_file, source_picture
+from backend.web.pages.source import source_file, source_picture, view_picture
+from backend.web.pages.view_fields import LEAVE_OUT, chosen_views, views_of_run
 from backend.web.request_body import SubmitBody
 from backend.web.security import CSRF_FIELD
 from backend.web.submission import submit_body
 from backend.web.uploads import JPEG_SIGNATURE
 
 CARRY_PREFIX = "run_"
-NOT_CARRIED = frozenset({"source_job", "pipeline", "background", CSRF_FIELD})
+NOT_CARRIED = frozenset({"source_job", "background", LEAVE_OUT, CSRF_FIELD})
 
 
 def install(blueprint: Blueprint) -> None:
@@ -27,6 +29,7 @@ def install(blueprint: Blueprint) -> None:
     blueprint.add_url_rule("/cutouts", view_func=start_cutout, methods=["POST"])
     blueprint.add_url_rule("/cutouts/<job_id>", view_func=show_cutout)
     blueprint.add_url_rule("/jobs/<job_id>/picture", view_func=picture)
+    blueprint.add_url_rule("/jobs/<job_id>/views/<side>", view_func=other_view)
 
 
 def start_cutout() -> BaseResponse | str:
@@ -34,12 +37,16 @@ def start_cutout() -> BaseResponse | str:
     file = request.files.get("file")
     if file is not None and file.filename:
         chosen: tuple[str | None, bytes] = (file.filename, file.read())
+        views = chosen_views()
     elif request.form.get("source_job"):
         chosen = source_file(request.form["source_job"])
+        views = views_of_run(request.form["source_job"])
     else:
         raise MissingFile("No picture was chosen.")
     background = request.form.get("background") or BackgroundEngine.AUTO
-    body = SubmitBody(PipelineName.CUT_OUT, {"background": background}, {}, {"file": chosen})
+    # the pictures from other sides are not looked at; they are kept for the run that follows
+    files = {"file": chosen, **views}
+    body = SubmitBody(PipelineName.CUT_OUT, {"background": background}, {}, files)
     job, _, _ = submit_body(body, job_service())
     if "HX-Request" in request.headers:
         return _fragment(job.id)
@@ -57,6 +64,15 @@ def picture(job_id: str) -> Response:
     """Send the picture a job was made from, as we stored it."""
     job = job_service().store.get(job_id)
     data = source_picture(job)
+    return _kept_picture(data)
+
+
+def other_view(job_id: str, side: str) -> Response:
+    """Send a picture from another side that a job was given, as we stored it."""
+    return _kept_picture(view_picture(job_id, side))
+
+
+def _kept_picture(data: bytes) -> Response:
     kind = "image/jpeg" if data.startswith(JPEG_SIGNATURE) else "image/png"
     response = Response(data, mimetype=kind)
     response.headers["Cache-Control"] = "private, max-age=3600"
@@ -76,8 +92,9 @@ def _context(job_id: str) -> dict[str, object]:
         for name, value in request.args.items()
         if name.startswith(CARRY_PREFIX)
     ]
-    if job.pipeline == PipelineName.IMAGE_TO_3D:
-        carried = [(name, value) for name, value in job.params.items() if value is not None]
+    if job.pipeline in TAKE_VIEWS:
+        carried = [("pipeline", job.pipeline)]
+        carried += [(name, value) for name, value in job.params.items() if value is not None]
     elif request.method == "POST":
         carried = list(_carried_form().items())
     return {

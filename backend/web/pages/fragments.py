@@ -14,6 +14,7 @@ DOWNLOADS = {
     "model_obj": ("OBJ + texture", "_obj.zip"),
     "model_stl": ("STL", ".stl"),
     "model_ply": ("PLY", ".ply"),
+    "mesh_report": ("Report, JSON", "-report.json"),
     "parts": ("All parts, GLB", "-parts.glb"),
     "parts_zip": ("Each part as a file", "-parts.zip"),
     "exploded": ("Exploded, GLB", "-exploded.glb"),

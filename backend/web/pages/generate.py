@@ -19,10 +19,20 @@ from backend.catalog import (
 from backend.errors import InvalidParameter, MissingFile, NotFound
 from backend.jobs.records import EtaRange, JobRecord, job_document
 from backend.jobs.store import JobFilter
+from backend.web.api.models import models_document
+from backend.web.other_views import check_views, refuse_views
 from backend.web.pages.fragments import card
+from backend.web.pages.mesh_tool_form import tool_fields
+from backend.web.pages.model_choices import takes_views, with_models
 from backend.web.pages.parameter_form import parameter_groups
 from backend.web.pages.service import job_service
 from backend.web.pages.source import source_file
+from backend.web.pages.view_fields import (
+    LEAVE_OUT,
+    chosen_views,
+    view_fields,
+    views_of_run,
+)
 from backend.web.request_body import form_fields
 from backend.web.submission import submit_body
 
@@ -41,10 +51,14 @@ def generate() -> str:
     """Show the form, filled from an earlier job when ``?from=`` names one."""
     source = _source()
     values = source.params if source else {}
+    models = models_document(job_service())
     return render_template(
         "pages/generate.html",
         source=source,
-        groups=parameter_groups(values),
+        view_fields=view_fields(source),
+        groups=with_models(parameter_groups(values), models),
+        takes_views=takes_views(models),
+        mesh_tools=tool_fields(),
         presets=[{"name": p.value, "time": _time_text(t)} for p, t in expected_times().items()],
         chosen_preset=values.get("preset", Preset.STANDARD.value),
         seed=values.get("seed"),
@@ -62,8 +76,11 @@ def submit() -> Response:
     """Take the form: one picture leads to its job, several to the gallery."""
     form = request.form.copy()
     source_job = form.poplist("source_job")
+    form.poplist(LEAVE_OUT)
     files = [(f.filename, f.read()) for f in request.files.getlist("file") if f.filename]
-    if not files and source_job:
+    is_rerun = not files and bool(source_job)
+    views = views_of_run(source_job[-1]) if is_rerun else chosen_views()
+    if is_rerun:
         files = [source_file(source_job[-1])]
     if not files:
         raise MissingFile("No picture was chosen.")
@@ -71,8 +88,11 @@ def submit() -> Response:
         raise InvalidParameter(f"At most {MAX_FORM_FILES} pictures at a time.")
     fields = form_fields(form)
     masks = _masks() if len(files) == 1 else {}
+    check_views(fields.pipeline, views)
+    if len(files) > 1:
+        refuse_views(views, "more views belong to a single picture; choose one")
     jobs = [
-        submit_body(replace(fields, files={"file": file, **masks}), job_service())[0]
+        submit_body(replace(fields, files={"file": file, **masks, **views}), job_service())[0]
         for file in files
     ]
     return redirect(f"/jobs/{jobs[0].id}" if len(jobs) == 1 else "/gallery", 303)

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from backend.errors import FieldProblem, InvalidParameter, NotFound
 from backend.jobs.records import job_document
 from backend.jobs.states import JobState
+from backend.web.pages.empty_view import empty_view_words
 from backend.web.pages.fragments import file_addresses, render_job_live
 from backend.web.pages.parts import explorer
 from backend.web.pages.service import job_service
@@ -33,11 +34,13 @@ def install(blueprint: Blueprint) -> None:
 def show_job(job_id: str) -> str:
     """Show a job; the live part follows over a socket."""
     document = _document(job_id)
+    files = file_addresses(document)
     return render_template(
         "pages/job.html",
         job=document,
         ended=JobState(document["status"]).is_terminal,
-        files=file_addresses(document),
+        files=files,
+        empty_view=empty_view_words(document, files),
         live=render_job_live(document, csrf_token()),
         webhook=_webhook(job_id),
         explorer=explorer(document),

@@ -1,4 +1,4 @@
-"""The form that takes a mesh and splits it into parts, without JavaScript too."""
+"""The forms that take a mesh, without JavaScript too."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from werkzeug.wrappers import Response
 from backend.errors import MissingFile
 from backend.web.large_uploads import takes_a_mesh
 from backend.web.mesh_uploads import SentMesh
+from backend.web.pages.mesh_tool_form import report_rows
 from backend.web.pages.service import job_service
-from backend.web.request_body import form_fields, with_own_files
+from backend.web.request_body import form_fields, read_small, with_own_files
 from backend.web.submission import submit_body
 
 
 def install(blueprint: Blueprint) -> None:
     """Add the route."""
     blueprint.add_url_rule("/submit-mesh", view_func=submit_mesh, methods=["POST"])
+    blueprint.add_app_template_global(report_rows)
 
 
 @takes_a_mesh
@@ -27,6 +29,13 @@ def submit_mesh() -> Response:
     if file is None or not file.filename:
         raise MissingFile("No mesh was chosen.")
     sent = SentMesh(file.filename, file.stream)
-    body = with_own_files(replace(form_fields(request.form), mesh=sent))
+    fields = replace(form_fields(request.form), mesh=sent, files=_part_numbers())
+    body = with_own_files(fields)
     job, _, _ = submit_body(body, job_service())
     return redirect(f"/jobs/{job.id}", 303)
+
+
+def _part_numbers() -> dict[str, tuple[str | None, bytes]]:
+    """Part numbers of the faces, where a file of them was chosen."""
+    file = request.files.get("face_ids")
+    return {"face_ids": (file.filename, read_small(file))} if file and file.filename else {}

@@ -6,18 +6,22 @@ import enum
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from backend.catalog import ImageTo3DParams
+from backend.catalog import ImageTo3DParams, PipelineParams
 
 ELSEWHERE = frozenset({"preset", "seed"})
 GROUPS = {
     "Object": ("background",),
     "Shape": (
         "engine",
+        "model",
+        "steps",
+        "guidance",
+        "decoder",
         "shape_mode",
         "depth_scale",
         "grid_resolution",
@@ -31,7 +35,17 @@ UNITS = {"_px": "pixels", "_m": "metres"}
 
 @dataclass(frozen=True)
 class FormField:
-    """One field: what the template needs to draw it."""
+    """One field: what the template needs to draw it.
+
+    Parameters
+    ----------
+    words : mapping of str to str
+        What choices are called, where that differs from their value.
+    disabled : frozenset of str
+        Choices that are shown but cannot be made.
+    hint : str
+        Why not; shown with a link to the models.
+    """
 
     name: str
     label: str
@@ -43,6 +57,10 @@ class FormField:
     minimum: float | None = None
     maximum: float | None = None
     step: str = "any"
+    placeholder: str = "from the preset"
+    words: Mapping[str, str] = field(default_factory=dict)
+    disabled: frozenset[str] = frozenset()
+    hint: str = ""
 
 
 @dataclass
@@ -66,6 +84,26 @@ def parameter_groups(values: Mapping[str, Any]) -> list[FormGroup]:
             group.changed |= value != _plain(info.default)
         groups.append(group)
     return groups
+
+
+def fields_of(
+    params: type[PipelineParams], labels: Mapping[str, str], empty: Mapping[str, str]
+) -> list[FormField]:
+    """Fields of a pipeline with labels of their own, in their order, filled with defaults.
+
+    Parameters
+    ----------
+    labels : mapping of str to str
+        Label by parameter; those without one are left out.
+    empty : mapping of str to str
+        What a field without a value shows.
+    """
+    made = []
+    for name, label in labels.items():
+        info = params.model_fields[name]
+        plain = _field(name, info, _plain(info.default))
+        made.append(replace(plain, label=label, placeholder=empty.get(name, plain.placeholder)))
+    return made
 
 
 def _field(name: str, info: FieldInfo, value: Any) -> FormField:

@@ -38,6 +38,7 @@ def explorer(document: dict[str, Any]) -> dict[str, Any] | None:
         return None
     try:
         latest = parts_service().look(document["id"])
+        versions = parts_service().versions(document["id"])["items"]
     except MeshkilnError:
         return None
     return {
@@ -49,6 +50,7 @@ def explorer(document: dict[str, Any]) -> dict[str, Any] | None:
         "mesh": _mesh_address(document),
         "picture": files.get("thumbnail"),
         "document": latest.document(),
+        "versions": versions,
     }
 
 

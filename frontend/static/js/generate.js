@@ -13,6 +13,7 @@ const status = document.getElementById("submit-status");
 const problem = document.getElementById("form-problem");
 const panel = document.getElementById("cutout-panel");
 const maxBytes = parseInt(document.getElementById("file-help").textContent.match(/(\d+) MB/)[1], 10) * 2 ** 20;
+const SIDES = ["left", "back", "right"];
 const chosen = new Map();
 let editor = null;
 let checkedKey = null;
@@ -135,6 +136,8 @@ async function send(entry) {
   body.delete("file");
   body.delete("source_job");
   body.delete("csrf_token");
+  body.delete("leave_out_view");
+  for (const side of SIDES) if (!body.get(side)?.size) body.delete(side);
   const painted = editor?.changed && editor.key === entry.key;
   if (painted) body.set("mask", await editor.file());
   else if (chosen.size > 1 || !body.get("mask")?.size) body.delete("mask");
@@ -202,6 +205,11 @@ form.addEventListener("submit", async (event) => {
     input.focus();
     return undefined;
   }
+  if (chosen.size > 1 && SIDES.some((side) => form.elements[side].files.length)) {
+    problem.hidden = false;
+    problem.textContent = "More views belong to one picture. Send the pictures one by one, or remove the views.";
+    return undefined;
+  }
   const button = document.getElementById("submit");
   button.disabled = true;
   status.textContent = "Sending…";
@@ -225,7 +233,7 @@ async function checkCutout() {
   }
   body.set("background", form.elements.background.value);
   for (const [name, value] of new FormData(form)) {
-    if (!["file", "mask", "csrf_token", "source_job", "background", "pipeline"].includes(name)) body.append(name, value);
+    if (!["file", "mask", "csrf_token", "source_job", "background", "pipeline", ...SIDES].includes(name)) body.append(name, value);
   }
   panel.textContent = "Sending the picture…";
   const answer = await fetch("/cutouts", {

@@ -42,7 +42,7 @@ function update() {
   if (ENDED.has(state.status)) {
     stopPolling();
     const text = document.getElementById("viewer-text"); // gone where parts have taken its place
-    if (text && !state.model && !viewer?.source) text.textContent = "No model was made.";
+    if (text && !state.model && !viewer?.source) text.textContent = text.dataset.failed;
   }
 }
 

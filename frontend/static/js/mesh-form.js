@@ -1,32 +1,35 @@
-// The form that takes a mesh: sends it with progress, and takes what is dropped on the page.
+// The forms that take a mesh: send it with progress, and take what is dropped on the page.
 import { newKey, sendForm } from "./upload.js";
 
 const ENDING = /\.(glb|gltf|obj|ply|stl)$/i;
-const form = document.getElementById("mesh-form");
-const input = document.getElementById("mesh-file");
-const status = document.getElementById("mesh-status");
-const bar = document.getElementById("mesh-progress");
+const FORMS = ["mesh", "tool"];
+
+function piece(form, name) {
+  return document.getElementById(`${form}-${name}`);
+}
 
 export function isMesh(file) {
   return ENDING.test(file.name);
 }
 
-/** Put a dropped mesh into the form. */
+/** Put a dropped mesh into all forms: which of them is sent is the user's choice. */
 export function takeMesh(file) {
-  const transfer = new DataTransfer();
-  transfer.items.add(file);
-  input.files = transfer.files;
-  status.textContent = `${file.name} is ready to be split.`;
-  form.scrollIntoView({ block: "center" });
-  document.getElementById("mesh-submit").focus();
+  for (const form of FORMS) {
+    const transfer = new DataTransfer();
+    transfer.items.add(file);
+    piece(form, "file").files = transfer.files;
+    piece(form, "status").textContent = `${file.name} is ready.`;
+  }
+  piece("mesh", "form").scrollIntoView({ block: "start" });
+  piece("mesh", "submit").focus({ preventScroll: true });
 }
 
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const button = document.getElementById("mesh-submit");
-  const body = new FormData(form);
+async function send(name) {
+  const button = piece(name, "submit");
+  const status = piece(name, "status");
+  const bar = piece(name, "progress");
+  const body = new FormData(piece(name, "form"));
   body.delete("csrf_token");
-  if (!body.get("part_count")) body.delete("part_count");
   button.disabled = true;
   bar.hidden = false;
   status.textContent = "Sending…";
@@ -46,4 +49,11 @@ form.addEventListener("submit", async (event) => {
     bar.hidden = true;
     button.disabled = false;
   }
-});
+}
+
+for (const name of FORMS) {
+  piece(name, "form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    send(name);
+  });
+}

@@ -10,6 +10,22 @@ function showFiles(the, { files, notice }) {
   the.files.hidden = !links.length;
 }
 
+/** Why no part can be split now. */
+export function whyNoSplit({ list, parts, division }) {
+  const { chosen } = list;
+  if (chosen.length !== 1) return "choose one part to split it";
+  const { name } = parts[chosen[0]];
+  return division.canSplit(chosen[0]) ? "" : `${name} is a single patch and cannot be split`;
+}
+
+/** Which version is shown, what was changed about it, and what saving an older one does. */
+function shownVersion({ opened, kept }, changes) {
+  const isOlder = opened.version !== kept.version;
+  const unsaved = changes ? `, ${changes === 1 ? "1 change" : `${changes} changes`} not saved` : "";
+  const next = isOlder ? `. Saving makes it version ${kept.version + 1}.` : "";
+  return `Version ${opened.version}${isOlder ? ` of ${kept.version}` : ""}${unsaved}${next}`;
+}
+
 export function showControls(explorer) {
   const { the, buttons, division, editing, keeping, kept, parts } = explorer;
   const chosen = explorer.list.chosen;
@@ -31,16 +47,17 @@ export function showControls(explorer) {
   buttons.showAll.disabled = !explorer.unseen.some(Boolean);
   buttons.merge.disabled = chosen.length < 2;
   buttons.split.disabled = chosen.length !== 1 || !division.canSplit(chosen[0]);
+  buttons.split.title = buttons.split.disabled ? whyNoSplit(explorer) : "s";
   buttons.rename.disabled = chosen.length !== 1;
   buttons.undo.disabled = !editing.canUndo;
   buttons.redo.disabled = !editing.canRedo;
   buttons.save.disabled = editing.unsaved.length === 0 || Boolean(keeping.isSaving);
   the.downloadHint.textContent = chosen.length ? `${several(chosen.length)} chosen` : "all that is shown";
   showFiles(the, chosen.length === 1 ? parts[chosen[0]] : { files: [] });
-  const changes = editing.unsaved.length;
+  const changes = editing.changes.length;
   if (buttons.close) {
     buttons.close.disabled = changes > 0 || Boolean(keeping.isClosing);
     the.closeHint.textContent = changes ? "save first: it takes the saved version" : "a new job, for printing";
   }
-  the.version.textContent = `Version ${kept.version}${changes ? `, ${changes === 1 ? "1 change" : `${changes} changes`} not saved` : ""}`;
+  the.version.textContent = shownVersion(explorer, changes);
 }

@@ -130,6 +130,7 @@ export class Editing {
     this.restart(edits, done);
   }
 
+  /** Begin with a version, which from now on is both the one that is shown and the newest. */
   restart(edits, done) {
     this.edits = [...edits];
     this.divisions = [this.start];
@@ -139,7 +140,14 @@ export class Editing {
 
   /** Take other edits as those that the server keeps, and leave what is shown here as it is. */
   follow(edits, done) {
-    this.saved = { edits: [...edits], done };
+    this.saved = this.opened = { edits: [...edits], done };
+  }
+
+  /** Show an older version; it can be the base of a new one, after the newest. */
+  open(edits, done) {
+    const { saved } = this;
+    this.restart(edits, done);
+    this.saved = saved;
   }
 
   get division() {
@@ -174,10 +182,20 @@ export class Editing {
     return edit;
   }
 
-  /** What leads from the saved version to this one: undos, then edits. */
+  /** What leads from the newest version that is kept to this one. */
   get unsaved() {
+    return this.since(this.saved);
+  }
+
+  /** What was done since a version was opened. */
+  get changes() {
+    return this.since(this.opened);
+  }
+
+  /** The steps from other edits to these: undos, then edits. */
+  since({ edits, done }) {
     const mine = this.edits.slice(0, this.done);
-    const kept = this.saved.edits.slice(0, this.saved.done);
+    const kept = edits.slice(0, done);
     let same = 0;
     while (same < Math.min(mine.length, kept.length) && areSame(mine[same], kept[same])) same += 1;
     return [...new Array(kept.length - same).fill({ undo: true }), ...mine.slice(same)];

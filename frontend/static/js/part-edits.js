@@ -57,7 +57,8 @@ export class PartEdits {
 
   rename() {
     const { the, list, parts } = this.explorer;
-    const { name } = parts[list.chosen[0]];
+    const { name, patches } = parts[list.chosen[0]];
+    this.renamed = patches.join(); // somebody may choose another part, or edit, before it is named
     the.renameForm.hidden = false;
     the.renameLabel.textContent = `New name of ${name}`;
     the.renameField.value = name;
@@ -67,10 +68,12 @@ export class PartEdits {
 
   renameNow(event) {
     event.preventDefault();
-    const { the, list, parts } = this.explorer;
-    const [index] = list.chosen;
+    const { the, parts, editing } = this.explorer;
+    const index = parts.findIndex(({ patches }) => patches.join() === this.renamed);
     const name = the.renameField.value.trim();
-    if (index !== undefined && name !== parts[index].name) {
+    if (index < 0) {
+      this.explorer.tell("that part is no longer there");
+    } else if (editing.division.renamed({ [index]: name }).nameOf(index) !== parts[index].name) {
       this.add({ rename: { [index]: name } }, name ? `renamed to ${name}` : "name taken away");
     }
     this.leaveRename();

@@ -10,6 +10,7 @@ import { listenToPointer } from "./part-pointer.js";
 import { readWhole } from "./part-progress.js";
 import { CHOSEN, POINTED, SHOWN } from "./part-shaders.js";
 import { jointBox, measurePatches, readSurface } from "./part-surface.js";
+import { PartVersions } from "./part-versions.js";
 import { several } from "./part-words.js";
 
 const LOST = "The graphics card has dropped the model. It comes back by itself; if not, reload the page.";
@@ -45,12 +46,13 @@ class PartExplorer extends HTMLElement {
     });
     this.edits = new PartEdits(this);
     this.keeping = new PartKeeping(this);
+    this.versions = new PartVersions(this);
     this.listen();
   }
 
   /** Do what a button says: look, edit, or keep. */
   do(name) {
-    const owner = [this.edits, this.keeping, this].find((one) => name in one);
+    const owner = [this.edits, this.keeping, this.versions, this].find((one) => name in one);
     const hadFocus = document.activeElement === this.buttons[name];
     owner[name]();
     if (hadFocus && this.buttons[name].disabled) this.list.activate(this.list.active); // else the page would have it
@@ -91,7 +93,9 @@ class PartExplorer extends HTMLElement {
     const start = Division.read(tree);
     const made = this.kept.version === 1 ? this.kept : await this.version(1);
     this.made = new Map(start.parts.map((patches, index) => [patches.join(), made.parts[index]]));
+    this.opened = this.kept;
     this.start(start);
+    this.versions.refresh();
     await this.startScene(drawing);
     this.tools.forEach((element) => (element.inert = false));
     this.dataset.ready = "true";
@@ -99,7 +103,7 @@ class PartExplorer extends HTMLElement {
 
   async fetched(address) {
     const answer = await fetch(address);
-    if (!answer.ok) throw new Error(`The server answered ${answer.status} for a file of this job.`);
+    if (!answer.ok) throw Object.assign(new Error(`The server answered ${answer.status} for a file of this job.`), { status: answer.status });
     return answer;
   }
 

@@ -4,7 +4,21 @@ import { several } from "./part-words.js";
 
 const SILENT = "The server does not answer.";
 const KEPT = "Nothing is lost here; try again.";
-const OVERTAKEN = " Your changes are still on this page: save them as the next version, or leave them and load the newest.";
+const GONE = "The job or its files were deleted, so your changes cannot be saved. Download GLB and STL still work until this page is closed.";
+const HINTS = {
+  404: GONE,
+  410: GONE,
+  412: "Your changes are still on this page: save them as the next version, or leave them and load the newest.",
+};
+
+const BY_ANOTHER = ["keepMine", "reload"];
+export const LEAVING = ["openAnyway", "stay"];
+
+/** A problem of the server, and what to do about it here. */
+function inWords({ title, detail, advice, status }) {
+  const told = detail && detail !== title ? [`${title}.`, detail] : [`${title}.`];
+  return [...told, HINTS[status] ?? advice].filter(Boolean).join(" ");
+}
 
 function unreadable(answer) {
   return `The server answered ${answer.status}, with nothing that can be read here.`;
@@ -14,7 +28,7 @@ export class PartKeeping {
   constructor(explorer) {
     this.explorer = explorer;
     window.addEventListener("beforeunload", (event) => {
-      if (explorer.isConnected && explorer.editing?.unsaved.length) event.preventDefault();
+      if (explorer.isConnected && explorer.editing?.changes.length) event.preventDefault();
     });
   }
 
@@ -31,7 +45,7 @@ export class PartKeeping {
         body: JSON.stringify({ edits: explorer.editing.unsaved }),
       });
     } catch {
-      this.trouble(`${SILENT} ${KEPT}`, false);
+      this.trouble(`${SILENT} ${KEPT}`);
     }
     this.isSaving = false;
     if (answer) await this.take(answer, sent);
@@ -43,11 +57,10 @@ export class PartKeeping {
     const said = await answer.json().catch(() => null); // a proxy may answer in its own words
     if (!answer.ok || !said) {
       explorer.showControls();
-      const isOvertaken = answer.status === 412;
-      this.trouble(said ? `${said.title}. ${said.detail}${isOvertaken ? OVERTAKEN : ""}` : `${unreadable(answer)} ${KEPT}`, isOvertaken);
+      this.trouble(said ? inWords(said) : `${unreadable(answer)} ${KEPT}`, answer.status === 412 ? BY_ANOTHER : []);
       return;
     }
-    explorer.kept = said;
+    explorer.kept = explorer.opened = said;
     const { editing } = explorer;
     const isAsSent = editing.division === sent; // else somebody went on editing while it was saved
     editing[isAsSent ? "restart" : "follow"](said.edits, said.done);
@@ -55,14 +68,23 @@ export class PartKeeping {
     explorer.showParts();
     explorer.tell(`saved as version ${said.version}`);
     if (isAsSent) explorer.the.version.textContent = `Saved as version ${said.version}`;
+    await explorer.versions.refresh();
   }
 
-  trouble(text, isOvertaken) {
+  /** Tell what is wrong; `offered` are the buttons that lead out of it. */
+  trouble(text, offered = []) {
     const { the, buttons } = this.explorer;
     the.troubleText.textContent = text;
     the.trouble.hidden = false;
-    buttons.reload.hidden = buttons.keepMine.hidden = !isOvertaken;
+    for (const name of [...BY_ANOTHER, ...LEAVING]) buttons[name].hidden = !offered.includes(name);
     this.explorer.tell(text);
+  }
+
+  /** Take the notice away; whoever was in it goes back to the list. */
+  calm() {
+    const { the, list } = this.explorer;
+    if (the.trouble.contains(document.activeElement)) list.activate(list.active);
+    the.trouble.hidden = true;
   }
 
   /** Ask for the newest version; false, and told why, if it does not come. */
@@ -70,12 +92,11 @@ export class PartKeeping {
     try {
       await this.explorer.loadVersion();
     } catch (error) {
-      this.trouble(`${error instanceof TypeError ? SILENT : error.message} ${KEPT}`, true);
+      this.trouble(`${error instanceof TypeError ? SILENT : error.message} ${KEPT}`, BY_ANOTHER);
       return false;
     }
-    const { the, list } = this.explorer;
-    if (the.trouble.contains(document.activeElement)) list.activate(list.active);
-    the.trouble.hidden = true;
+    this.calm();
+    await this.explorer.versions.refresh();
     return true;
   }
 
@@ -83,6 +104,7 @@ export class PartKeeping {
   async keepMine() {
     const { explorer } = this;
     if (!(await this.ask())) return;
+    explorer.opened = explorer.kept;
     explorer.editing.follow(explorer.kept.edits, explorer.kept.done);
     explorer.showParts();
     if (explorer.editing.unsaved.length) await this.save();
@@ -92,11 +114,12 @@ export class PartKeeping {
   async reload() {
     const { explorer } = this;
     if (!(await this.ask())) return;
+    explorer.opened = explorer.kept;
     explorer.start(explorer.editing.start);
     explorer.tell(`version ${explorer.kept.version} loaded`);
   }
 
-  /** Start a job that closes the parts of the saved version: the same mesh, with these parts. */
+  /** Start a job that closes the parts of the version that is shown: the same mesh, with these parts. */
   async close() {
     const { explorer } = this;
     this.isClosing = true;
@@ -105,7 +128,7 @@ export class PartKeeping {
       const address = explorer.getAttribute("parts-url");
       const [mesh, faceIds] = await Promise.all([
         explorer.fetched(explorer.getAttribute("mesh")),
-        explorer.fetched(`${address}/${explorer.kept.version}/face_ids.npy`),
+        explorer.fetched(`${address}/${explorer.opened.version}/face_ids.npy`),
       ]);
       const form = new FormData();
       form.set("pipeline", "complete_parts");
@@ -114,10 +137,10 @@ export class PartKeeping {
       form.set("face_ids", await faceIds.blob(), "face_ids.npy");
       const answer = await fetch("/api/v1/jobs", { method: "POST", body: form, headers: { "X-CSRF-Token": document.body.dataset.csrf } });
       const said = await answer.json().catch(() => null);
-      if (!answer.ok || !said) throw new Error(said ? `${said.title}. ${said.detail}` : unreadable(answer));
+      if (!answer.ok || !said) throw new Error(said ? inWords(said) : unreadable(answer));
       location.assign(said.links.page);
     } catch (error) {
-      this.trouble(error instanceof TypeError ? SILENT : error.message, false);
+      this.trouble(error instanceof TypeError ? SILENT : error.message);
     }
     this.isClosing = false;
     explorer.showControls();

@@ -1,11 +1,26 @@
 // The keyboard of the part explorer: letters work while the focus is in it and not in a field.
 
+import { whyNoSplit } from "./part-controls.js";
+
 const BUTTONS = { h: "hide", i: "isolate", a: "showAll", m: "merge", s: "split", r: "rename", F2: "rename", f: "frame" };
 const BOXES = { w: "wireframe", b: "boxes" };
 const TURNS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
+// What is told when a key is pressed whose button cannot be used.
+const NOT_NOW = {
+  hide: "choose a part first",
+  isolate: "choose a part first",
+  showAll: "all parts are shown",
+  merge: "choose two parts or more to merge them",
+  rename: "choose one part to rename it",
+  undo: "there is nothing to undo",
+  redo: "there is nothing to redo",
+  save: "there is nothing to save",
+};
+
 function press(explorer, name) {
   if (!explorer.buttons[name].disabled) explorer.do(name);
+  else explorer.tell(name === "split" ? whyNoSplit(explorer) : (NOT_NOW[name] ?? ""));
   return true;
 }
 
@@ -41,7 +56,7 @@ function onStage({ scene, the }, event) {
 
 export function listenToKeys(explorer) {
   explorer.addEventListener("keydown", (event) => {
-    const isTyping = event.target.matches("input:not([type=checkbox], [type=range])");
+    const isTyping = event.target.matches("select, input:not([type=checkbox], [type=range])");
     if (event.defaultPrevented || event.altKey || isTyping || explorer.dataset.ready !== "true") return;
     const isWithControl = event.ctrlKey || event.metaKey;
     const isOurs = isWithControl ? withControl(explorer, event) : onStage(explorer, event) || alone(explorer, event.key);

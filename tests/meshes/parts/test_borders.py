@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.meshes.parts.borders import straighten_borders
+from backend.meshes.parts.borders import straighten_all_borders, straighten_borders
+from backend.meshes.parts.part_tree import PartTree
 from backend.meshes.parts.surface import Surface
 from tests.meshes.solids import sphere
 
@@ -45,3 +46,16 @@ def test_one_part_has_no_borders():
     assert np.array_equal(
         straighten_borders(surface, patches, np.zeros(4, dtype=np.int32)), patches
     )
+
+
+def test_borders_above_the_suggested_count_are_straightened_too():
+    surface, patches, patch_parts = _ragged_ball()
+    merges = np.array([[0, 2], [1, 3], [4, 5]], dtype=np.int32)  # the ragged border goes first
+    costs = np.array([0.1, 0.2, 0.3], dtype=np.float32)
+    tree = PartTree(patches.astype(np.int32), 4, merges, costs, 2)
+    assert tree.patch_parts(2).tolist() == [0, 1, 0, 1]
+    straight = straighten_all_borders(surface, tree)
+    best = _border_length(surface, surface.centres[:, 0] > 0)
+    before = _border_length(surface, patch_parts[patches])
+    after = _border_length(surface, patch_parts[straight])
+    assert after - best < 0.35 * (before - best)

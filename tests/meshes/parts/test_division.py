@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from backend.errors import JobCanceled
+from backend.meshes.parts import analysis
 from backend.meshes.parts.division import STEPS, divide
 from backend.meshes.source_mesh import SourceMesh
-from tests.meshes.parts.things import dumbbell, mug, triangles
+from tests.meshes.parts.things import ball_at, dumbbell, grid, mug, surface_of, triangles
 from tests.meshes.solids import box, sphere, together
 
 
@@ -107,9 +109,11 @@ def test_a_mesh_inside_out_has_the_same_parts():
     assert _divided(inside_out).suggested == _divided(mesh).suggested == 3
 
 
-def test_large_meshes_are_looked_at_coarsely_and_divided_wholly():
-    mesh = dumbbell(128)
-    assert len(mesh.faces) > 30_000
+@pytest.mark.parametrize("asked_by_vertex", [0, analysis.ASKED_BY_VERTEX])
+def test_large_meshes_are_looked_at_coarsely_and_divided_wholly(asked_by_vertex, monkeypatch):
+    monkeypatch.setattr(analysis, "ASKED_BY_VERTEX", asked_by_vertex)
+    mesh = dumbbell(120)
+    assert len(mesh.faces) > analysis.COARSEN_ABOVE_FACES
     tree = _divided(mesh)
     assert tree.suggested == 3
     truth = np.digitize(_centres(mesh)[:, 0], [-0.31, 0.31])
@@ -151,3 +155,60 @@ def test_every_step_is_reported_and_may_stop_the_search():
 
     with pytest.raises(JobCanceled):
         divide(SourceMesh.plain(sphere(0.5, 2)), 0, stop_at_three)
+
+
+def test_crumbs_by_the_thousand_leave_the_parts_of_the_thing():
+    random = np.random.default_rng(0)
+    crumb = sphere(0.004, 0)
+    places = random.uniform(-1, 1, (3000, 3)).astype(np.float32)
+    mesh = dumbbell(40)
+    scan = together(mesh, *(crumb.with_vertices(crumb.vertices + place) for place in places))
+    tree = _divided(scan)
+    assert tree.suggested == 3
+    truth = np.digitize(_centres(mesh)[:, 0], [-0.31, 0.31])
+    assert _agreement(tree.face_parts(3)[: len(mesh.faces)], truth) > 0.95
+
+
+def test_loose_boxes_are_a_part_each():
+    places = 2 * np.stack(np.meshgrid(*[np.arange(5)] * 3), axis=-1).reshape(-1, 3)
+    tree = _divided(together(*(box(centre=place) for place in places)))
+    assert tree.suggested == tree.fewest == 125
+    assert all(len(set(own)) == 1 for own in tree.face_parts(125).reshape(125, 12).tolist())
+
+
+@pytest.mark.parametrize("share", [0.005, 0.01])
+def test_strong_noise_leaves_the_parts(share):
+    mesh = dumbbell()
+    size = np.ptp(mesh.vertices, axis=0).max()
+    noise = np.random.default_rng(0).normal(0, share * size, mesh.vertices.shape)
+    tree = _divided(mesh.with_vertices((mesh.vertices + noise).astype(np.float32)))
+    assert tree.suggested == 3
+    truth = np.digitize(_centres(mesh)[:, 0], [-0.31, 0.31])
+    assert _agreement(tree.face_parts(3), truth) > 0.94
+
+
+def test_parts_come_in_pairs_on_a_thing_that_mirrors_itself():
+    points = grid(44)
+    legs = [
+        np.maximum(
+            np.hypot(points[..., 0] - x, points[..., 2] - z) - 0.13,
+            np.abs(points[..., 1] + 0.5) - 0.6,
+        )
+        for x in (-0.5, 0.5)
+        for z in (-0.5, 0.4)
+    ]
+    body = np.linalg.norm(points / np.array([0.8, 0.4, 0.7]), axis=-1) - 1
+    mesh = surface_of(np.minimum.reduce([body * 0.4, *legs, ball_at(points, (0, 0.4, 0.7), 0.3)]))
+    tree = _divided(mesh)
+    centres = _centres(mesh)
+    places = cKDTree(centres)
+    opposite = places.query(centres * np.array([-1, 1, 1]))[1]
+
+    def share_mirrored(count):
+        parts = tree.face_parts(count)
+        joint = np.zeros((count, count))
+        np.add.at(joint, (parts, parts[opposite]), 1)
+        return joint.max(axis=1).sum() / len(parts)
+
+    assert np.mean([share_mirrored(count) for count in range(10, 110, 5)]) > 0.86
+    assert share_mirrored(tree.suggested) > 0.97

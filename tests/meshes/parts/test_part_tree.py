@@ -71,3 +71,11 @@ def test_a_long_merge_list_takes_a_millisecond():
     )
     assert tree.patch_parts(1).tolist() == [0] * count
     assert tree.patch_parts(3).tolist() == [0] * (count - 2) + [1, 2]
+
+
+def test_added_bodies_never_merge_and_leave_the_rest_as_it_is(tree):
+    more = tree.with_bodies(2)
+    assert (more.patch_count, more.fewest, more.suggested) == (7, 4, 5)
+    for count in (2, 3, 4, 5):
+        assert more.patch_parts(count + 2)[:5].tolist() == tree.patch_parts(count).tolist()
+    assert more.patch_parts(4).tolist() == [0, 0, 1, 0, 0, 2, 3]

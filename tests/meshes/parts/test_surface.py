@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.meshes.parts.surface import Surface, face_pairs
+from backend.meshes.parts import surface as surfaces
+from backend.meshes.parts.surface import Surface, face_pairs, neighbours
 from tests.meshes.solids import box
 
 
@@ -42,3 +43,14 @@ def test_pieces_of_labels():
 def test_no_faces_have_no_pairs():
     pairs, edges = face_pairs(np.zeros((0, 3), dtype=np.int64))
     assert pairs.shape == edges.shape == (0, 2)
+
+
+def test_neighbours_are_the_same_however_they_are_sorted(monkeypatch):
+    faces = np.random.default_rng(0).integers(0, 40, (300, 3))
+    pairs, edges = face_pairs(faces)
+    assert np.array_equal(neighbours(faces), pairs)
+    assert (edges[:, 0] <= edges[:, 1]).all()
+    assert all(set(edge) <= set(faces[pair[0]]) & set(faces[pair[1]])
+               for edge, pair in zip(edges, pairs, strict=True))  # fmt: skip
+    monkeypatch.setattr(surfaces, "LARGEST_KEY_BITS", 0)
+    assert np.array_equal(neighbours(faces), pairs)

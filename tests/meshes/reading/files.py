@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,32 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (8, 8)) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", size, (200, 30, 30)).save(buffer, kind)
     return buffer.getvalue()
+
+
+def png_header(width: int, height: int | None = None) -> bytes:
+    """A PNG that claims a size, square if one side is given, and holds a few pixels."""
+    data = bytearray(picture())
+    data[16:24] = width.to_bytes(4, "big") + (height or width).to_bytes(4, "big")
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    return bytes(data)
+
+
+def png_bomb(side: int) -> bytes:
+    """A square PNG of transparent black: all its pixels, packed a thousand to one.
+
+    One packed block is repeated, which takes no time; Adler's sum of zeros is known.
+    """
+    packer = zlib.compressobj(9)
+    row = packer.compress(bytes(1 + 4 * side)) + packer.flush(zlib.Z_FULL_FLUSH)
+    start, block = row[:2], row[2:]
+    length = side * (1 + 4 * side)
+    body = start + block * side + b"\x03\x00" + struct.pack(">HH", length % 65521, 1)
+    head = struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", body), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
 
 
 def obj_of_cube() -> bytes:

@@ -22,6 +22,7 @@ from tests.meshes.reading.files import (
     cube_file,
     picture,
     ply_of_cube,
+    png_bomb,
     textured_file,
 )
 
@@ -123,3 +124,20 @@ def test_pictures_of_cameras_are_read_while_no_file_may_be_opened():
         upload.flush()
         facts = read_in_child(upload, None, Settings(data_dir=Path("unused")))
     assert facts["textures"] == 2
+
+
+def test_a_texture_that_unpacks_to_more_than_the_child_may_take_is_refused():
+    data = textured_file(png_bomb(12_000)).glb()
+    assert len(data) < 20 * MB
+    with tempfile.TemporaryFile() as upload:
+        upload.write(data)
+        upload.flush()
+        settings = Settings(data_dir=Path("unused"), mesh_memory_mb=700)
+        with pytest.raises(MeshTooLarge, match=r"images\[0\] takes more memory") as caught:
+            read_in_child(upload, None, settings)
+    assert "textures" in caught.value.advice
+
+
+def test_a_texture_of_zeros_is_a_picture():
+    kept = judge_mesh(textured_file(png_bomb(40)).glb(), MeshLimits()).mesh.materials[0].texture
+    assert Image.open(io.BytesIO(kept.data)).getpixel((39, 39)) == (0, 0, 0, 0)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from backend.gpu.flops import count_work
 from backend.models.attention import plain_attention
 from backend.models.hunyuan3d.flux_denoiser import FluxDenoiser
 from backend.models.hunyuan3d.savings import ALL_SAVINGS, NO_SAVINGS
@@ -192,3 +193,16 @@ def test_attention_is_the_one_that_was_given():
     net(latents, net.prepare(context, TIMES), 0)
     net(latents, net.prepare_blank(context, TIMES), 0)
     assert calls == [(16, 19, 19, None)] * 5 + [(24, 13, 13, 16**-0.5)] * 5
+
+
+def test_the_work_of_a_prepared_call_can_be_counted():
+    network = denoiser(PLAIN)
+    given = golden(PLAIN)
+    prepared = network.prepare(given["in.cond"], given["in.t"])
+    blank = network.prepare_blank(given["in.cond"], given["in.t"])
+    works = [
+        count_work(network, given["in.x"], each, torch.tensor([0])) for each in (prepared, blank)
+    ]
+    assert works[0] is not None
+    assert works[1] is not None
+    assert works[0].flop > works[1].flop > 0

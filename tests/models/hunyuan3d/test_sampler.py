@@ -59,7 +59,7 @@ class _Recorded(_Linear):
         self._velocities = velocities
 
     def __call__(self, latents, conditioning, step):
-        return self._velocities[step]
+        return self._velocities[int(step)]
 
 
 def _inputs(batch: int = 2) -> tuple[Tensor, Tensor]:
@@ -275,3 +275,15 @@ def test_drawing_noise_leaves_the_state_of_the_process_alone():
     before = torch.get_rng_state()
     initial_latents([1, 2], 8, 4)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_step_is_told_as_a_tensor_which_compiled_code_does_not_depend_on():
+    class Watched(_Linear):
+        def __call__(self, latents, conditioning, step):
+            told.append(step)
+            return super().__call__(latents, conditioning, step)
+
+    told: list[Tensor] = []
+    latents, context = _inputs()
+    sample(Watched(), euler_schedule(4), latents, context, guidance=Guidance(None))
+    assert [step.tolist() for step in told] == [[0], [1], [2]]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -52,6 +53,19 @@ def test_one_step_goes_from_noise_to_data():
         assert schedule.sigmas.dtype == torch.float32
 
 
+@pytest.mark.parametrize(("steps", "grid_size"), [(3, 50), (49, 50), (60, 50), (7, 4), (38, 250)])
+def test_distilled_times_follow_their_formula_with_any_number_of_steps(steps, grid_size):
+    """Written out with numpy, as published; with more steps than times some have no length."""
+    ratio = 1000 // grid_size
+    places = np.array([0] + [k * ratio - 1 for k in range(1, grid_size)])
+    grid = np.linspace(0, 1, 1000)[places]
+    chosen = np.floor(np.linspace(0, grid_size, steps, endpoint=False)).astype(int)
+    schedule = consistency_schedule(steps, grid_size)
+    assert schedule.sigmas.tolist() == pytest.approx([*grid[chosen], 1.0], abs=1e-6)
+    assert (schedule.steps >= 0).all()
+    assert bool((schedule.steps == 0).any()) is (steps > grid_size)
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -59,7 +73,6 @@ def test_one_step_goes_from_noise_to_data():
         lambda: even_schedule(-1),
         lambda: euler_schedule(5, shift=0),
         lambda: consistency_schedule(0, 50),
-        lambda: consistency_schedule(51, 50),
         lambda: consistency_schedule(5, 0),
         lambda: consistency_schedule(5, 1001),
     ],

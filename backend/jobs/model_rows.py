@@ -1,0 +1,98 @@
+"""What is there of every model with weights, as a document. Reads the disk."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from backend.jobs.model_shelf import ShelfDocument
+from backend.models.checkpoints.acceptance import FILE_NAME, Acceptances
+from backend.models.checkpoints.licences import Licence, licence_of
+from backend.models.checkpoints.listing import ModelState, model_states
+from backend.models.checkpoints.places import Places
+from backend.settings import Settings
+from backend.units import Clock, iso
+
+NO_TORCH = "torch is not installed (pip install -r requirements-gpu.txt)"
+NO_WEIGHTS = "no weights of a model are here"
+INCOMPLETE = "the weights that are here are not complete"
+NOT_ACCEPTED = "the licence of the models that are here has not been accepted"
+
+
+def shelf_document(
+    settings: Settings, clock: Clock, environment: Mapping[str, str] | None = None
+) -> ShelfDocument:
+    """Look at the disk and write down what is there.
+
+    Raises
+    ------
+    StartFailed
+        The record of accepted licences cannot be read.
+    """
+    places = Places.of(settings, environment)
+    states = model_states(places, Acceptances(places.own_folder, clock))
+    return {
+        "models": [_row(state) for state in states],
+        "reason_unavailable": _reason(states),
+        "looked_at": iso(clock.now()),
+    }
+
+
+def acceptances_file(settings: Settings) -> Path:
+    """Return the record of accepted licences: when it changes, so does the document."""
+    return Places.of(settings).own_folder / FILE_NAME
+
+
+def _row(state: ModelState) -> dict[str, Any]:
+    model, found = state.model, state.found
+    return {
+        "id": model.id,
+        "title": model.title,
+        "repository": model.repository,
+        "state": _condition(state),
+        "missing": list(found.missing) if found else [],
+        "unsupported": model.unsupported,
+        "revision": state.revision,
+        "size_bytes": state.size_bytes,
+        "download_gb": model.download_gb,
+        "views": model.views,
+        "steps": model.steps,
+        "guidance": model.guidance,
+        "licence": _licence_row(licence_of(model.licence)),
+        "accepted": state.is_accepted,
+        "accepted_at": state.accepted_at,
+        "pull_command": f"python -m backend models pull {model.id}",
+    }
+
+
+def _condition(state: ModelState) -> str:
+    if state.model.unsupported is not None:
+        return "unsupported"
+    if state.found is None:
+        return "absent"
+    if not state.found.is_complete:
+        return "incomplete"
+    return "ready" if state.is_accepted else "licence_needed"
+
+
+def _licence_row(licence: Licence) -> dict[str, Any]:
+    return {
+        "id": licence.id.value,
+        "title": licence.title,
+        "points": list(licence.points),
+        "needs_acceptance": licence.needs_acceptance,
+    }
+
+
+def _reason(states: list[ModelState]) -> str | None:
+    """Say why no model can make shapes; None when one can."""
+    conditions = {_condition(state) for state in states}
+    if importlib.util.find_spec("torch") is None:
+        return NO_TORCH
+    if "ready" in conditions:
+        return None
+    if "licence_needed" in conditions:
+        return NOT_ACCEPTED
+    return INCOMPLETE if "incomplete" in conditions else NO_WEIGHTS

@@ -1,0 +1,153 @@
+"""The models that can be run, as data: where they are published and what they consist of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from backend.errors import UnknownModel
+from backend.models.checkpoints.licences import LicenceId
+
+# Preferred first: a pickle is the last choice, and half precision is what the models were made for.
+WEIGHT_FILES = ("model.fp16.safetensors", "model.safetensors", "model.fp16.ckpt", "model.ckpt")
+CONFIG_FILES = ("config.yaml", "config.json")
+
+
+class Family(StrEnum):
+    """How the files of a model are laid out, and which networks they describe."""
+
+    FLUX = "flux"
+    PLAIN = "plain"
+    TRIPOSG = "triposg"
+
+
+@dataclass(frozen=True)
+class Model:
+    """One published model.
+
+    No revision is pinned: which one was pulled is recorded beside the files.
+
+    Parameters
+    ----------
+    id : str
+        What people type.
+    repository : str
+        On the model hub.
+    denoiser_folder : str
+        In the repository: holds the denoiser, the image encoder and a VAE. Empty is the
+        repository itself.
+    vae_folder : str or None
+        In the repository: a lighter VAE that is used in place of the other, where there is one.
+    download_gb : float or None
+        What inference needs, in 10^9 bytes as the hub states it; None where it was not seen.
+    steps : int
+        Calls of the denoiser that its authors recommend.
+    guidance : float
+    views : int
+        Most pictures of one object.
+    unsupported : str or None
+        Why it cannot be run yet; None when it can.
+    """
+
+    id: str
+    title: str
+    repository: str
+    family: Family
+    licence: LicenceId
+    denoiser_folder: str
+    vae_folder: str | None
+    download_gb: float | None
+    steps: int
+    guidance: float
+    views: int = 1
+    unsupported: str | None = None
+
+
+def _hunyuan(
+    version: str,
+    title: str,
+    repository: str,
+    folder: str,
+    *,
+    download_gb: float | None,
+    steps: int = 50,
+    vae_folder: str | None = None,
+    views: int = 1,
+) -> Model:
+    is_first = version != "2.1"
+    return Model(
+        id=f"hunyuan3d-{version}",
+        title=f"Hunyuan3D {title}",
+        repository=repository,
+        family=Family.FLUX if is_first else Family.PLAIN,
+        licence=LicenceId.TENCENT_HUNYUAN_2 if is_first else LicenceId.TENCENT_HUNYUAN_21,
+        denoiser_folder=f"hunyuan3d-dit-{folder}",
+        vae_folder=vae_folder,
+        download_gb=download_gb,
+        steps=steps,
+        guidance=5.0,
+        views=views,
+    )
+
+
+_FIRST, _MINI, _VIEWS = "tencent/Hunyuan3D-2", "tencent/Hunyuan3D-2mini", "tencent/Hunyuan3D-2mv"
+
+MODELS: tuple[Model, ...] = (
+    _hunyuan("2.0", "2.0", _FIRST, "v2-0", download_gb=4.93),
+    _hunyuan("2.0-fast", "2.0 fast", _FIRST, "v2-0-fast", download_gb=4.93),
+    _hunyuan(
+        "2.0-turbo",
+        "2.0 turbo",
+        _FIRST,
+        "v2-0-turbo",
+        download_gb=5.36,
+        steps=5,
+        vae_folder="hunyuan3d-vae-v2-0-turbo",
+    ),
+    _hunyuan("2mini", "2 mini", _MINI, "v2-mini", download_gb=3.82),
+    _hunyuan("2mini-fast", "2 mini fast", _MINI, "v2-mini-fast", download_gb=3.82),
+    _hunyuan(
+        "2mini-turbo",
+        "2 mini turbo",
+        _MINI,
+        "v2-mini-turbo",
+        download_gb=4.25,
+        steps=5,
+        vae_folder="hunyuan3d-vae-v2-mini-turbo",
+    ),
+    _hunyuan("2mv", "2 multi-view", _VIEWS, "v2-mv", download_gb=None, views=4),
+    _hunyuan("2mv-fast", "2 multi-view fast", _VIEWS, "v2-mv-fast", download_gb=None, views=4),
+    _hunyuan(
+        "2mv-turbo", "2 multi-view turbo", _VIEWS, "v2-mv-turbo", download_gb=None, steps=5, views=4
+    ),
+    _hunyuan("2.1", "2.1", "tencent/Hunyuan3D-2.1", "v2-1", download_gb=7.4),
+    Model(
+        id="triposg",
+        title="TripoSG",
+        repository="VAST-AI/TripoSG",
+        family=Family.TRIPOSG,
+        licence=LicenceId.MIT,
+        denoiser_folder="",
+        vae_folder=None,
+        download_gb=None,
+        steps=50,
+        guidance=7.0,
+        unsupported="The layout of its VAE is not known yet.",
+    ),
+)
+_BY_ID = {model.id: model for model in MODELS}
+
+
+def model_of(model_id: str) -> Model:
+    """Return a model by what people type.
+
+    Raises
+    ------
+    UnknownModel
+    """
+    try:
+        return _BY_ID[model_id]
+    except KeyError:
+        raise UnknownModel(
+            f"There is no model {model_id!r}.", advice=f"There are {', '.join(_BY_ID)}."
+        ) from None

@@ -1,0 +1,120 @@
+"""What the description of a model says, typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class Component(StrEnum):
+    """A network of a model; the value is the name of its section and prefix of its tensors."""
+
+    DENOISER = "model"
+    VAE = "vae"
+    CONDITIONER = "conditioner"
+
+
+class Architecture(StrEnum):
+    """Which of our networks a component is."""
+
+    FLUX_DENOISER = "flux denoiser"
+    PLAIN_DENOISER = "plain denoiser"
+    TRIPOSG_DENOISER = "TripoSG denoiser"
+    SHAPE_VAE = "shape VAE"
+    TRIPOSG_VAE = "TripoSG VAE"
+    CONDITIONER = "image encoder"
+    MULTI_VIEW_CONDITIONER = "multi-view image encoder"
+    TRIPOSG_CONDITIONER = "TripoSG image encoder"
+
+
+class SchedulerKind(StrEnum):
+    """How the steps from noise to shape are spaced."""
+
+    EULER = "euler"
+    CONSISTENCY = "consistency"
+
+
+@dataclass(frozen=True)
+class ComponentSource:
+    """One network of a model, and where its weights are.
+
+    Parameters
+    ----------
+    params : mapping
+        As published.
+    file : Path
+    prefixes : tuple of str
+        What names of its tensors may begin with in the file; the first of which the file has any
+        counts. It is cut off.
+    added_prefix : str
+        Put before the names, where a file leaves out what our networks expect.
+    """
+
+    architecture: Architecture
+    params: Mapping[str, Any]
+    file: Path
+    prefixes: tuple[str, ...]
+    added_prefix: str = ""
+
+
+@dataclass(frozen=True)
+class SchedulerSpec:
+    """The schedule that a model was trained for.
+
+    Parameters
+    ----------
+    shift : float
+        Of the times of Euler steps; 1 leaves them as they are.
+    grid_size : int or None
+        Times to choose from, for consistency models.
+    """
+
+    kind: SchedulerKind
+    shift: float = 1.0
+    grid_size: int | None = None
+
+
+@dataclass(frozen=True)
+class PictureSpec:
+    """How pictures are prepared.
+
+    Parameters
+    ----------
+    size_px : int
+    border_share : float
+        Of the picture's side left free around the object.
+    """
+
+    size_px: int
+    border_share: float
+
+
+@dataclass(frozen=True)
+class ShapeCheckpoint:
+    """A model that lies in a folder, described.
+
+    Parameters
+    ----------
+    folder : Path
+    components : mapping
+        A source for every ``Component``.
+    has_guidance_input : bool
+        The denoiser takes guidance as an input, so that no second pass is made.
+    takes_views : bool
+        The image encoder takes several pictures of one object.
+    """
+
+    folder: Path
+    components: Mapping[Component, ComponentSource]
+    scheduler: SchedulerSpec
+    picture: PictureSpec
+    has_guidance_input: bool
+    takes_views: bool
+
+    @property
+    def weight_files(self) -> tuple[Path, ...]:
+        """The files that hold its weights, each once."""
+        return tuple(dict.fromkeys(source.file for source in self.components.values()))

@@ -1,0 +1,81 @@
+"""Which model a folder holds whose name tells nothing, by its description and never by size."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from backend.errors import MeshkilnError, WeightsMissing
+from backend.models.checkpoints.catalogue import (
+    CONFIG_FILES,
+    MODELS,
+    WEIGHT_FILES,
+    Family,
+    Model,
+    model_of,
+)
+from backend.models.checkpoints.checkpoint import (
+    Architecture,
+    Component,
+    SchedulerKind,
+    ShapeCheckpoint,
+)
+from backend.models.checkpoints.hunyuan_description import described_by
+from backend.models.checkpoints.model_files import TRIPOSG_FILES, alternatives_in
+
+MINI_LATENTS = 512
+
+
+def identified(folder: Path) -> Model | None:
+    """Return the model that a folder holds; None when its description tells of none."""
+    return _identified(folder, _stamps(folder))
+
+
+# Every look for a model asks this of the same folder, and its description takes 7 ms to read.
+@lru_cache(maxsize=16)
+def _identified(folder: Path, _stamps: tuple[tuple[str, int, int], ...]) -> Model | None:
+    try:
+        return model_in(folder)
+    except MeshkilnError:
+        return None
+
+
+def _stamps(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Tell the files that say what a folder holds apart from others that came in their place."""
+    names = (*CONFIG_FILES, *(name for names in TRIPOSG_FILES for name in names))
+    found = ((name, folder / name) for name in names if (folder / name).is_file())
+    stats = ((name, path.stat()) for name, path in found)
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
+
+
+def model_in(folder: Path) -> Model:
+    """Return the model that a folder holds.
+
+    Raises
+    ------
+    WeightsMissing
+        It holds no description.
+    CheckpointConfigInvalid, UnknownTarget, PackageMissing
+        Its description cannot be read, or is of no model that we know.
+    """
+    if any(alternatives_in(folder, names) for names in TRIPOSG_FILES):
+        return next(model for model in MODELS if model.family is Family.TRIPOSG)
+    description = alternatives_in(folder, CONFIG_FILES)
+    if description is None:
+        raise WeightsMissing(f"{folder} lacks {' or '.join(CONFIG_FILES)}.")
+    return _described(described_by(description, folder / WEIGHT_FILES[0]))
+
+
+def _described(checkpoint: ShapeCheckpoint) -> Model:
+    if checkpoint.components[Component.DENOISER].architecture is Architecture.PLAIN_DENOISER:
+        return model_of("hunyuan3d-2.1")
+    if checkpoint.takes_views:
+        version = "2mv"
+    elif checkpoint.components[Component.VAE].params.get("num_latents") == MINI_LATENTS:
+        version = "2mini"
+    else:
+        version = "2.0"
+    if not checkpoint.has_guidance_input:
+        return model_of(f"hunyuan3d-{version}")
+    is_turbo = checkpoint.scheduler.kind is SchedulerKind.CONSISTENCY
+    return model_of(f"hunyuan3d-{version}-{'turbo' if is_turbo else 'fast'}")

@@ -1,0 +1,74 @@
+"""What is there of every model: for people and programs that ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.models.checkpoints.acceptance import Acceptances
+from backend.models.checkpoints.catalogue import MODELS, Family, Model
+from backend.models.checkpoints.finding import FoundModel, find_model
+from backend.models.checkpoints.places import Places
+from backend.models.checkpoints.revision import revision_of
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """What is there of a model.
+
+    Parameters
+    ----------
+    found : FoundModel or None
+        None when there is no file of it.
+    size_bytes : int or None
+        Of its files in that folder; None when there are none.
+    revision : str or None
+        Commit of the repository that the files are from; None when nobody knows.
+    is_accepted : bool
+        Whether its licence lets it be loaded.
+    accepted_at : str or None
+        RFC 3339, UTC.
+    """
+
+    model: Model
+    found: FoundModel | None
+    size_bytes: int | None
+    revision: str | None
+    is_accepted: bool
+    accepted_at: str | None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can be loaded."""
+        is_here = self.found is not None and self.found.is_complete
+        return is_here and self.is_accepted and self.model.unsupported is None
+
+
+def model_states(places: Places, acceptances: Acceptances) -> list[ModelState]:
+    """Return what is there of every model of the catalogue."""
+    return [model_state(model, places, acceptances) for model in MODELS]
+
+
+def model_state(model: Model, places: Places, acceptances: Acceptances) -> ModelState:
+    """Return what is there of one model."""
+    found = find_model(model, places)
+    acceptance = acceptances.of(model)
+    return ModelState(
+        model=model,
+        found=found,
+        size_bytes=None if found is None else _size_bytes(found),
+        revision=None if found is None else revision_of(found.folder),
+        is_accepted=acceptances.covers(model),
+        accepted_at=None if acceptance is None else acceptance.at,
+    )
+
+
+def _size_bytes(found: FoundModel) -> int:
+    # a folder of the hub's cache holds links, each to the file itself
+    folders = [found.folder] if found.vae_folder is None else [found.folder, found.vae_folder]
+    pattern = "*/*" if found.model.family is Family.TRIPOSG else "*"
+    return sum(_bytes_in(folder, pattern) for folder in folders)
+
+
+def _bytes_in(folder: Path, pattern: str) -> int:
+    return sum(path.stat().st_size for path in folder.glob(pattern) if path.is_file())

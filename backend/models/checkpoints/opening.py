@@ -1,0 +1,73 @@
+"""From a model's name to its description, ready to be loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from backend.errors import EngineUnavailable
+from backend.models.checkpoints.acceptance import Acceptances
+from backend.models.checkpoints.catalogue import Family, Model, model_of
+from backend.models.checkpoints.checkpoint import ShapeCheckpoint
+from backend.models.checkpoints.finding import FoundModel, require_model
+from backend.models.checkpoints.hunyuan_description import hunyuan_checkpoint
+from backend.models.checkpoints.places import Places
+from backend.models.checkpoints.triposg_description import triposg_checkpoint
+from backend.settings import Settings
+from backend.units import Clock
+
+
+def open_model(
+    model_id: str,
+    settings: Settings,
+    clock: Clock,
+    environment: Mapping[str, str] | None = None,
+) -> ShapeCheckpoint:
+    """Find a model, and refuse it unless its licence has been accepted here.
+
+    Parameters
+    ----------
+    environment : mapping, optional
+        The process's own if absent.
+
+    Raises
+    ------
+    UnknownModel, EngineUnavailable
+    LicenceNotAccepted
+        Also for files that the user brought himself.
+    WeightsMissing
+        Says which file is not there, or where it was looked for.
+    CheckpointConfigInvalid, UnknownTarget, PackageMissing
+    """
+    model = runnable_model(model_id)
+    places = Places.of(settings, environment)
+    found = require_model(model, places)
+    Acceptances(places.own_folder, clock).require(model)
+    return described(found)
+
+
+def runnable_model(model_id: str) -> Model:
+    """Return a model that can be run.
+
+    Raises
+    ------
+    UnknownModel, EngineUnavailable
+    """
+    model = model_of(model_id)
+    if model.unsupported is not None:
+        raise EngineUnavailable(
+            f"{model.title} cannot be run yet. {model.unsupported}",
+            advice="Run 'python -m backend models list' for the models that can.",
+        )
+    return model
+
+
+def described(found: FoundModel) -> ShapeCheckpoint:
+    """Read the description of a model that is there as a whole.
+
+    Raises
+    ------
+    WeightsMissing, CheckpointConfigInvalid, UnknownTarget, PackageMissing
+    """
+    if found.model.family is Family.TRIPOSG:
+        return triposg_checkpoint(found.folder)
+    return hunyuan_checkpoint(found.folder, found.vae_folder)

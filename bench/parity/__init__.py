@@ -1,0 +1,1 @@
+"""Do our networks compute what the published ones did? Checks folders of recorded tensors."""

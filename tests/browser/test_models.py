@@ -1,0 +1,80 @@
+"""From weights on the disk to a model in the viewer, with a licence accepted on the way.
+
+The weights are tiny and random, so the shape is noise: only the way to it is tested.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from bench.running_server import running_server
+from tests.browser.test_generate_page import wait_done
+
+REPO = Path(__file__).parents[2]
+WRITE = (
+    "import sys; from pathlib import Path;"
+    "from tests.models.checkpoints.tiny_checkpoints import write_tiny_repository;"
+    "write_tiny_repository(Path(sys.argv[1]))"
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    weights = tmp_path_factory.mktemp("weights")
+    # in a process of its own: torch stays out of the tests of the browser
+    subprocess.run([sys.executable, "-c", WRITE, str(weights)], cwd=REPO, check=True)
+    with running_server(MESHKILN_MODEL_PATH=str(weights), OMP_NUM_THREADS="1") as running:
+        yield running
+
+
+def test_from_a_licence_to_a_model_that_a_network_made(server, new_page, picture):
+    page = new_page(server)
+    page.goto("/models")
+    card = page.locator("#model-hunyuan3d-2\\.0")
+    expect(card).to_have_attribute("data-state", "licence_needed")
+    expect(page.locator("#model-hunyuan3d-2\\.1")).to_contain_text("models pull hunyuan3d-2.1")
+    form = page.locator("form[action='/models/hunyuan3d-2.0/accept']")
+    form.get_by_role("checkbox").check()
+    form.get_by_role("button").click()
+    expect(page.locator("#licence-recorded")).to_be_visible()
+    expect(card).to_have_attribute("data-state", "ready")
+    page.goto("/")
+    page.set_input_files("#file", picture)
+    page.check("input[name=preset][value=draft]", force=True)
+    page.get_by_text("Shape", exact=True).click()
+    expect(page.locator("#p-model option[value='hunyuan3d-2.1']")).to_be_disabled()
+    page.select_option("#p-engine", "hunyuan3d")
+    page.select_option("#p-model", "hunyuan3d-2.0")
+    page.fill("#p-steps", "2")
+    page.fill("#p-grid_resolution", "48")
+    page.click("#submit")
+    page.wait_for_url("**/jobs/*")
+    done = expect(page.locator("#job-live"))
+    done.to_have_attribute("data-status", "succeeded", timeout=90_000)  # torch is imported first
+    expect(page.locator("#viewer")).to_have_attribute("data-ready", "true")
+    facts = page.locator("section[aria-labelledby=facts-title]")
+    expect(facts).to_contain_text("hunyuan3d-2.0")
+    expect(facts).to_contain_text("2 from noise to shape")
+    expect(facts).to_contain_text("48 cells a side")
+
+
+def test_views_that_no_model_takes_fail_with_advice(server, new_page, picture):
+    page = new_page(server, expect_errors=True)  # the cut-out of a failed job may be gone
+    page.goto("/")
+    page.set_input_files("#file", picture)
+    page.click("#more-views summary")
+    page.set_input_files("#view-left", picture)
+    page.get_by_text("Shape", exact=True).click()
+    page.select_option("#p-engine", "hunyuan3d")
+    page.click("#submit")
+    page.wait_for_url("**/jobs/*")
+    wait_done(page, "failed")
+    error = page.locator("#job-error")
+    expect(error).to_contain_text("engine-unavailable")
+    error.get_by_role("link", name="Models").click()
+    expect(page).to_have_url(f"{server.url}/models")

@@ -1,0 +1,117 @@
+"""What the worker says of the models, from files on the disk."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from backend.catalog import ShapeModel
+from backend.jobs import model_rows
+from backend.jobs.model_rows import shelf_document
+from backend.jobs.shelf_writer import LOOK_S, ShelfWriter
+from backend.models.checkpoints.acceptance import Acceptances
+from backend.models.checkpoints.catalogue import model_of
+from backend.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("HY3DGEN_MODELS", "HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    return Settings.from_env({}, data_dir=tmp_path / "data", model_path=str(weights))
+
+
+@pytest.fixture
+def put(tmp_path):
+    """Write files that look like those of Hunyuan3D 2.0; only names are looked at."""
+
+    def write(*names, folder="hunyuan3d-dit-v2-0"):
+        place = tmp_path / "weights" / folder
+        place.mkdir(exist_ok=True)
+        for name in names:
+            (place / name).write_bytes(b"x" * 10)
+
+    return write
+
+
+def accept(settings, clock, model_id="hunyuan3d-2.0"):
+    folder = settings.data_dir / "models"
+    Acceptances(folder, clock).accept(model_of(model_id))
+
+
+def row_of(settings, clock, model_id="hunyuan3d-2.0"):
+    rows = shelf_document(settings, clock)["models"]
+    return next(row for row in rows if row["id"] == model_id)
+
+
+def test_every_model_that_a_job_may_name_is_listed(settings, clock):
+    rows = shelf_document(settings, clock)["models"]
+    runnable = {row["id"] for row in rows if row["state"] != "unsupported"}
+    assert runnable == {model.value for model in ShapeModel} - {"auto"}
+
+
+def test_a_model_becomes_ready_file_by_file(settings, clock, put):
+    assert row_of(settings, clock)["state"] == "absent"
+    assert row_of(settings, clock)["size_bytes"] is None
+    put("config.yaml")
+    partial = row_of(settings, clock)
+    assert partial["state"] == "incomplete"
+    assert "model.fp16.safetensors" in partial["missing"][0]
+    put("model.fp16.safetensors")
+    whole = row_of(settings, clock)
+    assert (whole["state"], whole["missing"], whole["size_bytes"]) == ("licence_needed", [], 20)
+    accept(settings, clock)
+    ready = row_of(settings, clock)
+    assert (ready["state"], ready["accepted"]) == ("ready", True)
+    assert ready["accepted_at"].startswith("2026-11-21")
+
+
+def test_the_licence_comes_with_its_territorial_limit(settings, clock):
+    licence = row_of(settings, clock)["licence"]
+    assert licence["needs_acceptance"]
+    assert any("European Union" in point for point in licence["points"])
+
+
+def test_the_reason_follows_what_is_missing(settings, clock, put, monkeypatch):
+    def reason():
+        return shelf_document(settings, clock)["reason_unavailable"]
+
+    assert reason() == model_rows.NO_WEIGHTS
+    put("config.yaml")
+    assert reason() == model_rows.INCOMPLETE
+    put("model.safetensors")
+    assert reason() == model_rows.NOT_ACCEPTED
+    accept(settings, clock)
+    assert reason() is None
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    assert reason() == model_rows.NO_TORCH
+
+
+class Shelf:
+    """A Redis that only remembers what it was told."""
+
+    def __init__(self):
+        self.written = []
+
+    def set(self, key, text, ex):
+        self.written.append((key, text, ex))
+
+
+def test_the_writer_looks_every_half_minute_and_after_an_acceptance(settings, clock):
+    shelf = Shelf()
+    writer = ShelfWriter(shelf, settings, clock)
+    assert writer.look()
+    assert not writer.look()
+    clock.forward(seconds=LOOK_S - 1)
+    assert not writer.look()
+    clock.forward(seconds=1)
+    assert writer.look()
+    accept(settings, clock)
+    assert writer.look()
+    assert not writer.look()
+    assert len(shelf.written) == 3
+    assert shelf.written[0][2] > 2 * LOOK_S
