@@ -18,10 +18,12 @@ ATTENTION_BACKENDS = (
     "auto", "flash_attn_3", "flash_attn_2", "sdpa_flash", "sdpa_cudnn", "sdpa_efficient", "math",
 )  # fmt: skip
 DECODE_WAYS = ("hierarchical", "dense")
+FULL_WEIGHTS, INT8_WEIGHTS = "full", "int8"
 _CHOICES = {
     "residency": ("policy", RESIDENCY_POLICIES),
     "attention": ("backend", ATTENTION_BACKENDS),
     "decode": ("way to decode", DECODE_WAYS),
+    "weights": ("format of weights", (FULL_WEIGHTS, INT8_WEIGHTS)),
 }
 _RANGES = {
     "export_compression": (0, 9),
@@ -111,6 +113,7 @@ class Settings:
     ledger_vram_mb: int = 0
     model_path: str = ""
     precision: str = "auto"
+    weights: str = FULL_WEIGHTS
     attention: str = "auto"
     compile_models: bool = False
     decode: str = "hierarchical"

@@ -14,12 +14,12 @@ from torch import nn
 
 from backend.engines.chosen_attention import chosen_attention
 from backend.engines.hosted_model import HostedModel
-from backend.gpu.choice import CPU
-from backend.gpu.precision import Precision, PrecisionRules, torch_dtype
+from backend.engines.weight_format import WeightFormat, weight_format
 from backend.models.checkpoints.checkpoint import Component, ShapeCheckpoint
 from backend.models.checkpoints.components import load_component
 from backend.models.checkpoints.opening import open_model
 from backend.models.checkpoints.revision import revision_of
+from backend.models.quantised_linear import quantised
 from backend.profiling.recorder import profile_stage
 from backend.profiling.spans import SpanKind
 from backend.residency.controls import release
@@ -28,9 +28,6 @@ from backend.residency.records import ModelSpec
 from backend.settings import Settings
 from backend.units import SystemClock
 
-STAGE = "shape_generation"
-# The weights were made for fp16; bf16 keeps fewer digits of them.
-_RULES = PrecisionRules({STAGE: {Precision.FP16}})
 _NAMES = {
     Component.CONDITIONER: "conditioner",
     Component.DENOISER: "denoiser",
@@ -47,8 +44,7 @@ class ShapeNetworks:
         Where the weights are.
     model_id : str
         What the networks are named after, as in ``hunyuan3d-2.1/denoiser``.
-    dtype : torch.dtype
-        Of the weights on the device.
+    weights : WeightFormat
 
     Attributes
     ----------
@@ -56,9 +52,9 @@ class ShapeNetworks:
         Commit that the files were got from, where that is known.
     """
 
-    def __init__(self, checkpoint: ShapeCheckpoint, model_id: str, dtype: torch.dtype) -> None:
+    def __init__(self, checkpoint: ShapeCheckpoint, model_id: str, weights: WeightFormat) -> None:
         self.checkpoint = checkpoint
-        self.dtype = dtype
+        self.weights = weights
         self.revision = revision_of(checkpoint.folder)
         self._model_id = model_id
         self._residency = current_residency()
@@ -70,10 +66,10 @@ class ShapeNetworks:
             drop = partial(self._drop_graphs, name)
             self._residency.register(ModelSpec(name, load, name, before_offload=drop))
 
-    def are_of(self, checkpoint: ShapeCheckpoint, dtype: torch.dtype) -> bool:
+    def are_of(self, checkpoint: ShapeCheckpoint, weights: WeightFormat) -> bool:
         """Whether these are the networks of what lies on the disk now, in this process."""
         same = self.checkpoint == checkpoint and self._files == _stamps(checkpoint)
-        return same and self.dtype is dtype and self._residency is current_residency()
+        return same and self.weights == weights and self._residency is current_residency()
 
     def forget(self) -> None:
         """Let weights that were loaded go, as soon as nobody uses them."""
@@ -115,7 +111,9 @@ class ShapeNetworks:
 
     def _load(self, component: Component) -> nn.Module:
         attend = chosen_attention(SystemClock())
-        return load_component(self.checkpoint, component, dtype=self.dtype, attend=attend)
+        dtype = self.weights.of(component)
+        network = load_component(self.checkpoint, component, dtype=dtype, attend=attend)
+        return quantised(network) if self.weights.is_int8 else network
 
     def _drop_graphs(self, name: str) -> None:
         for hosted_name, hosted in tuple(self._hosts.items()):  # another thread may add one
@@ -142,22 +140,15 @@ def networks_of(model_id: str) -> ShapeNetworks:
     """
     settings = Settings.from_env()
     checkpoint = open_model(model_id, settings, SystemClock())
-    dtype = weights_dtype(settings)
+    weights = weight_format(settings)
     with _lock:
         known = _known.get(model_id)
-        if known is not None and known.are_of(checkpoint, dtype):
+        if known is not None and known.are_of(checkpoint, weights):
             return known
-        _known[model_id] = ShapeNetworks(checkpoint, model_id, dtype)
+        _known[model_id] = ShapeNetworks(checkpoint, model_id, weights)
         if known is not None:
             known.forget()
         return _known[model_id]
-
-
-def weights_dtype(settings: Settings) -> torch.dtype:
-    """Return the number format of weights for the device of this process."""
-    is_cuda = settings.gpu != CPU and torch.cuda.is_available()
-    capability = torch.cuda.get_device_capability() if is_cuda else None
-    return torch_dtype(_RULES.choose(STAGE, Precision(settings.precision), capability).precision)
 
 
 def _stamps(checkpoint: ShapeCheckpoint) -> tuple[tuple[Path, int, int], ...]:

@@ -105,7 +105,7 @@ class ShapeSteps:
         extra = self._denoise_bytes(context, tokens)
         with profile_stage("denoise", SpanKind.GPU), self._networks.lease(component, extra) as net:
             noise = initial_latents(
-                seeds, tokens, net.latent_channels, self._networks.dtype, device_of(net)
+                seeds, tokens, net.latent_channels, self._networks.weights.network, device_of(net)
             )
             joint = bool(value_of(SettingName.CFG_BATCH))
             latents = sample(
@@ -128,7 +128,7 @@ class ShapeSteps:
                 decoded = decoded_mesh(
                     self._networks,
                     vae,
-                    latents[item : item + 1].to(device_of(vae)),
+                    latents[item : item + 1].to(device_of(vae), self._networks.weights.decoder),
                     self._effort,
                     partial(self._tell.decode, item),
                 )
@@ -152,7 +152,7 @@ class ShapeSteps:
         except (KeyError, TypeError, ValueError):
             return 0  # loading it will say what is wrong
         pictures = pixels.shape[:-3].numel()
-        item_bytes = self._networks.dtype.itemsize
+        item_bytes = self._networks.weights.network.itemsize
         return TokenWork(pictures, encoder.tokens, encoder.width, item_bytes).size_bytes
 
     def _denoise_bytes(self, context: Tensor, tokens: int) -> int:
@@ -160,12 +160,14 @@ class ShapeSteps:
         width = _size_in(source, "hidden_size", "width")
         batch, context_tokens, _ = context.shape
         rows = 2 * batch if value_of(SettingName.CFG_BATCH) else batch
-        work = TokenWork(rows, tokens + context_tokens, width, self._networks.dtype.itemsize)
+        work = TokenWork(
+            rows, tokens + context_tokens, width, self._networks.weights.network.itemsize
+        )
         return work.size_bytes
 
     def _decode_bytes(self) -> int:
         width = _size_in(self._checkpoint.components[Component.VAE], "width")
-        points = FEWEST_POINTS * point_bytes(width, self._networks.dtype.itemsize)
+        points = FEWEST_POINTS * point_bytes(width, self._networks.weights.decoder.itemsize)
         return points + grid_bytes(self._effort.cells)
 
     def _note_loop(self, steps: int, has_guidance_input: bool, *, joint: bool) -> None:
@@ -186,7 +188,7 @@ class ShapeSteps:
             "cells": effort.cells,
             "decoder": effort.decoder.value,
             "views": sorted(task.views),
-            "precision": str(self._networks.dtype).removeprefix("torch."),
+            "precision": self._networks.weights.title,
             "licence": effort.model.licence.value,
         }
 

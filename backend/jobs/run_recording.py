@@ -33,7 +33,7 @@ from backend.units import Clock
 QUEUE_SPAN = "queue"
 SETTINGS_ON_RECORD = (
     "gpu_management", "residency", "idle_offload_s", "idle_release_s", "vram_fraction",
-    "vram_reserve_mb", "pin_budget_mb", "precision", "attention", "compile_models",
+    "vram_reserve_mb", "pin_budget_mb", "precision", "weights", "attention", "compile_models",
 )  # fmt: skip
 
 log = logging.getLogger(__name__)

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from backend.catalog import FieldDecoder, ImageTo3DParams, Preset, ShapeMode
-from backend.engines import native_shape
+from backend.engines import native_shape, shape_networks
 from backend.engines.hunyuan3d import DECODE_PARTS, FRONT_ONLY, Hunyuan3D
 from backend.engines.native_shape import with_sides
 from backend.engines.shape_model_choice import effort_for
-from backend.engines.shape_networks import networks_of, weights_dtype
+from backend.engines.shape_networks import networks_of
 from backend.engines.shape_steps import CUT_OFF, ShapeSteps
 from backend.engines.shape_task import NetworkWishes, ShapeTask
 from backend.errors import (
@@ -27,6 +27,7 @@ from backend.models.checkpoints.acceptance import FILE_NAME, Acceptances
 from backend.models.checkpoints.catalogue import model_of
 from backend.models.checkpoints.checkpoint import Component
 from backend.models.hunyuan3d.volume_decoding import flash_grid
+from backend.models.quantised_linear import quantised
 from backend.progress import StageProgress
 from backend.residency import process
 from backend.residency.controls import offload
@@ -238,12 +239,26 @@ def test_a_description_without_the_number_of_latents_is_named(model, tmp_path):
         run(task())
 
 
-def test_a_server_that_leaves_its_card_alone_computes_in_full_precision(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
-    assert weights_dtype(Settings()) is torch.float16
-    assert weights_dtype(Settings(gpu="cpu")) is torch.float32
-    assert weights_dtype(Settings(precision="fp32")) is torch.float32
+@only_first
+def test_weights_of_8_bits_make_nearly_the_same_shape(model, monkeypatch):
+    exact = run(task())[0]
+    monkeypatch.setenv("MESHKILN_WEIGHTS", "int8")
+    every_layer = partial(quantised, fewest_weights=1)
+    monkeypatch.setattr(shape_networks, "quantised", every_layer)
+    rounded = run(task())[0]
+    assert rounded.facts["precision"] == "float32, weights int8"
+    assert rounded.mesh.is_closed()
+    assert not np.array_equal(rounded.mesh.vertices, exact.mesh.vertices)
+    assert rounded.mesh.volume() == pytest.approx(exact.mesh.volume(), rel=0.1)
+
+
+@only_first
+def test_a_processor_computes_in_bf16_if_asked_but_decodes_in_full(model, monkeypatch):
+    exact = run(task())[0]
+    monkeypatch.setenv("MESHKILN_PRECISION", "bf16")
+    rounded = run(task())[0]
+    assert rounded.facts["precision"] == "bfloat16, decoder float32"
+    assert rounded.mesh.volume() == pytest.approx(exact.mesh.volume(), rel=0.1)
 
 
 @only_first
