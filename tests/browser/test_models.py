@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 from playwright.sync_api import expect
 
 from bench.running_server import running_server
@@ -63,14 +64,19 @@ def test_from_a_licence_to_a_model_that_a_network_made(server, new_page, picture
     expect(facts).to_contain_text("48 cells a side")
 
 
-def test_views_that_no_model_takes_fail_with_advice(server, new_page, picture):
+def test_views_that_the_chosen_model_does_not_take_fail_with_advice(server, new_page, picture):
+    accept = f"{server.url}/api/v1/models/hunyuan3d-2.0/accept"
+    requests.post(accept, json={"accept": True}, timeout=60).raise_for_status()
     page = new_page(server, expect_errors=True)  # the cut-out of a failed job may be gone
+    page.goto("/models")
+    card = page.locator("#model-hunyuan3d-2\\.0")
+    expect(card).to_have_attribute("data-state", "ready")
     page.goto("/")
     page.set_input_files("#file", picture)
     page.click("#more-views summary")
     page.set_input_files("#view-left", picture)
     page.get_by_text("Shape", exact=True).click()
-    page.select_option("#p-engine", "hunyuan3d")
+    page.select_option("#p-model", "hunyuan3d-2.0")
     page.click("#submit")
     page.wait_for_url("**/jobs/*")
     wait_done(page, "failed")
