@@ -110,7 +110,8 @@ def neighbours(faces: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _edge_keys(faces: NDArray[np.int64], span: int) -> NDArray[np.int64]:
     """Give both sides of an edge the same number: (3 * m,), first edges of all faces first."""
-    start, stop = faces.T.reshape(-1), faces[:, [1, 2, 0]].T.reshape(-1)
+    corners = np.ascontiguousarray(faces.T)
+    start, stop = corners.reshape(-1), corners[[1, 2, 0]].reshape(-1)
     return np.minimum(start, stop) * span + np.maximum(start, stop)
 
 
