@@ -20,6 +20,10 @@ def busy(workshop, job_id):
     wait_until(lambda: workshop.service.store.get(job_id).stage)
 
 
+def ends_of(workshop, job_id):
+    return [e for e in workshop.service.events.read_after(job_id, "0-0") if e.type == "end"]
+
+
 def test_jobs_run_fail_and_stop_when_asked(workshop):
     good = workshop.submit("slow")
     failing, broken = workshop.submit("failing"), workshop.submit("broken")
@@ -45,7 +49,7 @@ def test_killed_child_costs_an_attempt_and_nothing_else(workshop):
     done = workshop.wait_for(job.id, JobState.SUCCEEDED)
     assert done.attempt == 2
     assert len(done.outputs) == 1
-    ends = [e for e in workshop.service.events.read_after(job.id, "0-0") if e.type == "end"]
+    ends = wait_until(lambda: ends_of(workshop, job.id))  # told after the row is written
     assert len(ends) == 1
 
 
