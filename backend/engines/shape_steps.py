@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.engines.called_denoiser import CalledDenoiser
 from backend.engines.native_shape import decoded_mesh, in_pixels
 from backend.engines.shape_memory import FEWEST_POINTS, TokenWork, grid_bytes, point_bytes
 from backend.engines.shape_model_choice import ShapeEffort
@@ -109,7 +110,7 @@ class ShapeSteps:
             )
             joint = bool(value_of(SettingName.CFG_BATCH))
             latents = sample(
-                _Hosted(net, self._networks.hosted(component, net)),
+                CalledDenoiser(net, self._networks.hosted(component, net)),
                 schedule,
                 noise,
                 context.to(device_of(net)),
@@ -215,19 +216,3 @@ def _size_in(source: ComponentSource, *names: str) -> int:
         f"The description of the {source.architecture} of {source.file.parent} tells no number "
         f"for {' or '.join(repr(name) for name in names)}."
     )
-
-
-class _Hosted:
-    """A denoiser whose calls run hosted, and whose preparations run as they are."""
-
-    def __init__(self, network: Any, call: Any) -> None:
-        self.latent_channels = network.latent_channels
-        self.has_guidance_input = network.has_guidance_input
-        self.prepare = network.prepare
-        self.prepare_blank = network.prepare_blank
-        self.prepare_pair = network.prepare_pair
-        self._call = call
-
-    def __call__(self, latents: Tensor, conditioning: Any, step: int | Tensor) -> Tensor:
-        velocity: Tensor = self._call(latents, conditioning, step)
-        return velocity

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backend.engines.called_denoiser import CalledDenoiser
 from backend.models.checkpoints.hunyuan_description import CONSISTENCY_GRID_SIZE
 from backend.models.hunyuan3d.denoiser import Denoiser, Schedule
 from backend.models.hunyuan3d.geo_decoder import field_of
@@ -153,21 +154,16 @@ def _schedule(file: GoldenFile) -> Schedule:
     return euler_schedule(steps, float(params.get("shift", 1.0)))
 
 
-class _Watched:
+class _Watched(CalledDenoiser):
     """Notes the latents that each step starts from."""
 
     def __init__(self, denoiser: Denoiser) -> None:
-        self._denoiser = denoiser
-        self.latent_channels = denoiser.latent_channels
-        self.has_guidance_input = denoiser.has_guidance_input
-        self.prepare = denoiser.prepare
-        self.prepare_blank = denoiser.prepare_blank
-        self.prepare_pair = denoiser.prepare_pair
+        super().__init__(denoiser, denoiser)
         self._starts: dict[int, Tensor] = {}
 
     def __call__(self, latents: Tensor, conditioning: Any, step: int | Tensor) -> Tensor:
         self._starts[int(step)] = latents
-        return self._denoiser(latents, conditioning, step)
+        return super().__call__(latents, conditioning, step)
 
     def after_each_step(self) -> list[Tensor]:
         """Return the latents after every step but the last."""

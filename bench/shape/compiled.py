@@ -19,6 +19,7 @@ from rich.console import Console
 from torch import Tensor
 from torch._dynamo.utils import counters
 
+from backend.engines.called_denoiser import CalledDenoiser
 from backend.models.hunyuan3d.denoiser import Denoiser
 from backend.models.hunyuan3d.picture import prepared_picture
 from backend.models.hunyuan3d.sampler import Guidance, sample
@@ -43,30 +44,13 @@ class Calls:
     geo_decoder: Callable[..., Tensor]
 
 
-class CompiledDenoiser:
-    """A denoiser whose calls are compiled and whose preparations are not."""
-
-    def __init__(self, network: Any, call: Any) -> None:
-        self.latent_channels = network.latent_channels
-        self.has_guidance_input = network.has_guidance_input
-        self.prepare = network.prepare
-        self.prepare_blank = network.prepare_blank
-        self.prepare_pair = network.prepare_pair
-        self._call = call
-
-    def __call__(self, latents: Tensor, conditioning: Any, step: Any) -> Tensor:
-        """Return the velocity."""
-        velocity: Tensor = self._call(latents, conditioning, step)
-        return velocity
-
-
 def compiled_calls(networks: Networks, backend: str) -> Calls:
     """Compile both, each into one graph or not at all."""
     denoise, decode = (
         torch.compile(module, fullgraph=True, dynamic=False, backend=backend)
         for module in (networks.denoiser, networks.vae.geo_decoder)
     )
-    return Calls(CompiledDenoiser(networks.denoiser, denoise), decode)
+    return Calls(CalledDenoiser(networks.denoiser, denoise), decode)
 
 
 def trajectory(calls: Calls, given: Given, context: Tensor) -> Tensor:
