@@ -5,8 +5,10 @@ The weights are tiny and random, so the shape is noise: only the way to it is te
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,12 +27,28 @@ WRITE = (
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    weights = tmp_path_factory.mktemp("weights")
+def weights(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
     # in a process of its own: torch stays out of the tests of the browser
-    subprocess.run([sys.executable, "-c", WRITE, str(weights)], cwd=REPO, check=True)
+    subprocess.run([sys.executable, "-c", WRITE, str(folder)], cwd=REPO, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(weights):
     with running_server(MESHKILN_MODEL_PATH=str(weights), OMP_NUM_THREADS="1") as running:
         yield running
+
+
+def ended(url):
+    """Wait for the end of a job."""
+    deadline_s = time.monotonic() + 90
+    while time.monotonic() < deadline_s:
+        job = requests.get(url, timeout=10).json()
+        if job["finished_at"]:
+            return job
+        time.sleep(0.2)
+    raise AssertionError("the job has not ended")
 
 
 def test_from_a_licence_to_a_model_that_a_network_made(server, new_page, picture):
@@ -62,6 +80,26 @@ def test_from_a_licence_to_a_model_that_a_network_made(server, new_page, picture
     expect(facts).to_contain_text("hunyuan3d-2.0")
     expect(facts).to_contain_text("2 from noise to shape")
     expect(facts).to_contain_text("48 cells a side")
+
+
+def test_a_script_checks_the_files_and_downloads_a_mesh_of_theirs(server, weights, picture):
+    verify = [sys.executable, "-m", "backend", "models", "verify", "hunyuan3d-2.0"]
+    here = {"MESHKILN_MODEL_PATH": str(weights), "MESHKILN_DATA_DIR": str(server.data_dir)}
+    subprocess.run(verify, cwd=REPO, check=True, env=os.environ | here)
+    accept = f"{server.url}/api/v1/models/hunyuan3d-2.0/accept"
+    requests.post(accept, json={"accept": True}, timeout=60).raise_for_status()
+    form = {"engine": "hunyuan3d", "preset": "draft", "texture": "false", "seed": "1"}
+    form |= {"steps": "2", "grid_resolution": "48", "target_faces": "5000"}
+    with Path(picture).open("rb") as file:
+        sent = requests.post(
+            f"{server.url}/api/v1/jobs", files={"file": file}, data=form, timeout=30
+        )
+    job = ended(f"{server.url}{sent.json()['links']['self']}")
+    assert (job["status"], job["facts"]["shape"]["model"]) == ("succeeded", "hunyuan3d-2.0")
+    (model,) = (one for one in job["outputs"] if one["name"] == "model.glb")
+    mesh = requests.get(f"{server.url}{model['url']}", timeout=30).content
+    assert mesh[:4] == b"glTF"
+    assert len(mesh) == model["bytes"] > 10_000
 
 
 def test_views_that_the_chosen_model_does_not_take_fail_with_advice(server, new_page, picture):
