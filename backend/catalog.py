@@ -12,6 +12,42 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from backend.choices import (
+    BackgroundEngine as BackgroundEngine,
+)
+from backend.choices import (
+    BackSide as BackSide,
+)
+from backend.choices import (
+    FieldDecoder as FieldDecoder,
+)
+from backend.choices import (
+    LengthUnit as LengthUnit,
+)
+from backend.choices import (
+    MeshFileFormat as MeshFileFormat,
+)
+from backend.choices import (
+    OtherView as OtherView,
+)
+from backend.choices import (
+    Preset as Preset,
+)
+from backend.choices import (
+    SegmentationEngine as SegmentationEngine,
+)
+from backend.choices import (
+    ShapeEngine as ShapeEngine,
+)
+from backend.choices import (
+    ShapeMode as ShapeMode,
+)
+from backend.choices import (
+    ShapeModel as ShapeModel,
+)
+from backend.choices import (
+    UpAxis as UpAxis,
+)
 from backend.errors import FieldProblem, InvalidParameter
 
 MAX_SEED = 2**63 - 1
@@ -79,112 +115,6 @@ class Queue(StrEnum):
 
     GPU = "gpu"
     CPU = "cpu"
-
-
-class Preset(StrEnum):
-    """How much work to spend."""
-
-    DRAFT = "draft"
-    STANDARD = "standard"
-    HIGH = "high"
-
-
-class BackgroundEngine(StrEnum):
-    """Ways of finding the object in the picture."""
-
-    AUTO = "auto"
-    ALPHA = "alpha"
-    REMBG = "rembg"
-    GRABCUT = "grabcut"
-
-
-class ShapeEngine(StrEnum):
-    """Ways of making a shape."""
-
-    AUTO = "auto"
-    HUNYUAN3D = "hunyuan3d"
-    INFLATE = "inflate"
-
-
-class ShapeModel(StrEnum):
-    """Models with weights that `hunyuan3d` runs; `python -m backend models list` shows them."""
-
-    AUTO = "auto"
-    HUNYUAN3D_20 = "hunyuan3d-2.0"
-    HUNYUAN3D_20_FAST = "hunyuan3d-2.0-fast"
-    HUNYUAN3D_20_TURBO = "hunyuan3d-2.0-turbo"
-    HUNYUAN3D_2MINI = "hunyuan3d-2mini"
-    HUNYUAN3D_2MINI_FAST = "hunyuan3d-2mini-fast"
-    HUNYUAN3D_2MINI_TURBO = "hunyuan3d-2mini-turbo"
-    HUNYUAN3D_2MV = "hunyuan3d-2mv"
-    HUNYUAN3D_2MV_FAST = "hunyuan3d-2mv-fast"
-    HUNYUAN3D_2MV_TURBO = "hunyuan3d-2mv-turbo"
-    HUNYUAN3D_21 = "hunyuan3d-2.1"
-
-
-class FieldDecoder(StrEnum):
-    """How `hunyuan3d` asks where its shape is."""
-
-    FULL = "full"
-    FLASH = "flash"
-
-
-class OtherView(StrEnum):
-    """From where further pictures of the object were taken, for models of several views."""
-
-    LEFT = "left"
-    BACK = "back"
-    RIGHT = "right"
-
-
-class ShapeMode(StrEnum):
-    """How `inflate` guesses the depth."""
-
-    AUTO = "auto"
-    INFLATE = "inflate"
-    LATHE = "lathe"
-    SLAB = "slab"
-
-
-class BackSide(StrEnum):
-    """How the unseen side is coloured."""
-
-    AUTO = "auto"
-    MIRROR = "mirror"
-    PLAIN = "plain"
-
-
-class SegmentationEngine(StrEnum):
-    """Ways of finding parts."""
-
-    AUTO = "auto"
-    LINE_OF_SIGHT_PARTS = "line_of_sight_parts"
-
-
-class MeshFileFormat(StrEnum):
-    """Files a mesh can be written as."""
-
-    GLB = "glb"
-    OBJ = "obj"
-    PLY = "ply"
-    STL = "stl"
-
-
-class LengthUnit(StrEnum):
-    """What one unit of the coordinates in a file means."""
-
-    MM = "mm"
-    CM = "cm"
-    M = "m"
-    IN = "in"
-    FT = "ft"
-
-
-class UpAxis(StrEnum):
-    """Which axis of a file points up."""
-
-    Y = "y"
-    Z = "z"
 
 
 class PipelineParams(BaseModel):

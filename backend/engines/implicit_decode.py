@@ -86,8 +86,7 @@ def decode_grid(
     Parameters
     ----------
     field : callable
-        Takes points, shape (n, 3) float32, and returns n values of any float type. A point's
-        value depends on that point alone.
+        Takes points, shape (n, 3) float32, and returns a float for each that depends on it alone.
     resolution : int or three of them
         Cells along x, y and z.
     chunk_points : int
@@ -103,9 +102,8 @@ def decode_grid(
     coarsest_cells : int
         The coarsest grid has at least so many cells along its longest side.
     band : float
-        Coarse to fine also asks in every cell with a corner nearer to 0 than this. Of use where a
-        field is a distance cut off at some value: beside a thin part, corners may differ so little
-        that their slope does not tell how near it is.
+        Coarse to fine also asks in every cell with a corner nearer to 0 than this. Of use for
+        distances that are cut off: beside a thin part, their slope does not tell how near it is.
     lower_resolution : int, optional
         The next lower one worth a try, noted for advice.
 

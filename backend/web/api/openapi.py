@@ -156,10 +156,15 @@ def _submit_body() -> Schema:
             "description": "Told when the job has ended, signed as Standard Webhooks say.",
         },
     }
-    any_params = {
-        "anyOf": [{"$ref": _REF.format(model=spec.params.__name__)} for spec in PIPELINES.values()]
+    forms = {
+        "multipart/form-data": {"schema": _submit_form(shared)},
+        "application/json": {"schema": _submit_json(shared)},
     }
-    form = {
+    return {"required": True, "content": forms}
+
+
+def _submit_form(shared: Schema) -> Schema:
+    return {
         "type": "object",
         "required": ["pipeline", "file"],
         "properties": {
@@ -176,8 +181,14 @@ def _submit_body() -> Schema:
         "description": "Parameters as single fields, or as one JSON object in 'params'.",
         "additionalProperties": {"type": "string"},
     }
+
+
+def _submit_json(shared: Schema) -> Schema:
     data_uri = {"type": "string", "pattern": "^data:"}
-    body = {
+    any_params = {
+        "anyOf": [{"$ref": _REF.format(model=spec.params.__name__)} for spec in PIPELINES.values()]
+    }
+    return {
         "type": "object",
         "required": ["pipeline"],
         "oneOf": [{"required": [name]} for name in ("image", "image_url", "mesh")],
@@ -203,8 +214,6 @@ def _submit_body() -> Schema:
         },
         "additionalProperties": False,
     }
-    content = {"multipart/form-data": {"schema": form}, "application/json": {"schema": body}}
-    return {"required": True, "content": content}
 
 
 def _object_body(properties: Schema, required: list[str]) -> Schema:
