@@ -13,45 +13,84 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from backend.choices import (
-    BackgroundEngine as BackgroundEngine,
-)
-from backend.choices import (
-    BackSide as BackSide,
-)
-from backend.choices import (
-    FieldDecoder as FieldDecoder,
-)
-from backend.choices import (
-    LengthUnit as LengthUnit,
-)
-from backend.choices import (
-    MeshFileFormat as MeshFileFormat,
-)
-from backend.choices import (
-    OtherView as OtherView,
-)
-from backend.choices import (
-    Preset as Preset,
-)
-from backend.choices import (
-    SegmentationEngine as SegmentationEngine,
-)
-from backend.choices import (
-    ShapeEngine as ShapeEngine,
-)
-from backend.choices import (
-    ShapeMode as ShapeMode,
-)
-from backend.choices import (
-    ShapeModel as ShapeModel,
-)
-from backend.choices import (
-    UpAxis as UpAxis,
+    BackgroundEngine,
+    BackSide,
+    CompletionEngine,
+    FieldDecoder,
+    LengthUnit,
+    MeshFileFormat,
+    OtherView,
+    PartSolver,
+    Preset,
+    SegmentationEngine,
+    ShapeEngine,
+    ShapeMode,
+    ShapeModel,
+    UpAxis,
 )
 from backend.errors import FieldProblem, InvalidParameter
+from backend.parameters import (
+    MAX_PARTS,
+    MAX_SEED,
+    CompletePartsParams,
+    CompletionParams,
+    CutOutParams,
+    DivisionParams,
+    ImageTo3DParams,
+    ImageToPartsParams,
+    PipelineParams,
+    PrepareMeshParams,
+    SegmentPartsParams,
+    TunedPipeline,
+    TuneParams,
+)
 
-MAX_SEED = 2**63 - 1
-MAX_PARTS = 1000
+__all__ = [
+    "MAX_PARTS",
+    "MAX_SEED",
+    "PIPELINES",
+    "AnyStageName",
+    "BackSide",
+    "BackgroundEngine",
+    "CompletePartsParams",
+    "CompletionEngine",
+    "CompletionParams",
+    "CutOutParams",
+    "DivisionParams",
+    "FieldDecoder",
+    "ImageTo3DParams",
+    "ImageToPartsParams",
+    "JobOptions",
+    "LengthUnit",
+    "MeshFileFormat",
+    "MeshStageName",
+    "OtherView",
+    "PartSolver",
+    "PartStageName",
+    "PipelineName",
+    "PipelineParams",
+    "PipelineSpec",
+    "PrepareMeshParams",
+    "Preset",
+    "Queue",
+    "SegmentPartsParams",
+    "SegmentationEngine",
+    "ShapeEngine",
+    "ShapeMode",
+    "ShapeModel",
+    "StageName",
+    "TuneParams",
+    "TuneStageName",
+    "TunedPipeline",
+    "UpAxis",
+    "Upload",
+    "batch_key",
+    "cost_key",
+    "parse_options",
+    "parse_params",
+    "pipeline_spec",
+]
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -115,180 +154,6 @@ class Queue(StrEnum):
 
     GPU = "gpu"
     CPU = "cpu"
-
-
-class PipelineParams(BaseModel):
-    """Parameters of any pipeline."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CutOutParams(PipelineParams):
-    """Parameters of `cut_out`: find the object, show the mask."""
-
-    background: BackgroundEngine = Field(
-        default=BackgroundEngine.AUTO, description="How the object is told from the background."
-    )
-
-
-class ImageTo3DParams(CutOutParams):
-    """Parameters of `image_to_3d`. What is null follows from the preset."""
-
-    engine: ShapeEngine = Field(default=ShapeEngine.AUTO, description="Engine of the shape stage.")
-    preset: Preset = Field(default=Preset.STANDARD, description="draft, standard or high.")
-    seed: int | None = Field(
-        default=None,
-        ge=0,
-        le=MAX_SEED,
-        description="Same seed, same result; drawn and reported if absent.",
-    )
-    model: ShapeModel = Field(
-        default=ShapeModel.AUTO, description="Weights of hunyuan3d; auto goes by the preset."
-    )
-    steps: int | None = Field(
-        default=None, ge=1, le=200, description="Steps of hunyuan3d from noise to shape."
-    )
-    guidance: float | None = Field(
-        default=None, ge=0, le=30, description="How strictly hunyuan3d follows the picture."
-    )
-    decoder: FieldDecoder = Field(
-        default=FieldDecoder.FULL,
-        description="flash compares points with the nearest part of a shape only: faster, and "
-        "a little different.",
-    )
-    shape_mode: ShapeMode = Field(
-        default=ShapeMode.AUTO,
-        description="How inflate guesses: inflate (round), lathe (turned) or slab (flat).",
-    )
-    depth_scale: float = Field(
-        default=1.0, ge=0.2, le=3.0, description="Thickness relative to the guess of inflate."
-    )
-    texture: bool = Field(default=True, description="Bake the picture into a texture.")
-    back_side: BackSide = Field(default=BackSide.AUTO, description="Colour of the side not seen.")
-    texture_size_px: int | None = Field(
-        default=None, ge=256, le=4096, description="Atlas side in pixels."
-    )
-    grid_resolution: int | None = Field(
-        default=None, ge=48, le=512, description="Cells along the longest side."
-    )
-    target_faces: int | None = Field(
-        default=None, ge=500, le=200_000, description="Faces after simplification."
-    )
-    size_m: float = Field(default=1.0, ge=0.001, le=100.0, description="Longest side in metres.")
-
-
-class DivisionParams(PipelineParams):
-    """How finely a surface is divided into parts."""
-
-    part_count: int | None = Field(
-        default=None, ge=1, le=MAX_PARTS, description="Number of parts; null as the engine judges."
-    )
-    granularity: float = Field(
-        default=1.0,
-        ge=0.25,
-        le=4.0,
-        description="Without a number of parts: below 1 gives more of them, above 1 fewer.",
-    )
-
-
-class SegmentPartsParams(DivisionParams):
-    """Parameters of `segment_parts`: a mesh becomes numbered parts."""
-
-    engine: SegmentationEngine = Field(
-        default=SegmentationEngine.AUTO, description="Engine that finds the parts."
-    )
-    seed: int | None = Field(
-        default=None,
-        ge=0,
-        le=MAX_SEED,
-        description="Same seed, same parts; drawn and reported if absent.",
-    )
-
-
-class CompletePartsParams(SegmentPartsParams):
-    """Parameters of `complete_parts`: each part of a mesh becomes a closed mesh.
-
-    A file of part numbers that is sent along decides instead of them.
-    """
-
-
-class ImageToPartsParams(DivisionParams, ImageTo3DParams):
-    """Parameters of `image_to_parts`: those of `image_to_3d` and of the division."""
-
-    part_engine: SegmentationEngine = Field(
-        default=SegmentationEngine.AUTO, description="Engine that finds the parts."
-    )
-
-
-class PrepareMeshParams(PipelineParams):
-    """Parameters of `prepare_mesh`: a mesh is counted, mended, reduced and written anew."""
-
-    repair: bool = Field(
-        default=True,
-        description="Join vertices, drop broken faces, turn faces outwards, fill small holes.",
-    )
-    hole_share: float = Field(
-        default=0.1,
-        ge=0,
-        le=1,
-        description="As a share of the longest side of its piece; 0 fills none.",
-    )
-    debris_share: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="Loose pieces below this share of the longest side are dropped; 0 keeps all.",
-    )
-    target_faces: int | None = Field(
-        default=None,
-        ge=4,
-        le=2_000_000,
-        description="At most so many faces; all are kept if absent.",
-    )
-    format: MeshFileFormat = Field(
-        default=MeshFileFormat.GLB, description="GLB and OBJ keep textures."
-    )
-    from_units: LengthUnit = Field(
-        default=LengthUnit.M, description="What one unit of the file that is sent means."
-    )
-    from_up: UpAxis = Field(default=UpAxis.Y, description="Which axis of that file points up.")
-    units: LengthUnit = Field(
-        default=LengthUnit.M, description="Unit of OBJ, PLY and STL; GLB is in metres."
-    )
-    up: UpAxis = Field(default=UpAxis.Y, description="Up-axis of OBJ, PLY and STL; GLB has Y.")
-    size_m: float | None = Field(
-        default=None,
-        ge=1e-4,
-        le=1000,
-        description="Scale it until its longest side is so long; as it is if absent.",
-    )
-
-
-class TunedPipeline(StrEnum):
-    """Pipelines whose settings can be tuned."""
-
-    IMAGE_TO_3D = PipelineName.IMAGE_TO_3D.value
-
-
-class TuneParams(CutOutParams):
-    """Parameters of `tune`: measure which settings are fastest on this machine."""
-
-    target: TunedPipeline = Field(
-        default=TunedPipeline.IMAGE_TO_3D, description="Pipeline whose settings are tuned."
-    )
-    preset: Preset = Field(default=Preset.STANDARD, description="draft, standard or high.")
-    budget_s: float = Field(
-        default=300.0, ge=5, le=1500, description="Seconds that may be spent on it."
-    )
-    vram_limit_mb: float | None = Field(
-        default=None, gt=0, le=1e7, description="Refuse settings that take more GPU memory."
-    )
-    latency_limit_s: float | None = Field(
-        default=None, gt=0, le=1e5, description="Refuse settings with which a run takes longer."
-    )
-    dry_run: bool = Field(
-        default=False, description="Only report; leave the settings in force as they are."
-    )
 
 
 class JobOptions(BaseModel):

@@ -82,7 +82,26 @@ class SegmentationEngine(StrEnum):
     """Ways of finding parts."""
 
     AUTO = "auto"
+    P3SAM = "p3sam"
     LINE_OF_SIGHT_PARTS = "line_of_sight_parts"
+
+
+class CompletionEngine(StrEnum):
+    """Ways of making parts closed meshes."""
+
+    AUTO = "auto"
+    XPART = "xpart"
+    CAP_PARTS = "cap_parts"
+
+
+class PartSolver(StrEnum):
+    """How `xpart` goes from noise to parts: as published, or by steps of second order.
+
+    A step of second order takes two calls of the network and gives other parts.
+    """
+
+    EULER = "euler"
+    MIDPOINT = "midpoint"
 
 
 class MeshFileFormat(StrEnum):

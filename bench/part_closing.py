@@ -108,10 +108,10 @@ def measure(divided: Divided) -> list[dict[str, Any]]:
     numbers = np.unique(divided.labels)
     before = process_time()
     task = CompletionTask(mesh, divided.labels.astype(np.int32))
-    (closed,) = CapParts().run([task], StageProgress(SilentSink(), "part_completion"))
+    (completed,) = CapParts().run([task], StageProgress(SilentSink(), "part_completion"))
     ours_ms = 1000 * (process_time() - before) / len(numbers)
     rows = []
-    for number, part in zip(numbers, closed, strict=True):
+    for number, part in zip(numbers, completed.parts, strict=True):
         cut = mesh.selected(divided.labels == number)
         row = {
             "kind": divided.kind,

@@ -111,8 +111,8 @@ def divisions(model: Model) -> dict[str, tuple[Labels, float]]:
 
 def _engine_parts(mesh: TriangleMesh) -> Labels:
     task = SegmentationTask(SourceMesh.plain(mesh))
-    (tree,) = LineOfSightParts().run([task], StageProgress(SilentSink(), "segmentation"))
-    return tree.face_parts(tree.suggested).astype(np.int64)
+    (found,) = LineOfSightParts().run([task], StageProgress(SilentSink(), "segmentation"))
+    return found.tree.face_parts(found.tree.suggested).astype(np.int64)
 
 
 def measure(model: Model) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from backend.catalog import CutOutParams
 from backend.engines.built_in import BuiltIn
-from backend.engines.part_tasks import CompletionTask
+from backend.engines.part_tasks import CompletedParts, CompletionTask
 from backend.errors import PartNotClosed
 from backend.meshes.closed_part import ClosedPart, ClosingMethod
 from backend.meshes.closing.close_part import TURNED, close_part
@@ -36,9 +36,7 @@ class CapParts(BuiltIn):
         """Cost depends on the mesh alone."""
         return self.name
 
-    def run(
-        self, batch: Sequence[CompletionTask], progress: StageProgress
-    ) -> list[list[ClosedPart]]:
+    def run(self, batch: Sequence[CompletionTask], progress: StageProgress) -> list[CompletedParts]:
         """Close every part of every task; a part that cannot be closed stays open and says so.
 
         Faces with a negative number are in no part.
@@ -55,8 +53,9 @@ class CapParts(BuiltIn):
                 chosen = task.face_parts == part
                 found = _closed_or_open(mesh.selected(chosen), part, progress)
                 closed.append(_with_notice(found, int(turn[chosen].sum())))
+                task.on_part(closed[-1])
                 done += 1
-            results.append(closed)
+            results.append(CompletedParts(closed))
         progress.step(steps, steps)
         return results
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from backend.catalog import CutOutParams
 from backend.engines.built_in import BuiltIn
-from backend.engines.part_tasks import SegmentationTask
+from backend.engines.part_tasks import FoundParts, SegmentationTask
 from backend.meshes.parts.division import STEPS, divide
-from backend.meshes.parts.part_tree import PartTree
 from backend.progress import StageProgress
 
 
@@ -22,16 +21,16 @@ class LineOfSightParts(BuiltIn):
         """All tasks take about the same time: large meshes are looked at coarsely."""
         return self.name
 
-    def run(self, batch: Sequence[SegmentationTask], progress: StageProgress) -> list[PartTree]:
+    def run(self, batch: Sequence[SegmentationTask], progress: StageProgress) -> list[FoundParts]:
         """Divide every mesh; raises JobCanceled between steps."""
         steps = STEPS * len(batch)
-        trees = []
+        found = []
         for index, task in enumerate(batch):
             done = STEPS * index
 
             def report(step: int, done: int = done) -> None:
                 progress.step(done + step, steps)
 
-            trees.append(divide(task.mesh, task.seed, report))
+            found.append(FoundParts(divide(task.mesh, task.seed, report)))
         progress.step(steps, steps)
-        return trees
+        return found

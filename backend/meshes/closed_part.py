@@ -9,12 +9,13 @@ from backend.meshes.source_mesh import SourceMesh
 
 
 class ClosingMethod(StrEnum):
-    """How a part was closed; OPEN when no way led there."""
+    """How a part was closed; GENERATED if a network made it anew, OPEN when no way led there."""
 
     WAS_CLOSED = "was_closed"
     CAP = "cap"
     REMESH = "remesh"
     THICKENED = "thickened"
+    GENERATED = "generated"
     OPEN = "open"
 
 

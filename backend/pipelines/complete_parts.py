@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from backend.batch_processor import run_engine
-from backend.catalog import CompletePartsParams, PartStageName, PipelineName, StageName
+from backend.catalog import (
+    CompletePartsParams,
+    CompletionParams,
+    PartStageName,
+    PipelineName,
+    Preset,
+    StageName,
+)
 from backend.engines.engine import Role
-from backend.engines.part_tasks import CompletionTask
+from backend.engines.part_tasks import CompletedParts, CompletionTask, CompletionWishes
 from backend.engines.registry import EngineRegistry
 from backend.meshes.closed_part import ClosedPart, ClosingMethod
 from backend.meshes.reading.read_mesh import read_mesh
@@ -38,6 +48,7 @@ class CompletePartsPipeline:
         BadInput, EngineUnavailable, JobCanceled
         """
         params = CompletePartsParams.model_validate(request.params.model_dump())
+        seed = params.seed or 0
         with join_pipeline(self.name) as times:
             with stage(PartStageName.MESH_LOADING, sink):
                 mesh = read_mesh(request.inputs[MESH], KEPT)
@@ -47,17 +58,19 @@ class CompletePartsPipeline:
                 division = self._divide(mesh, request, params, progress)
 
             with stage(PartStageName.PART_COMPLETION, sink) as progress:
-                engine, completed = complete(division, self._registry, progress)
+                completion = complete(
+                    division, params, params.preset, seed, self._registry, progress
+                )
 
             with stage(StageName.MESH_EXPORT, sink) as progress:
-                outputs = PartFiles(division, completed).write(request.out_dir, progress)
+                outputs = PartFiles(division, completion.parts).write(request.out_dir, progress)
 
         return PipelineOutcome(
             shown + outputs,
             {
                 "source_mesh": {"faces": len(mesh.faces), "vertices": len(mesh.vertices)},
                 "parts": division_facts(division),
-                "completion": completion_facts(engine, completed),
+                "completion": completion.to_facts(),
                 "timings_s": rounded_seconds(times),
             },
         )
@@ -73,21 +86,48 @@ class CompletePartsPipeline:
             given = read_face_ids(request.inputs[FACE_IDS], len(mesh.faces), progress)
             return divided_as(mesh, given)
         seed = params.seed or 0
-        return find_parts(mesh, params, params.engine, seed, self._registry, progress)
+        return find_parts(
+            mesh, params, params.preset, params.engine, seed, self._registry, progress
+        )
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The parts of a surface as closed meshes, and what made them."""
+
+    engine: str
+    completed: CompletedParts
+
+    @property
+    def parts(self) -> list[ClosedPart]:
+        """Those that have faces, by number."""
+        return self.completed.parts
+
+    def to_facts(self) -> dict[str, Any]:
+        """JSON-ready report."""
+        return completion_facts(self.engine, self.parts) | self.completed.facts
 
 
 def complete(
-    division: Division, registry: EngineRegistry, progress: StageProgress
-) -> tuple[str, list[ClosedPart]]:
-    """Close the parts; returns the name of the engine and the parts that have faces."""
-    engine = registry.choose(Role.COMPLETION)
+    division: Division,
+    params: CompletionParams,
+    preset: Preset,
+    seed: int,
+    registry: EngineRegistry,
+    progress: StageProgress,
+) -> Completion:
+    """Close the parts; raises EngineUnavailable, JobCanceled."""
+    engine = registry.choose(Role.COMPLETION, str(params.completion))
     progress.engine_chosen(Role.COMPLETION, engine.name)
-    task = CompletionTask(division.mesh, division.face_parts)
-    completed: list[ClosedPart] = run_engine(engine, task, progress)
-    methods = [part.method for part in completed]
+    wishes = CompletionWishes(preset, params.part_steps, params.part_solver, params.part_cells)
+    task = CompletionTask(division.mesh, division.face_parts, seed=seed, wishes=wishes)
+    completed: CompletedParts = run_engine(engine, task, progress)
+    if completed.notice:
+        progress.warn(completed.notice)
+    methods = [part.method for part in completed.parts]
     if ClosingMethod.CAP in methods:
         progress.warn("Cuts are closed flat; hidden surfaces are not reconstructed.")
     if ClosingMethod.OPEN in methods:
         open_parts = methods.count(ClosingMethod.OPEN)
         progress.warn(f"{open_parts} of {len(methods)} parts could not be closed and stay open.")
-    return engine.name, completed
+    return Completion(engine.name, completed)

@@ -19,7 +19,7 @@ from backend.pipelines.complete_parts import complete
 from backend.pipelines.image_to_3d import ImageTo3DPipeline
 from backend.pipelines.model_files import write_model_files
 from backend.pipelines.part_division import division_facts, find_parts
-from backend.pipelines.part_files import PartFiles, completion_facts
+from backend.pipelines.part_files import PartFiles
 from backend.pipelines.pipeline import (
     PipelineOutcome,
     PipelineRequest,
@@ -44,27 +44,36 @@ class ImageToPartsPipeline:
     def run(self, request: PipelineRequest, sink: ProgressSink) -> PipelineOutcome:
         """Make the model and its parts; raises as ``image_to_3d`` and ``complete_parts`` do."""
         params = ImageToPartsParams.model_validate(request.params.model_dump())
+        seed = params.seed or 0
         with join_pipeline(self.name) as times:
             made = self._image_to_3d.make(request, sink)
 
             with stage(PartStageName.PART_SEGMENTATION, sink) as progress:
                 surface = source_of(made.body.mesh, made.textured)
                 division = find_parts(
-                    surface, params, params.part_engine, params.seed or 0, self._registry, progress
+                    surface,
+                    params,
+                    params.preset,
+                    params.part_engine,
+                    seed,
+                    self._registry,
+                    progress,
                 )
 
             with stage(PartStageName.PART_COMPLETION, sink) as progress:
-                engine, completed = complete(division, self._registry, progress)
+                completion = complete(
+                    division, params, params.preset, seed, self._registry, progress
+                )
 
             with stage(StageName.MESH_EXPORT, sink) as progress:
                 out_dir = request.out_dir
                 first, second = (HalfOf(sink, progress.stage, half) for half in (0, 1))
                 files = write_model_files(made.body.mesh, made.textured, out_dir, first)
-                files += PartFiles(division, completed).write(out_dir, second, PARTS_PICTURE)
+                files += PartFiles(division, completion.parts).write(out_dir, second, PARTS_PICTURE)
 
         facts = made.facts | {
             "parts": division_facts(division),
-            "completion": completion_facts(engine, completed),
+            "completion": completion.to_facts(),
             "timings_s": rounded_seconds(times),
         }
         return PipelineOutcome(made.outputs + files, facts)

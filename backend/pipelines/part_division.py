@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.batch_processor import run_engine
-from backend.catalog import DivisionParams
+from backend.catalog import DivisionParams, Preset
 from backend.engines.engine import Role
-from backend.engines.part_tasks import SegmentationTask
+from backend.engines.part_tasks import FoundParts, SegmentationTask, SegmentationWishes
 from backend.engines.registry import EngineRegistry
 from backend.meshes.parts.part_tree import PartTree
 from backend.meshes.source_mesh import SourceMesh
@@ -30,12 +31,15 @@ class Division:
         Number of parts.
     engine : str
         What found them.
+    facts : dict
+        JSON-ready: how it found them.
     """
 
     mesh: SourceMesh
     tree: PartTree
     count: int
     engine: str
+    facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def face_parts(self) -> NDArray[np.int32]:
@@ -46,6 +50,7 @@ class Division:
 def find_parts(
     mesh: SourceMesh,
     params: DivisionParams,
+    preset: Preset,
     engine_name: str,
     seed: int,
     registry: EngineRegistry,
@@ -54,8 +59,19 @@ def find_parts(
     """Ask the engine for the parts of a surface; raises EngineUnavailable, JobCanceled."""
     engine = registry.choose(Role.SEGMENTATION, str(engine_name))
     progress.engine_chosen(Role.SEGMENTATION, engine.name)
-    tree: PartTree = run_engine(engine, SegmentationTask(mesh, seed), progress)
-    return Division(mesh, tree, _chosen_count(tree, params, progress), engine.name)
+    task = SegmentationTask(mesh, seed, wishes_of(params, preset))
+    found: FoundParts = run_engine(engine, task, progress)
+    if found.notice:
+        progress.warn(found.notice)
+    count = _chosen_count(found.tree, params, progress)
+    return Division(mesh, found.tree, count, engine.name, found.facts)
+
+
+def wishes_of(params: DivisionParams, preset: Preset) -> SegmentationWishes:
+    """Take from parameters what engines with networks are asked."""
+    return SegmentationWishes(
+        preset, params.points, params.prompts, params.threshold, params.post_process
+    )
 
 
 def divided_as(mesh: SourceMesh, face_parts: NDArray[np.int32]) -> Division:
@@ -103,7 +119,7 @@ def count_for(tree: PartTree, granularity: float) -> int:
     return tree.patch_count - done
 
 
-def division_facts(division: Division) -> dict[str, int | str]:
+def division_facts(division: Division) -> dict[str, Any]:
     """JSON-ready figures of a division."""
     return {
         "count": division.count,
@@ -111,6 +127,7 @@ def division_facts(division: Division) -> dict[str, int | str]:
         "fewest": division.tree.fewest,
         "most": division.tree.patch_count,
         "engine": division.engine,
+        **division.facts,
     }
 
 

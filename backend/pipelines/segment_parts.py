@@ -37,7 +37,9 @@ class SegmentPartsPipeline:
 
             with stage(PartStageName.PART_SEGMENTATION, sink) as progress:
                 seed = params.seed or 0
-                division = find_parts(mesh, params, params.engine, seed, self._registry, progress)
+                division = find_parts(
+                    mesh, params, params.preset, params.engine, seed, self._registry, progress
+                )
 
             with stage(StageName.MESH_EXPORT, sink) as progress:
                 outputs = PartFiles(division).write(request.out_dir, progress)

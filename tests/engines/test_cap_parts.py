@@ -31,7 +31,8 @@ def _octants(mesh: SourceMesh) -> np.ndarray:
 
 
 def _run(*tasks, sink=None):
-    return CapParts().run(tasks, StageProgress(sink or SilentSink(), "part_completion"))
+    progress = StageProgress(sink or SilentSink(), "part_completion")
+    return [completed.parts for completed in CapParts().run(tasks, progress)]
 
 
 def test_every_part_is_closed_and_keeps_its_number():

@@ -18,7 +18,8 @@ from tests.meshes.solids import sphere
 
 def _run(sink, *meshes):
     tasks = [SegmentationTask(SourceMesh.plain(mesh), seed=3) for mesh in meshes]
-    return LineOfSightParts().run(tasks, StageProgress(sink, "part_segmentation"))
+    progress = StageProgress(sink, "part_segmentation")
+    return [found.tree for found in LineOfSightParts().run(tasks, progress)]
 
 
 def test_every_task_has_its_tree_in_order():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from backend.engines.engine import Listing, Needs, Role
+from backend.engines.part_tasks import CompletedParts, FoundParts
 from backend.engines.registry import EngineRegistry
 from backend.meshes.closed_part import ClosedPart, ClosingMethod
 from backend.meshes.parts.part_tree import PartTree
@@ -38,7 +39,7 @@ class ScriptedSegmentation(ScriptedEngine):
     def run(self, batch, progress):
         progress.step(1, 1)
         self.seeds += [task.seed for task in batch]
-        return [self.tree(task.mesh) for task in batch]
+        return [FoundParts(self.tree(task.mesh)) for task in batch]
 
     def tree(self, mesh):
         upper = mesh.vertices[mesh.faces].mean(axis=1)[:, 1] > 0
@@ -56,7 +57,10 @@ class ScriptedClosing(ScriptedEngine):
 
     def run(self, batch, progress):
         progress.step(1, 1)
-        return [[self.part(task, part) for part in np.unique(task.face_parts)] for task in batch]
+        return [
+            CompletedParts([self.part(task, part) for part in np.unique(task.face_parts)])
+            for task in batch
+        ]
 
     def part(self, task, part):
         mesh = task.mesh.selected(task.face_parts == part)

@@ -10,6 +10,7 @@ from PIL import Image
 from backend.catalog import PIPELINES, ImageToPartsParams, PipelineName, Preset
 from backend.engines.builtin import default_registry
 from backend.engines.engine import Listing, Role
+from backend.engines.part_tasks import FoundParts
 from backend.engines.registry import EngineRegistry
 from backend.meshes.parts.part_tree import PartTree
 from backend.meshes.reading.read_mesh import read_mesh
@@ -29,7 +30,7 @@ class ScriptedWaist(ScriptedEngine):
     title = "Scripted"
 
     def run(self, batch, progress):
-        return [self.tree(task.mesh) for task in batch]
+        return [FoundParts(self.tree(task.mesh)) for task in batch]
 
     def tree(self, mesh):
         heights = mesh.vertices[mesh.faces].mean(axis=1)[:, 1]

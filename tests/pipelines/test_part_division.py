@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.catalog import PartStageName, SegmentPartsParams
+from backend.catalog import PartStageName, Preset, SegmentPartsParams
 from backend.errors import EngineUnavailable
 from backend.meshes.parts.part_tree import PartTree
 from backend.pipelines.part_division import count_for, divided_as, division_facts, find_parts
@@ -18,6 +18,7 @@ def find(sink=None, engine="auto", segmentation=None, **params):
     return find_parts(
         three_balls(1),
         SegmentPartsParams(**params),
+        Preset.STANDARD,
         engine,
         params.get("seed", 0),
         scripted_registry(segmentation),
