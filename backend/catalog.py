@@ -31,6 +31,7 @@ from backend.choices import (
 from backend.errors import FieldProblem, InvalidParameter
 from backend.parameters import (
     MAX_PARTS,
+    MAX_PLACE,
     MAX_SEED,
     CompletePartsParams,
     CompletionParams,
@@ -38,6 +39,7 @@ from backend.parameters import (
     DivisionParams,
     ImageTo3DParams,
     ImageToPartsParams,
+    PartAtPointParams,
     PipelineParams,
     PrepareMeshParams,
     SegmentPartsParams,
@@ -47,6 +49,7 @@ from backend.parameters import (
 
 __all__ = [
     "MAX_PARTS",
+    "MAX_PLACE",
     "MAX_SEED",
     "PIPELINES",
     "AnyStageName",
@@ -65,6 +68,7 @@ __all__ = [
     "MeshFileFormat",
     "MeshStageName",
     "OtherView",
+    "PartAtPointParams",
     "PartSolver",
     "PartStageName",
     "PipelineName",
@@ -103,6 +107,7 @@ class PipelineName(StrEnum):
     SEGMENT_PARTS = "segment_parts"
     COMPLETE_PARTS = "complete_parts"
     IMAGE_TO_PARTS = "image_to_parts"
+    PART_AT_POINT = "part_at_point"
     PREPARE_MESH = "prepare_mesh"
 
 
@@ -243,6 +248,15 @@ PIPELINES: dict[PipelineName, PipelineSpec] = {
             listed=True,
         ),
         PipelineSpec(
+            PipelineName.PART_AT_POINT,
+            "Find the part at a point of a mesh",
+            (PartStageName.PART_SEGMENTATION,),
+            PartAtPointParams,
+            Queue.GPU,
+            listed=False,
+            upload=Upload.MESH,
+        ),
+        PipelineSpec(
             PipelineName.PREPARE_MESH,
             "Check, repair and convert a mesh",
             (PartStageName.MESH_LOADING, *MeshStageName, StageName.MESH_EXPORT),
@@ -290,16 +304,29 @@ def batch_key(pipeline: str, params: PipelineParams) -> str:
 
 
 def cost_key(pipeline: str, params: PipelineParams) -> str:
-    """Key of jobs that take about the same time: pipeline, preset, engine, texture."""
+    """Key of jobs that take about the same time: pipeline, preset, engines, texture."""
     if isinstance(params, TuneParams):
         return f"{pipeline}:{params.preset}:{params.budget_s:g}"
+    if isinstance(params, CompletePartsParams):
+        return f"{pipeline}:{params.preset}:{params.engine}:{_completion_key(params)}"
+    if isinstance(params, SegmentPartsParams):
+        return f"{pipeline}:{params.preset}:{params.engine}"
     if not isinstance(params, ImageTo3DParams):
         return pipeline
     textured = "textured" if params.texture else "plain"
     engine: str = params.engine
     if params.model is not ShapeModel.AUTO:
         engine = f"{engine}/{params.model}"
-    return f"{pipeline}:{params.preset}:{engine}:{textured}"
+    key = f"{pipeline}:{params.preset}:{engine}:{textured}"
+    if isinstance(params, ImageToPartsParams):
+        return f"{key}:{params.part_engine}:{_completion_key(params)}"
+    return key
+
+
+def _completion_key(params: CompletionParams) -> str:
+    asked = (params.part_steps, params.part_solver, params.part_cells)
+    given = "/".join("" if value is None else str(value) for value in asked)
+    return f"{params.completion}/{given}" if given.strip("/") else str(params.completion)
 
 
 def _validated(model: type[_Model], raw: dict[str, Any], root: str) -> _Model:

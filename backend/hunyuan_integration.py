@@ -1,7 +1,7 @@
 """Calls from Python without a server, named and answered as scripts for Hunyuan3D expect them.
 
-Models of Tencent's are not needed for them: the engines of this build do the work, and the best
-that can run here is chosen. Files of a call lie in a new folder that the caller may delete::
+The best engine that can run here does the work: P3-SAM and X-Part where their weights are, else
+those of this build. Files of a call lie in a new folder that the caller may delete::
 
     mesh, profile = generate_3d_model("toy.png")
     found = segment("toy.glb")
@@ -24,22 +24,30 @@ import trimesh
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.catalog import MAX_SEED, PipelineName, parse_params
+from backend.catalog import (
+    MAX_SEED,
+    CompletionEngine,
+    PipelineName,
+    SegmentationEngine,
+    parse_params,
+)
+from backend.engines.engine import Role
 from backend.errors import InternalError, InvalidParameter, MissingFile
 from backend.meshes.part_scene import write_boxes
 from backend.performance_profiler import get_performance_profiler
-from backend.pipelines.catalogue import run_pipeline
+from backend.pipelines import catalogue
 from backend.pipelines.pipeline import PipelineOutcome, PipelineRequest
 from backend.profiling.recorder import record_pipeline
 from backend.profiling.spans import PipelineProfile
 from backend.progress import SilentSink
 from backend.settings import Settings
 from backend.units import SystemClock, new_id
-from backend.web.mesh_uploads import SentMesh, normalise_mesh
+from backend.web.mesh_inputs import inputs_of_mesh
 from backend.web.uploads import normalise_image
 
 SEED = 42
-USUAL_THRESHOLD = 0.95
+USUAL_THRESHOLD, LOWEST_THRESHOLD = 0.95, 0.5
+P3SAM, XPART = SegmentationEngine.P3SAM, CompletionEngine.XPART
 UNMERGED, COARSEST = 0.25, 4.0
 
 Picture = str | Path | bytes | Image.Image
@@ -116,7 +124,8 @@ class Processor3D:
         postprocess : bool
             Without it, small pieces are left apart that would be merged.
         postprocess_threshold : float
-            0.95 gives the parts that the engine suggests; lower values merge more.
+            Small pieces beyond this share of the area join their neighbours. Engines without
+            networks suggest parts of their own at 0.95, and merge more at lower values.
 
         Returns
         -------
@@ -128,9 +137,8 @@ class Processor3D:
             One pair; boxes (p, 2, 3) float32 have the lowest and highest corner of each part.
         """
         folder = new_folder()
-        inputs = {"mesh": self._read_mesh(Path(mesh_path), folder)}
-        granularity = _granularity(postprocess_threshold) if postprocess else UNMERGED
-        params = {"seed": seed, "granularity": granularity}
+        inputs = self._inputs(mesh_path, folder)
+        params = {"seed": seed} | _division(postprocess_threshold, postprocess=postprocess)
         self._run(PipelineName.SEGMENT_PARTS, inputs, params, folder)
         boxes = _boxes(folder)
         return (
@@ -149,8 +157,10 @@ class Processor3D:
         mesh_path : path
             The mesh that was segmented.
         gr_state : tuple or list, optional
-            What ``segment`` returned, whose parts are taken; or only its list of boxes: then the
-            parts are found again, as many as there are boxes. Without it they are found here.
+            What ``segment`` returned, whose parts are taken; boxes in it that were changed decide
+            what of the mesh X-Part is shown. Or only its list of boxes: X-Part goes by them; for
+            other engines parts are found again, as many as there are boxes. Without it they are
+            found here.
 
         Returns
         -------
@@ -162,16 +172,49 @@ class Processor3D:
             GLB of the parts moved apart.
         """
         folder = new_folder()
-        inputs = {"mesh": self._read_mesh(Path(mesh_path), folder)}
         params: dict[str, Any] = {"seed": seed}
+        face_ids = boxes = None
         if isinstance(gr_state, tuple):
-            inputs["face_ids"] = Path(gr_state[1])
+            face_ids = _bytes_of(Path(gr_state[1]))
+            boxes = _changed_boxes(gr_state)
+        elif gr_state and catalogue.chosen_engine(Role.COMPLETION) == XPART:
+            boxes = _as_json(gr_state[0][0])
         elif gr_state:
             params["part_count"] = max(1, len(gr_state[0][0]))
+        inputs = self._inputs(mesh_path, folder, face_ids, boxes)
+        return self._completed(inputs, params, folder)
+
+    def complete(
+        self, mesh_path: str | Path, seed: int = SEED, boxes: Boxes | None = None, **params: Any
+    ) -> tuple[str, str, str]:
+        """Make each part of a mesh a closed mesh, by boxes where they are given.
+
+        Parameters
+        ----------
+        boxes : (p, 2, 3) float, optional
+            Lowest and highest corner of each part; parts are found without them.
+        **params
+            Of the pipeline ``complete_parts``.
+
+        Returns
+        -------
+        tuple of str
+            As ``generate``.
+        """
+        folder = new_folder()
+        sent = None if boxes is None else _as_json(boxes)
+        inputs = self._inputs(mesh_path, folder, boxes=sent)
+        return self._completed(inputs, {"seed": seed} | params, folder)
+
+    def _completed(
+        self, inputs: Mapping[str, Path], params: Mapping[str, Any], folder: Path
+    ) -> tuple[str, str, str]:
+        drawn = inputs.get("boxes")
         self._run(PipelineName.COMPLETE_PARTS, inputs, params, folder)
-        boxes = folder / "boxes.glb"
-        write_boxes(_boxes(folder), boxes)
-        return str(folder / "parts.glb"), str(boxes), str(folder / "exploded.glb")
+        shown = folder / "boxes.glb"
+        count = None if drawn is None else len(json.loads(drawn.read_text()))
+        write_boxes(_boxes(folder, count), shown)  # behind them comes what is in none
+        return str(folder / "parts.glb"), str(shown), str(folder / "exploded.glb")
 
     def _run(
         self,
@@ -181,18 +224,20 @@ class Processor3D:
         folder: Path,
     ) -> PipelineOutcome:
         request = PipelineRequest(inputs, parse_params(pipeline, dict(params)), folder)
-        return run_pipeline(pipeline, request, SilentSink())
+        return catalogue.run_pipeline(pipeline, request, SilentSink())
 
-    def _read_mesh(self, path: Path, folder: Path) -> Path:
+    def _inputs(
+        self,
+        mesh_path: str | Path,
+        folder: Path,
+        face_ids: bytes | None = None,
+        boxes: bytes | None = None,
+    ) -> dict[str, Path]:
         """Let a child process read the mesh; raises BadInput."""
-        try:
-            with path.open("rb") as file:
-                mesh = normalise_mesh(SentMesh(path.name, file), self._limits(folder))
-        except OSError as error:
-            raise MissingFile(f"{path}: {error.strerror}", advice="Check the path.") from error
-        target = folder / mesh.file_name
-        target.write_bytes(mesh.data)
-        return target
+        inputs = folder / "input"
+        inputs.mkdir()
+        limits = self._limits(inputs)
+        return inputs_of_mesh(Path(mesh_path), inputs, limits, face_ids, boxes)
 
     def _limits(self, folder: Path) -> Settings:
         return replace(self._settings or Settings.from_env(), data_dir=folder)
@@ -233,15 +278,41 @@ def new_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="meshkiln-"))
 
 
-def _granularity(threshold: float) -> float:
+def _division(threshold: float, *, postprocess: bool) -> dict[str, Any]:
+    """Say in parameters of the engine that is here how much is merged; raises InvalidParameter."""
     if not 0 < threshold <= 1:
         raise InvalidParameter(f"postprocess_threshold is {threshold:g}, not between 0 and 1.")
-    return min(USUAL_THRESHOLD / threshold, COARSEST)
+    if catalogue.chosen_engine(Role.SEGMENTATION) == P3SAM:
+        return {"post_process": postprocess, "threshold": max(threshold, LOWEST_THRESHOLD)}
+    merged = min(USUAL_THRESHOLD / threshold, COARSEST)
+    return {"granularity": merged if postprocess else UNMERGED}
 
 
-def _boxes(folder: Path) -> Boxes:
+def _changed_boxes(state: Segmented) -> bytes | None:
+    """Return the boxes of what ``segment`` returned where somebody changed them since."""
+    boxes = np.asarray(state[2][0][0], dtype=np.float32)
+    found = Path(state[1]).with_name("boxes.json")
+    if not found.exists() or np.array_equal(boxes, _boxes(found.parent)):
+        return None
+    return _as_json(boxes)
+
+
+def _as_json(boxes: Boxes) -> bytes:
+    return json.dumps(np.asarray(boxes, dtype=np.float64).tolist()).encode()
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MissingFile(f"{path}: {error.strerror}", advice="Check the path.") from error
+
+
+def _boxes(folder: Path, count: int | None = None) -> Boxes:
+    """Read the boxes of parts, of those with numbers below a count where one is given."""
     found: list[dict[str, Any]] = json.loads((folder / "boxes.json").read_text())
-    return np.array([part["box"] for part in found], dtype=np.float32)
+    kept = [part["box"] for part in found if count is None or part["index"] < count]
+    return np.array(kept, dtype=np.float32).reshape(-1, 2, 3)
 
 
 def _picture_bytes(image: Picture) -> tuple[bytes, str]:
@@ -252,7 +323,4 @@ def _picture_bytes(image: Picture) -> tuple[bytes, str]:
     if isinstance(image, bytes):
         return image, "picture"
     path = Path(image)
-    try:
-        return path.read_bytes(), path.name
-    except OSError as error:
-        raise MissingFile(f"{path}: {error.strerror}", advice="Check the path.") from error
+    return _bytes_of(path), path.name

@@ -27,6 +27,7 @@ from backend.choices import (
 
 MAX_SEED = 2**63 - 1
 MAX_PARTS = 1000
+MAX_PLACE = 1e30
 
 
 class PipelineParams(BaseModel):
@@ -138,6 +139,33 @@ class SegmentPartsParams(DivisionParams):
         ge=0,
         le=MAX_SEED,
         description="Same seed, same parts; drawn and reported if absent.",
+    )
+
+
+class PartAtPointParams(PipelineParams):
+    """Parameters of `part_at_point`: which part of a mesh a point is in, as p3sam sees it.
+
+    Seed and points are those of the job whose parts are looked at, so that nothing of it is
+    computed twice.
+    """
+
+    x: float = Field(ge=-MAX_PLACE, le=MAX_PLACE, description="Of the point, as the mesh has it.")
+    y: float = Field(ge=-MAX_PLACE, le=MAX_PLACE, description="Of the point, as the mesh has it.")
+    z: float = Field(ge=-MAX_PLACE, le=MAX_PLACE, description="Of the point, as the mesh has it.")
+    points: int | None = Field(
+        default=None,
+        ge=2_000,
+        le=400_000,
+        description="Points of the surface that p3sam looks at; null goes by the machine.",
+    )
+    geometry: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="facts.parts.geometry of the job that found the parts: a mesh that is known "
+        "under this name is not read again.",
+    )
+    seed: int | None = Field(
+        default=None, ge=0, le=MAX_SEED, description="Same seed, same answer; drawn if absent."
     )
 
 

@@ -29,6 +29,7 @@ _RANGES = {
     "export_compression": (0, 9),
     "export_threads": (1, 16),
     "decode_chunk": (0, 16_777_216),
+    "feature_cache_mb": (0, 65_536),
     "max_batch": (1, 64),
     "max_batch_items": (1, 100_000),
     "max_batch_upload_mb": (1, 65_536),
@@ -114,6 +115,7 @@ class Settings:
     model_path: str = ""
     precision: str = "auto"
     weights: str = FULL_WEIGHTS
+    feature_cache_mb: int = 512
     attention: str = "auto"
     compile_models: bool = False
     decode: str = "hierarchical"

@@ -23,7 +23,8 @@ MESH_PIPELINES = (PipelineName.SEGMENT_PARTS, PipelineName.COMPLETE_PARTS)
 
 def test_each_pipeline_says_what_it_is_sent():
     of_meshes = {name for name, spec in PIPELINES.items() if spec.upload is Upload.MESH}
-    assert of_meshes == {*MESH_PIPELINES, PipelineName.PREPARE_MESH}
+    others = {PipelineName.PREPARE_MESH, PipelineName.PART_AT_POINT}
+    assert of_meshes == {*MESH_PIPELINES, *others}
 
 
 def test_parts_of_a_picture_take_the_stages_of_its_model_and_end_with_the_files():
@@ -58,6 +59,10 @@ def test_parameters_of_a_picture_are_none_of_a_mesh():
 def test_keys_tell_the_pipelines_apart_and_ignore_the_seed():
     one, other = (parse_params("segment_parts", {"seed": seed}) for seed in (1, 2))
     assert batch_key("segment_parts", one) == batch_key("segment_parts", other)
-    assert cost_key("segment_parts", one) == "segment_parts"
+    assert cost_key("segment_parts", one) == "segment_parts:standard:auto"
+    both = parse_params("complete_parts", {"engine": "p3sam", "completion": "cap_parts"})
+    assert cost_key("complete_parts", both) == "complete_parts:standard:p3sam:cap_parts"
+    finer = parse_params("complete_parts", {"part_steps": 20, "part_cells": 512})
+    assert cost_key("complete_parts", finer) == "complete_parts:standard:auto:auto/20//512"
     image = parse_params("image_to_parts", {"preset": "draft"})
-    assert cost_key("image_to_parts", image) == "image_to_parts:draft:auto:textured"
+    assert cost_key("image_to_parts", image) == "image_to_parts:draft:auto:textured:auto:auto"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from backend.engines.engine import FailedItem
 from backend.errors import DeviceLost, InternalError, JobCanceled, OutOfMemory
 from backend.gpu.faults import Fault, classify
 
@@ -52,7 +53,7 @@ def run_items(run: Run, items: Sequence[Any], free: Callable[[], object]) -> lis
     Parameters
     ----------
     run : callable
-        Takes items, returns one result for each in order.
+        Takes items, returns one result for each in order, or a ``FailedItem``.
     free : callable
         Gives memory back; called outside of the ``except`` block, when the failed frames and
         what they held are gone.
@@ -73,7 +74,7 @@ def run_items(run: Run, items: Sequence[Any], free: Callable[[], object]) -> lis
     try:
         results = run(items)
         if len(results) == len(items):
-            return [Outcome(result, batch_size=len(items)) for result in results]
+            return [_outcome(result, len(items)) for result in results]
         error = InternalError(f"{len(results)} results came of {len(items)} items.")
         fault = Fault.OTHER
     except (JobCanceled, DeviceLost):
@@ -98,6 +99,12 @@ def run_items(run: Run, items: Sequence[Any], free: Callable[[], object]) -> lis
     error = None  # its frames hold the batch
     parts = _halves(items) if fault is Fault.OUT_OF_MEMORY else [[item] for item in items]
     return [outcome for part in parts for outcome in run_items(run, part, free)]
+
+
+def _outcome(result: Any, batch_size: int) -> Outcome:
+    if isinstance(result, FailedItem):
+        return Outcome(error=result.error, batch_size=batch_size)
+    return Outcome(result, batch_size=batch_size)
 
 
 def _drop_locals(error: BaseException) -> None:

@@ -15,7 +15,7 @@ from backend.batching.halving import Outcome
 from backend.batching.meeting import Arrival, Meeting, Place
 from backend.batching.shared_progress import Listener
 from backend.batching.shared_spans import add_shared_spans
-from backend.engines.engine import AnyEngine
+from backend.engines.engine import AnyEngine, FailedItem
 from backend.profiling.recorder import profile_stage
 from backend.profiling.span_notes import note
 from backend.profiling.spans import SpanKind
@@ -209,4 +209,6 @@ def run_engine(engine: AnyEngine, task: Any, progress: StageProgress) -> Any:
     if member is not None:
         return member.run(engine, task, progress)
     (result,) = engine.run([task], progress)
+    if isinstance(result, FailedItem):
+        raise result.error
     return result

@@ -164,8 +164,9 @@ def _device() -> Check:
 
 
 def _models(settings: Settings) -> Check:
-    """Look which models with weights could make shapes."""
+    """Look which models with weights could be run."""
     from backend.models.checkpoints.acceptance import Acceptances
+    from backend.models.checkpoints.catalogue import ModelKind
     from backend.models.checkpoints.listing import model_states
     from backend.models.checkpoints.places import Places
 
@@ -177,15 +178,17 @@ def _models(settings: Settings) -> Check:
             "Models", Verdict.MISSING, error.detail, "no model can be loaded", error.advice
         )
     ready = [state.model.id for state in states if state.is_usable]
-    if ready:
+    if any(state.is_usable and state.model.kind is ModelKind.SHAPE for state in states):
         return Check("Models", Verdict.OK, f"ready: {', '.join(ready)}")
     waiting = [s.model.id for s in states if s.found and s.found.is_complete and not s.is_accepted]
     if waiting:
         finding = f"{', '.join(waiting)}: here, but the licence has not been accepted"
         cure = f".venv/bin/python -m backend models accept {waiting[0]}"
         return Check("Models", Verdict.MISSING, finding, _NO_NETWORK, cure)
-    partial = [state.model.id for state in states if state.found is not None]
+    partial = [s.model.id for s in states if s.found is not None and not s.found.is_complete]
     finding = f"not complete: {', '.join(partial)}" if partial else "none is here"
+    if ready:
+        finding = f"none that makes shapes; ready: {', '.join(ready)}"
     cure = ".venv/bin/python -m backend models list, then: models pull ID"
     return Check("Models", Verdict.MISSING, finding, _NO_NETWORK, cure)
 

@@ -17,7 +17,6 @@ from backend.catalog import (
     UpAxis,
     parse_params,
 )
-from backend.cli.segment import read_mesh_into
 from backend.errors import InvalidParameter
 from backend.settings import Settings
 
@@ -104,9 +103,10 @@ def _run(args: argparse.Namespace) -> int:
             advice="Name one with -o, or only count with --info.",
         )
     from backend.cli.part_run import LEFT_OUT, run_into_folder
+    from backend.web.mesh_inputs import inputs_of_mesh
 
     def prepare(folder: Path, settings: Settings) -> dict[str, Path]:
-        return {"mesh": read_mesh_into(args.mesh, folder, settings)}
+        return inputs_of_mesh(args.mesh, folder, settings)
 
     params = _params(args)
     kind = params.get("format", MeshFileFormat.GLB.value)
@@ -123,9 +123,10 @@ def _tell(args: argparse.Namespace) -> int:
     from backend.meshes.mending.mesh_figures import measure_mesh
     from backend.meshes.mending.mesh_scale import scaled
     from backend.pipelines.prepare_mesh import given_mesh
+    from backend.web.mesh_inputs import inputs_of_mesh
 
     with tempfile.TemporaryDirectory(prefix="meshkiln-") as scratch:
-        path = read_mesh_into(args.mesh, Path(scratch), Settings.from_env())
+        path = inputs_of_mesh(args.mesh, Path(scratch), Settings.from_env())["mesh"]
         checked = PrepareMeshParams.model_validate(params.model_dump())
         figures = measure_mesh(scaled(*given_mesh(path, checked))).document()
     if args.json:

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from backend.models.checkpoints.verify import Verification
 
 MOST_FINDINGS = 20
+# By kind of model, in the order in which they are shown.
+KIND_HEADINGS = {
+    "shape": "Shapes from pictures",
+    "segmentation": "Parts of a mesh",
+    "completion": "Parts made whole",
+}
 
 
 def print_json(value: Any) -> None:
@@ -32,6 +38,7 @@ def state_json(state: ModelState) -> dict[str, Any]:
         "id": model.id,
         "title": model.title,
         "repository": model.repository,
+        "kind": str(model.kind),
         "family": str(model.family),
         "licence": str(model.licence),
         "accepted": state.is_accepted,
@@ -52,14 +59,12 @@ def state_json(state: ModelState) -> dict[str, Any]:
 
 
 def print_states(states: Sequence[ModelState]) -> None:
-    """Print a table of all models, then where those are that are here and what they lack."""
-    table = Table(box=None, pad_edge=False)
-    for title in ("Model", "State", "Size", "Licence", "Accepted"):
-        table.add_column(title, overflow="fold", no_wrap=title == "Model")
-    for state in states:
-        table.add_row(*(Text(cell) for cell in _row(state)))
+    """Print a table of the models of each kind, then where those are and what they lack."""
     console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
+    for kind, heading in KIND_HEADINGS.items():
+        console.print(heading)
+        console.print(_table([state for state in states if state.model.kind == kind]))
+        console.print()
     for state in states:
         if state.model.unsupported is not None:
             console.print(f"{state.model.id}: {state.model.unsupported}", markup=False)
@@ -69,6 +74,15 @@ def print_states(states: Sequence[ModelState]) -> None:
         if state.found.missing:
             words += f", lacks {'; '.join(state.found.missing)}"
         console.print(words, markup=False)
+
+
+def _table(states: Sequence[ModelState]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in ("Model", "State", "Size", "Licence", "Accepted"):
+        table.add_column(title, overflow="fold", no_wrap=title == "Model")
+    for state in states:
+        table.add_row(*(Text(cell) for cell in _row(state)))
+    return table
 
 
 def _row(state: ModelState) -> tuple[str, ...]:
@@ -117,6 +131,7 @@ def verification_json(found: FoundModel, result: Verification) -> dict[str, Any]
             {"code": error.code, "detail": error.detail, "advice": error.advice}
             for error in result.errors
         ],
+        "notes": list(result.notes),
         "files": None
         if result.files is None
         else [{"path": check.path, "state": str(check.state)} for check in result.files],
@@ -132,6 +147,8 @@ def print_verification(found: FoundModel, result: Verification) -> None:
         print(f"  and {len(result.findings) - MOST_FINDINGS} more")
     for error in result.errors:
         print(f"  {error.detail}\n    {error.advice}")
+    for note in result.notes:
+        print(f"  {note}")
     for check in result.files or ():
         print(f"  {check.path}: {check.state}")
     if result.files is None:

@@ -207,7 +207,7 @@ def _limits_explained() -> Iterator[None]:
 
 def _part_words(made: Made) -> str:
     parts = made.facts["parts"]
-    words = f"{parts['count']} parts"
+    words = "1 part" if parts["count"] == 1 else f"{parts['count']} parts"
     if parts["count"] != parts["suggested"]:
         words += f" (the engine suggests {parts['suggested']})"
     if "completion" in made.facts:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from backend.catalog import MAX_PARTS, PipelineName
-from backend.errors import MissingFile
 from backend.settings import Settings
 
 
@@ -62,28 +60,12 @@ def mesh_params(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value is not None} | given_params(args)
 
 
-def read_mesh_into(
-    path: Path, folder: Path, settings: Settings, face_ids: bytes | None = None
-) -> Path:
-    """Let a child process read a mesh and write it as ``mesh.glb``; raises BadInput."""
-    from backend.web.mesh_uploads import SentMesh, normalise_mesh
-
-    try:
-        with path.open("rb") as file:
-            here = replace(settings, data_dir=folder)
-            mesh = normalise_mesh(SentMesh(path.name, file), here, face_ids)
-    except OSError as error:
-        raise MissingFile(f"{path}: {error.strerror}", advice="Check the path.") from error
-    target = folder / mesh.file_name
-    target.write_bytes(mesh.data)
-    return target
-
-
 def _run(args: argparse.Namespace) -> int:
     from backend.cli.part_run import run_into_folder
+    from backend.web.mesh_inputs import inputs_of_mesh
 
     def prepare(folder: Path, settings: Settings) -> dict[str, Path]:
-        return {"mesh": read_mesh_into(args.mesh, folder, settings)}
+        return inputs_of_mesh(args.mesh, folder, settings)
 
     return run_into_folder(
         PipelineName.SEGMENT_PARTS,

@@ -11,9 +11,11 @@ from backend.engines.grabcut_background import GrabcutBackground
 from backend.engines.hunyuan3d import Hunyuan3D
 from backend.engines.inflate import Inflate
 from backend.engines.line_of_sight_parts import LineOfSightParts
+from backend.engines.p3sam import P3SamParts
 from backend.engines.projection_texture import ProjectionTexture
 from backend.engines.registry import EngineRegistry
 from backend.engines.rembg_background import RembgBackground
+from backend.engines.xpart import XPart
 
 
 @cache
@@ -27,7 +29,9 @@ def default_registry() -> EngineRegistry:
             Listing(Role.SHAPE, Hunyuan3D(), rank=20),
             Listing(Role.SHAPE, Inflate(), rank=10),
             Listing(Role.TEXTURE, ProjectionTexture(), rank=10),
+            Listing(Role.SEGMENTATION, P3SamParts(), rank=20),
             Listing(Role.SEGMENTATION, LineOfSightParts(), rank=10),
+            Listing(Role.COMPLETION, XPart(), rank=20),
             Listing(Role.COMPLETION, CapParts(), rank=10),
         ]
     )

@@ -8,12 +8,20 @@ from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
 from backend.catalog import CutOutParams
+from backend.errors import MeshkilnError
 from backend.progress import StageProgress
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Task_contra = TypeVar("Task_contra", contravariant=True)
 Result_co = TypeVar("Result_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class FailedItem:
+    """Stands for the result of a task that failed while nothing is wrong with the others."""
+
+    error: MeshkilnError
 
 
 class Role(StrEnum):
@@ -36,10 +44,13 @@ class Needs:
         Names of the model files, empty for built-in engines.
     device : str
         'cpu' or 'cuda'.
+    is_too_slow_without_gpu : bool
+        Without a GPU it takes so long that it runs only if it is asked for by name.
     """
 
     weights: tuple[str, ...] = ()
     device: str = "cpu"
+    is_too_slow_without_gpu: bool = False
 
 
 class Engine(Protocol[Task_contra, Result_co]):
@@ -58,8 +69,13 @@ class Engine(Protocol[Task_contra, Result_co]):
     def cost_key(self, params: CutOutParams) -> str:
         """Key of tasks that take about the same time and memory."""
 
-    def run(self, batch: Sequence[Task_contra], progress: StageProgress) -> Sequence[Result_co]:
-        """Do the stage for each task; one result per task, in order."""
+    def run(
+        self, batch: Sequence[Task_contra], progress: StageProgress
+    ) -> Sequence[Result_co | FailedItem]:
+        """Do the stage for each task; one result per task, in order.
+
+        A ``FailedItem`` is the result of a task that failed alone; what is raised fails the call.
+        """
 
 
 AnyEngine = Engine[Any, Any]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from backend.catalog import CutOutParams
-from backend.engines.engine import Needs
+from backend.engines.engine import FailedItem, Needs
 from backend.engines.shape_model_choice import (
     ShapeEffort,
     chosen_model,
@@ -50,18 +50,18 @@ class Hunyuan3D:
         shown = {"preset", "model", "steps", "grid_resolution", "decoder"}
         return params.model_dump_json(include=shown)
 
-    def run(self, batch: Sequence[ShapeTask], progress: StageProgress) -> list[Shape]:
-        """Make a shape for every task.
+    def run(self, batch: Sequence[ShapeTask], progress: StageProgress) -> list[Shape | FailedItem]:
+        """Make a shape for every task; one without a surface fails alone.
 
         Raises
         ------
-        NoForeground, NoSurfaceFound, EngineUnavailable, LicenceNotAccepted, WeightsMissing
+        NoForeground, EngineUnavailable, LicenceNotAccepted, WeightsMissing
         """
         from backend.engines.shape_steps import ShapeSteps
 
         groups = _alike(batch)
         total = sum(group.parts for group in groups)
-        found: dict[int, Shape] = {}
+        found: dict[int, Shape | FailedItem] = {}
         done = 0
         for group in groups:
             tell = _Portions(progress, done, group.effort.steps, total)
@@ -73,14 +73,14 @@ class Hunyuan3D:
         return [found[place] for place in range(len(batch))]
 
 
-def _noted(shape: Shape, asked: ShapeTask) -> Shape:
+def _noted(shape: Shape | FailedItem, asked: ShapeTask) -> Shape | FailedItem:
     """Say that pictures from other sides were left out."""
-    if len(shape.facts["views"]) == len(asked.views):
+    if isinstance(shape, FailedItem) or len(shape.facts["views"]) == len(asked.views):
         return shape
     return replace(shape, notice=f"{FRONT_ONLY} {shape.notice}".rstrip())
 
 
-def _shapes(steps: ShapeSteps, tasks: Sequence[ShapeTask]) -> list[Shape]:
+def _shapes(steps: ShapeSteps, tasks: Sequence[ShapeTask]) -> list[Shape | FailedItem]:
     """Encode the pictures, follow the denoiser, read the shapes off; one network at a time."""
     pictures = steps.prepared(tasks)
     context = steps.encoded(pictures)
@@ -113,7 +113,7 @@ def _alike(batch: Sequence[ShapeTask]) -> list[_Group]:
 def _group(places: list[int], tasks: list[ShapeTask]) -> _Group:
     wishes = tasks[0].wishes
     model = chosen_model(wishes, len(tasks[0].views), Settings.from_env())
-    if model.views < len(tasks[0].views):
+    if (model.views or 1) < len(tasks[0].views):
         front = View.FRONT.value
         tasks = [replace(task, views={front: task.views[front]}) for task in tasks]
     return _Group(effort_for(wishes, model), tuple(places), tuple(tasks))

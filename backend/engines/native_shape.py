@@ -12,17 +12,17 @@ from torch import Tensor
 from backend.catalog import FieldDecoder
 from backend.engines.field_calls import Box, Field
 from backend.engines.implicit_decode import decode_grid
+from backend.engines.model_networks import ModelNetworks, device_of
 from backend.engines.shape_memory import fitting_points
 from backend.engines.shape_model_choice import ShapeEffort
-from backend.engines.shape_networks import ShapeNetworks, device_of
 from backend.meshes.degenerate_faces import without_degenerate_faces
 from backend.meshes.floaters import without_floaters
 from backend.meshes.isosurface.surface import extract_surface
 from backend.meshes.masks import Mask, bounds
 from backend.meshes.triangle_mesh import TriangleMesh
 from backend.models.checkpoints.checkpoint import Component
-from backend.models.hunyuan3d.geo_decoder import GeoKeys
 from backend.models.hunyuan3d.shape_vae import ShapeVae
+from backend.models.hunyuan3d.shape_vae_layers import GeoKeys
 from backend.models.hunyuan3d.volume_decoding import CHUNK_POINTS, flash_grid
 from backend.profiling.recorder import profile_stage
 from backend.profiling.spans import SpanKind
@@ -53,7 +53,7 @@ class DecodedMesh:
 
 
 def decoded_mesh(
-    networks: ShapeNetworks,
+    networks: ModelNetworks,
     vae: ShapeVae,
     latents: Tensor,
     effort: ShapeEffort,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from backend.engines.engine import AnyEngine, Listing, Role
+from backend.engines.gpu_presence import has_gpu
 from backend.errors import EngineUnavailable
+from backend.settings import Settings
 
 AUTO = "auto"
 
@@ -31,6 +33,8 @@ class EngineRegistry:
     def choose(self, role: Role, name: str = AUTO) -> AnyEngine:
         """Pick the engine named, or the best available one for ``auto``.
 
+        What takes hours without a GPU is not chosen by itself where there is none.
+
         Raises
         ------
         EngineUnavailable
@@ -42,7 +46,15 @@ class EngineRegistry:
         reasons = []
         for engine in candidates:
             reason = engine.available()
+            if reason is None and name == AUTO:
+                reason = _too_slow(engine)
             if reason is None:
                 return engine
             reasons.append(f"{engine.name}: {reason}")
         raise EngineUnavailable("; ".join(reasons))
+
+
+def _too_slow(engine: AnyEngine) -> str | None:
+    if not engine.needs.is_too_slow_without_gpu or has_gpu(Settings.from_env()):
+        return None
+    return "without a GPU it takes hours, so that it has to be asked for by name"

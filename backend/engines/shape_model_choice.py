@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from backend.catalog import FieldDecoder, Preset
+from backend.engines.model_readiness import NO_TORCH, NO_WEIGHTS, has_torch, why_not
 from backend.engines.shape_task import NetworkWishes
-from backend.errors import EngineUnavailable, MeshkilnError
-from backend.models.checkpoints.acceptance import Acceptances
-from backend.models.checkpoints.catalogue import MODELS, Model, model_of
-from backend.models.checkpoints.finding import find_model, require_model
-from backend.models.checkpoints.opening import runnable_model
+from backend.errors import EngineUnavailable
+from backend.models.checkpoints.catalogue import MODELS, Model, ModelKind, model_of
+from backend.models.checkpoints.finding import find_model
 from backend.models.checkpoints.places import Places
 from backend.settings import Settings
-from backend.units import SystemClock
 
 TURBO, FAST = "-turbo", "-fast"
 CELLS = {Preset.DRAFT: 192, Preset.STANDARD: 256, Preset.HIGH: 384}
@@ -60,32 +57,20 @@ def effort_for(wishes: NetworkWishes, model: Model) -> ShapeEffort:
     return ShapeEffort(
         model,
         wishes.steps or _STEPS[wishes.preset][kind],
-        model.guidance if wishes.guidance is None else wishes.guidance,
+        (model.guidance or 0.0) if wishes.guidance is None else wishes.guidance,
         wishes.cells or CELLS[wishes.preset],
         wishes.decoder,
     )
 
 
-def why_not(model: Model, settings: Settings) -> MeshkilnError | None:
-    """Return why a model cannot be loaded here, None when it can."""
-    places = Places.of(settings)
-    try:
-        runnable_model(model.id)
-        require_model(model, places)
-        Acceptances(places.own_folder, SystemClock()).require(model)
-    except MeshkilnError as error:
-        return error
-    return None
-
-
 def unavailable_reason(settings: Settings) -> str | None:
     """Say why no model can make shapes here; None when one can."""
-    if importlib.util.find_spec("torch") is None:
-        return "torch is not installed (pip install -r requirements-gpu.txt)"
+    if not has_torch():
+        return NO_TORCH
     places = Places.of(settings)
-    found = [model for model in MODELS if not model.unsupported and _is_whole(model, places)]
+    found = [model for model in _for_shapes() if _is_whole(model, places)]
     if not found:
-        return "no weights are here; see 'python -m backend models list'"
+        return NO_WEIGHTS
     reasons = [why_not(model, settings) for model in found]
     if None in reasons:
         return None
@@ -113,7 +98,12 @@ def chosen_model(wishes: NetworkWishes, views: int, settings: Settings) -> Model
         error = why_not(model, settings)
         if error is not None:
             raise error
-        if views > model.views:
+        if model.kind is not ModelKind.SHAPE:
+            raise EngineUnavailable(
+                f"{model.title} makes no shapes from pictures.",
+                advice="Run 'python -m backend models list'.",
+            )
+        if views > (model.views or 1):
             raise EngineUnavailable(
                 f"{model.title} takes {model.views} picture of an object, not {views}.",
                 advice="Send the front picture alone, or choose a multi-view model.",
@@ -134,6 +124,11 @@ def _in_order(preset: Preset, views: int) -> Iterable[Model]:
     single = _DRAFT_ORDER if preset is Preset.DRAFT else _FULL_ORDER
     names = several if views > 1 else single + several
     return (model_of(name) for name in names)
+
+
+def _for_shapes() -> Iterable[Model]:
+    """Models that can be run and make shapes."""
+    return (m for m in MODELS if m.kind is ModelKind.SHAPE and m.unsupported is None)
 
 
 def _is_whole(model: Model, places: Places) -> bool:

@@ -11,17 +11,20 @@ import torch
 from torch import Tensor
 
 from backend.engines.called_denoiser import CalledDenoiser
+from backend.engines.engine import FailedItem
+from backend.engines.model_networks import device_of, networks_of
 from backend.engines.native_shape import decoded_mesh, in_pixels
 from backend.engines.shape_memory import FEWEST_POINTS, TokenWork, grid_bytes, point_bytes
 from backend.engines.shape_model_choice import ShapeEffort
-from backend.engines.shape_networks import device_of, networks_of
 from backend.engines.shape_task import Shape, ShapeTask
-from backend.errors import CheckpointConfigInvalid
+from backend.errors import CheckpointConfigInvalid, NoSurfaceFound
 from backend.models.checkpoints.checkpoint import (
+    Checkpoint,
     Component,
     ComponentSource,
     SchedulerKind,
     SchedulerSpec,
+    ShapeCheckpoint,
 )
 from backend.models.checkpoints.hunyuan_description import CONSISTENCY_GRID_SIZE
 from backend.models.hunyuan3d.conditioner import ConditionerConfig
@@ -60,7 +63,7 @@ class ShapeSteps:
         self._effort = effort
         self._tell = tell
         self._networks = networks_of(effort.model.id)
-        self._checkpoint = self._networks.checkpoint
+        self._checkpoint = _of_shapes(self._networks.checkpoint)
 
     def prepared(self, tasks: Sequence[ShapeTask]) -> tuple[Tensor, tuple[int, ...] | None]:
         """Centre the objects on white.
@@ -121,24 +124,26 @@ class ShapeSteps:
         return latents
 
     @torch.inference_mode()
-    def read_off(self, latents: Tensor, tasks: Sequence[ShapeTask]) -> list[Shape]:
-        """Turn latents into meshes over the objects in the pictures; raises NoSurfaceFound."""
-        shapes = []
+    def read_off(self, latents: Tensor, tasks: Sequence[ShapeTask]) -> list[Shape | FailedItem]:
+        """Turn latents into meshes over the objects in the pictures; some may have no surface."""
         with self._networks.lease(Component.VAE, self._decode_bytes()) as vae:
-            for item, task in enumerate(tasks):
-                decoded = decoded_mesh(
-                    self._networks,
-                    vae,
-                    latents[item : item + 1].to(device_of(vae), self._networks.weights.decoder),
-                    self._effort,
-                    partial(self._tell.decode, item),
-                )
-                placed = in_pixels(decoded.mesh, task.mask)
-                notice = CUT_OFF if decoded.is_cut_off else ""
-                shapes.append(
-                    Shape(placed, None, notice, follows_outline=False, facts=self._facts(task))
-                )
-        return shapes
+            return [
+                self._read_one(vae, latents[item : item + 1], item, task)
+                for item, task in enumerate(tasks)
+            ]
+
+    def _read_one(
+        self, vae: Any, latents: Tensor, item: int, task: ShapeTask
+    ) -> Shape | FailedItem:
+        latents = latents.to(device_of(vae), self._networks.weights.decoder)
+        tell = partial(self._tell.decode, item)
+        try:
+            decoded = decoded_mesh(self._networks, vae, latents, self._effort, tell)
+        except NoSurfaceFound as error:
+            return FailedItem(error)
+        placed = in_pixels(decoded.mesh, task.mask)
+        notice = CUT_OFF if decoded.is_cut_off else ""
+        return Shape(placed, None, notice, follows_outline=False, facts=self._facts(task))
 
     def _schedule(self) -> Schedule:
         return schedule_of(self._checkpoint.scheduler, self._effort)
@@ -192,6 +197,12 @@ class ShapeSteps:
             "precision": self._networks.weights.title,
             "licence": effort.model.licence.value,
         }
+
+
+def _of_shapes(checkpoint: Checkpoint) -> ShapeCheckpoint:
+    if not isinstance(checkpoint, ShapeCheckpoint):
+        raise CheckpointConfigInvalid(f"{checkpoint.folder} holds no model that makes shapes.")
+    return checkpoint
 
 
 def schedule_of(spec: SchedulerSpec, effort: ShapeEffort) -> Schedule:

@@ -1,4 +1,4 @@
-"""In which numbers the networks of a shape keep their weights and compute. Imports torch."""
+"""In which numbers the networks of a model keep their weights and compute. Imports torch."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 import torch
 
-from backend.gpu.choice import CPU
+from backend.engines.gpu_presence import has_gpu
 from backend.gpu.precision import Precision, PrecisionRules, torch_dtype
+from backend.models.checkpoints.catalogue import ModelKind
 from backend.models.checkpoints.checkpoint import Component
 from backend.settings import INT8_WEIGHTS, Settings
 
-STAGE = "shape_generation"
-# The weights were made for fp16; on a card, bf16 would only keep fewer digits of them.
-_RULES = PrecisionRules({STAGE: {Precision.FP16}})
+STAGE, PART_STAGE = "shape_generation", "part_completion"
+# The weights of shapes were made for fp16; on a card, bf16 would only keep fewer digits of them.
+# X-Part is published with bf16 in mind.
+_RULES = PrecisionRules({STAGE: {Precision.FP16}, PART_STAGE: {Precision.BF16, Precision.FP16}})
+_STAGES = {ModelKind.SHAPE: STAGE, ModelKind.COMPLETION: PART_STAGE}
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class WeightFormat:
     Parameters
     ----------
     network : torch.dtype
-        Of image encoder and denoiser.
+        Of conditioner and denoiser, but for the features of points in it, which stay float32.
     decoder : torch.dtype
         Of the shape decoder, whose values are compared with 0.
     is_int8 : bool
@@ -55,17 +58,22 @@ class WeightFormat:
         return ", ".join(parts)
 
 
-def weight_format(settings: Settings) -> WeightFormat:
+def weight_format(settings: Settings, kind: ModelKind = ModelKind.SHAPE) -> WeightFormat:
     """Return the formats for the device of this process.
 
-    A processor computes in fp32 unless bf16 is asked for, which many newer ones do faster.
+    A processor computes in fp32 unless bf16 is asked for, which many newer ones do faster. What
+    finds parts is fp32 everywhere, and as it is, without 8 bits.
     """
+    if kind is ModelKind.SEGMENTATION:
+        return WeightFormat(torch.float32, torch.float32)
     is_int8 = settings.weights == INT8_WEIGHTS
     wanted = Precision(settings.precision)
-    if settings.gpu != CPU and torch.cuda.is_available():
+    if has_gpu(settings):
         capability = torch.cuda.get_device_capability()
-        dtype = torch_dtype(_RULES.choose(STAGE, wanted, capability).precision)
-        return WeightFormat(dtype, dtype, is_int8)
+        dtype = torch_dtype(_RULES.choose(_STAGES[kind], wanted, capability).precision)
+        # bf16 keeps too few digits near 0, and the decoder was made to run in fp16
+        decoder = torch.float16 if dtype is torch.bfloat16 else dtype
+        return WeightFormat(dtype, decoder, is_int8)
     network = torch.bfloat16 if wanted is Precision.BF16 else torch.float32
     return WeightFormat(network, torch.float32, is_int8)
 

@@ -35,6 +35,7 @@ MeshkilnError
 │   ├── SharingOff                sharing-off             403
 │   ├── JobFinished               job-finished            409
 │   ├── JobNotFinished            job-not-finished        409
+│   ├── PickingUnavailable        picking-unavailable     409
 │   ├── BatchFinished             batch-finished          409
 │   ├── NothingFailed             nothing-failed          409
 │   ├── StaleVersion              stale-version           412
@@ -157,6 +158,7 @@ from backend.errors.refused import (
     NotFound,
     NothingFailed,
     PackageMissing,
+    PickingUnavailable,
     QueueFull,
     QuotaExceeded,
     RateLimited,
@@ -223,6 +225,7 @@ __all__ = [
     "OutOfMemory",
     "PackageMissing",
     "PartNotClosed",
+    "PickingUnavailable",
     "QueueFull",
     "QuotaExceeded",
     "RateLimited",

@@ -122,7 +122,7 @@ class TensorMisshapen(GenerationFailed):
 
     code = "tensor-misshapen"
     title = "A tensor of the model has the wrong shape"
-    default_advice = "Run 'python -m backend models verify ID'; file and config.yaml disagree."
+    default_advice = "Run 'python -m backend models verify ID'; file and description disagree."
 
 
 class CheckpointConfigInvalid(GenerationFailed):

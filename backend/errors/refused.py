@@ -95,6 +95,14 @@ class JobNotFinished(Refused):
     default_advice = "Wait for it, or cancel it first."
 
 
+class PickingUnavailable(Refused):
+    """The parts of the job were not found by a network that can be asked about a point."""
+
+    code = "picking-unavailable"
+    title = "No network can be asked about these parts"
+    default_advice = "Run segment_parts on this mesh with the engine p3sam, and pick parts there."
+
+
 class BatchFinished(Refused):
     """Nothing of the batch waits or runs any more."""
 

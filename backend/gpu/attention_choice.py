@@ -15,7 +15,7 @@ from backend.gpu.attention import AttentionBackend, attend_with, unavailable_rea
 from backend.gpu.faults import Fault, classify
 from backend.gpu.precision import compare
 from backend.gpu.shape_buckets import bucket_of
-from backend.units import Clock
+from backend.units import MB, Clock
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +28,8 @@ LONGEST_S = 2.0
 CHECKED_ROWS = 256
 TOLERANCES = {"float64": 1e-5, "float32": 1e-4, "float16": 5e-3, "bfloat16": 2e-2}
 MOST_CHOICES = 256
+# More is a risk to the machine, and slower in any case than to go through them piece by piece.
+MOST_SCORES_MB = 1024
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +174,15 @@ class _Bench:
         q, k, v = (each.float() for each in self._inputs)
         self._right = attend_with(AttentionBackend.MATH, q[:, :, self._rows], k, v)
 
+    @property
+    def too_many_scores(self) -> str | None:
+        """Say why plain products, which keep all scores, are not tried; None when they may be."""
+        q, k = self._inputs[:2]
+        scores_mb = q.shape[:3].numel() * k.shape[2] * q.element_size() / MB
+        if scores_mb <= MOST_SCORES_MB:
+            return None
+        return f"its scores would take {scores_mb:.0f} MB"
+
     def check(self, backend: AttentionBackend) -> AttentionTrial:
         """Run a backend once and compare its result."""
         result = self._attend(backend, *self._inputs)
@@ -212,6 +223,8 @@ def _try_all(
     trials = {}
     for backend in named:
         missing = unavailable_reason(backend, bench.device.type) if backends is None else None
+        if backend is AttentionBackend.MATH:
+            missing = missing or bench.too_many_scores
         trials[backend] = (
             AttentionTrial(backend, excluded=missing)
             if missing
@@ -272,5 +285,8 @@ def _best(table: Sequence[AttentionTrial]) -> AttentionBackend:
 
 def _bucket(shape: AttentionShape) -> AttentionShape:
     return replace(
-        shape, tokens=bucket_of(shape.tokens), context_tokens=bucket_of(shape.context_tokens)
+        shape,
+        batch=bucket_of(shape.batch),
+        tokens=bucket_of(shape.tokens),
+        context_tokens=bucket_of(shape.context_tokens),
     )

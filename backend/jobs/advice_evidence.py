@@ -58,6 +58,8 @@ class WorkRuns:
 
 
 NO_RUNS = WorkRuns((), ())
+# Runs that look for settings, and answers of a moment: nobody wants advice on them.
+ASIDE = frozenset({PipelineName.TUNE, PipelineName.PART_AT_POINT})
 
 
 def gather_evidence(service: JobService, pipeline: str, shape_key: str) -> Evidence:
@@ -72,7 +74,7 @@ def most_used_work(service: JobService, pipeline: str | None = None) -> tuple[st
     """Return pipeline and shape key of the work that most of the last runs did."""
     wanted = RunFilter(pipeline=pipeline, status=RunStatus.OK, limit=RUNS)
     runs = service.run_history.runs(wanted)
-    counts = Counter((r.pipeline, r.shape_key) for r in runs if r.pipeline != PipelineName.TUNE)
+    counts = Counter((r.pipeline, r.shape_key) for r in runs if r.pipeline not in ASIDE)
     return counts.most_common(1)[0][0] if counts else None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from backend.jobs.model_shelf import ShelfDocument
 from backend.models.checkpoints.acceptance import FILE_NAME, Acceptances
+from backend.models.checkpoints.catalogue import ModelKind
 from backend.models.checkpoints.licences import Licence, licence_of
 from backend.models.checkpoints.listing import ModelState, model_states
 from backend.models.checkpoints.places import Places
@@ -17,8 +18,10 @@ from backend.units import Clock, iso
 
 NO_TORCH = "torch is not installed (pip install -r requirements-gpu.txt)"
 NO_WEIGHTS = "no weights of a model are here"
+NO_PART_WEIGHTS = "its weights are not here"
 INCOMPLETE = "the weights that are here are not complete"
 NOT_ACCEPTED = "the licence of the models that are here has not been accepted"
+PARTS = (ModelKind.SEGMENTATION, ModelKind.COMPLETION)
 
 
 def shelf_document(
@@ -35,7 +38,8 @@ def shelf_document(
     states = model_states(places, Acceptances(places.own_folder, clock))
     return {
         "models": [_row(state) for state in states],
-        "reason_unavailable": _reason(states),
+        "reason_unavailable": _reason(states, ModelKind.SHAPE, NO_WEIGHTS),
+        "parts_unavailable": {kind.value: _reason(states, kind, NO_PART_WEIGHTS) for kind in PARTS},
         "looked_at": iso(clock.now()),
     }
 
@@ -50,6 +54,7 @@ def _row(state: ModelState) -> dict[str, Any]:
     return {
         "id": model.id,
         "title": model.title,
+        "kind": model.kind.value,
         "repository": model.repository,
         "state": _condition(state),
         "missing": list(found.missing) if found else [],
@@ -86,13 +91,13 @@ def _licence_row(licence: Licence) -> dict[str, Any]:
     }
 
 
-def _reason(states: list[ModelState]) -> str | None:
-    """Say why no model can make shapes; None when one can."""
-    conditions = {_condition(state) for state in states}
+def _reason(states: list[ModelState], kind: ModelKind, nothing: str) -> str | None:
+    """Say why no model of a kind can be run; None when one can."""
+    conditions = {_condition(state) for state in states if state.model.kind is kind}
     if importlib.util.find_spec("torch") is None:
         return NO_TORCH
     if "ready" in conditions:
         return None
     if "licence_needed" in conditions:
         return NOT_ACCEPTED
-    return INCOMPLETE if "incomplete" in conditions else NO_WEIGHTS
+    return INCOMPLETE if "incomplete" in conditions else nothing

@@ -7,6 +7,7 @@ import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from backend.catalog import (
@@ -162,6 +163,17 @@ class JobService:
             self.artefacts.put_input(new.id, name, data)
         size_bytes = sum(map(len, files.values()))
         return self._insert(replace(new, inputs=tuple(files), input_bytes=size_bytes))
+
+    def submit_given(
+        self, new: NewJob, files: Mapping[str, Path]
+    ) -> tuple[JobRecord, bool, list[str]]:
+        """Store a job whose uploads are files of another one, then ring; see ``submit``.
+
+        What is given so is counted where it was sent or made, not once more.
+        """
+        for name, path in files.items():
+            self.artefacts.give_input(new.id, name, path)
+        return self._insert(replace(new, inputs=tuple(files), input_bytes=0))
 
     def cancel(self, job_id: str) -> JobRecord:
         """Ask a job to stop; raises NotFound, JobFinished."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from backend.catalog import PIPELINES
+from backend.catalog import PIPELINES, ImageTo3DParams
 from backend.jobs.history import StageStatistics
 from backend.profiling.bottlenecks import THRESHOLD_PERCENT, severity_of
 
@@ -28,8 +28,9 @@ def slowest_stages(stages: Sequence[StageStatistics]) -> list[dict[str, Any]]:
 
 
 def _remedy(pipeline: str) -> str:
-    with_presets = [name for name in PIPELINES if "preset" in PIPELINES[name].params.model_fields]
-    return " The draft preset shortens it first." if pipeline in with_presets else ""
+    """Advise the draft where every engine heeds it; those of parts do only with networks."""
+    heeding = [name for name in PIPELINES if issubclass(PIPELINES[name].params, ImageTo3DParams)]
+    return " The draft preset shortens it first." if pipeline in heeding else ""
 
 
 def _entry(stage: StageStatistics) -> dict[str, Any]:

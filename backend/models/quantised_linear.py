@@ -53,9 +53,22 @@ class Int8Linear(nn.Module):
         return outputs if self.bias is None else outputs + self.bias
 
 
-def quantised(module: nn.Module, *, fewest_weights: int = FEWEST_WEIGHTS) -> nn.Module:
-    """Replace the large linear layers inside a module by such of 8 bits; returns the module."""
+def quantised(
+    module: nn.Module,
+    *,
+    fewest_weights: int = FEWEST_WEIGHTS,
+    kept: frozenset[str] = frozenset(),
+) -> nn.Module:
+    """Replace the large linear layers inside a module by such of 8 bits; returns the module.
+
+    Parameters
+    ----------
+    kept : frozenset of str
+        Names of modules directly inside it that stay as they are.
+    """
     for name, child in module.named_children():
+        if name in kept:
+            continue
         if isinstance(child, nn.Linear) and child.weight.numel() >= fewest_weights:
             setattr(module, name, Int8Linear(child))
         else:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from backend.batch_processor import BatchedStage
 from backend.catalog import PipelineName, PipelineParams, TunedPipeline, pipeline_spec
 from backend.engines.builtin import default_registry
+from backend.engines.engine import Role
 from backend.pipelines.complete_parts import CompletePartsPipeline
 from backend.pipelines.cut_out import CutOutPipeline
 from backend.pipelines.image_to_3d import ImageTo3DPipeline
 from backend.pipelines.image_to_parts import ImageToPartsPipeline
+from backend.pipelines.part_at_point import PartAtPointPipeline
 from backend.pipelines.pipeline import Pipeline, PipelineOutcome, PipelineRequest
 from backend.pipelines.prepare_mesh import PrepareMeshPipeline
 from backend.pipelines.segment_parts import SegmentPartsPipeline
@@ -23,6 +25,11 @@ def batched_stages(name: str, params: PipelineParams) -> list[BatchedStage]:
     return ImageTo3DPipeline(default_registry()).batched_stages(params)
 
 
+def chosen_engine(role: Role) -> str:
+    """Name the engine that ``auto`` stands for here; raises EngineUnavailable."""
+    return default_registry().choose(role).name
+
+
 def run_pipeline(name: str, request: PipelineRequest, sink: ProgressSink) -> PipelineOutcome:
     """Run the pipeline ``name``; raises MeshkilnError."""
     registry = default_registry()
@@ -34,6 +41,7 @@ def run_pipeline(name: str, request: PipelineRequest, sink: ProgressSink) -> Pip
         PipelineName.SEGMENT_PARTS: SegmentPartsPipeline(registry),
         PipelineName.COMPLETE_PARTS: CompletePartsPipeline(registry),
         PipelineName.IMAGE_TO_PARTS: ImageToPartsPipeline(registry),
+        PipelineName.PART_AT_POINT: PartAtPointPipeline(),
         PipelineName.PREPARE_MESH: PrepareMeshPipeline(),
     }
     return pipelines[pipeline_spec(name).name].run(request, sink)

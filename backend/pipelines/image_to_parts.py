@@ -16,6 +16,8 @@ from backend.meshes.export import METALLIC, NAME, ROUGHNESS, jpeg_bytes
 from backend.meshes.source_mesh import EncodedImage, Material, SourceMesh
 from backend.meshes.triangle_mesh import TriangleMesh
 from backend.pipelines.complete_parts import complete
+from backend.pipelines.given_parts import GivenParts
+from backend.pipelines.growing_parts import GrowingParts
 from backend.pipelines.image_to_3d import ImageTo3DPipeline
 from backend.pipelines.model_files import write_model_files
 from backend.pipelines.part_division import division_facts, find_parts
@@ -61,8 +63,10 @@ class ImageToPartsPipeline:
                 )
 
             with stage(PartStageName.PART_COMPLETION, sink) as progress:
+                parts = GivenParts.of(division)
+                growing = GrowingParts(surface, parts.face_parts, request.out_dir, sink)
                 completion = complete(
-                    division, params, params.preset, seed, self._registry, progress
+                    parts, params, params.preset, seed, self._registry, progress, growing
                 )
 
             with stage(StageName.MESH_EXPORT, sink) as progress:

@@ -74,15 +74,19 @@ def wishes_of(params: DivisionParams, preset: Preset) -> SegmentationWishes:
     )
 
 
-def divided_as(mesh: SourceMesh, face_parts: NDArray[np.int32]) -> Division:
+def divided_as(
+    mesh: SourceMesh, face_parts: NDArray[np.int32], count: int | None = None
+) -> Division:
     """Take parts as they were given: nothing merges.
 
     Parameters
     ----------
     face_parts : (m,) int32
-        Numbers from 0 without gaps.
+        Numbers from 0.
+    count : int, optional
+        Number of parts, where the last ones may have no faces.
     """
-    count = int(face_parts.max()) + 1
+    count = int(face_parts.max()) + 1 if count is None else count
     no_merges = np.zeros((0, 2), dtype=np.int32)
     tree = PartTree(face_parts, count, no_merges, np.zeros(0, dtype=np.float32), count)
     return Division(mesh, tree, count, GIVEN)

@@ -184,26 +184,29 @@ class PartFiles:
     def _boxes(self) -> NDArray[np.floating]:
         """Boxes of the parts, (p, 2, 3); those without faces lie in the middle of the others."""
         boxes = np.array([row.box for row in self.rows])
-        present = np.array([row.faces > 0 for row in self.rows])
+        present = np.array([row.faces > 0 or row.method is not None for row in self.rows])
         boxes[~present] = boxes[present].mean(axis=(0, 1))
         return boxes
 
     def _scene_parts(self) -> list[ScenePart]:
-        if self._completed is None:
-            shapes = split(self._shaded, self._face_parts, self._division.count)
-            return [
-                ScenePart(index, shape)
-                for index, shape in enumerate(shapes)
-                if len(shape.mesh.faces)
-            ]
-        return [
+        made = [
             ScenePart(
                 part.part,
                 ShadedMesh.of(part.mesh),
                 {"method": part.method.value, "notice": part.notice},
             )
-            for part in self._completed
+            for part in self._completed or ()
         ]
+        return sorted(made + self._as_cut(), key=lambda part: part.index)
+
+    def _as_cut(self) -> list[ScenePart]:
+        """The parts that nobody completed, such as faces in no box, as they were given."""
+        done = {part.part for part in self._completed or ()}
+        left = [row.index for row in self.rows if row.faces and row.index not in done]
+        if not left:
+            return []
+        shapes = split(self._shaded, self._face_parts, self._division.count)
+        return [ScenePart(index, shapes[index]) for index in left]
 
     def _write_thumbnail(self, path: Path) -> None:
         """Show the surface in the colours of its parts."""
@@ -222,7 +225,7 @@ def completion_facts(engine: str, completed: Sequence[ClosedPart]) -> dict[str, 
     methods = Counter(part.method.value for part in completed)
     return {
         "engine": engine,
-        "closed": len(completed) - methods[ClosingMethod.OPEN.value],
+        "closed": sum(part.volume is not None for part in completed),
         "methods": dict(sorted(methods.items())),
         "notices": {
             part_name(part.part): part.notice for part in completed if part.notice is not None
@@ -245,19 +248,19 @@ _FILES = (
 def _completed_row(cut: PartRow, part: ClosedPart) -> PartRow:
     """Tell of a part as it is now; its faces and its area stay those of the given surface."""
     low, high = part.mesh.vertices.min(axis=0), part.mesh.vertices.max(axis=0)
-    is_closed = part.method is not ClosingMethod.OPEN
     return replace(
         cut,
         box=np.stack([low, high]),
-        closed=is_closed,
-        volume=part.volume if is_closed else None,
+        closed=part.volume is not None,
+        volume=part.volume,
         method=part.method,
         notice=part.notice,
     )
 
 
 def _boxes_document(rows: Sequence[PartRow]) -> list[dict[str, Any]]:
-    documents = [row.to_document() for row in rows]
+    """List the boxes of parts that are there; those of no faces have none."""
+    documents = [row.to_document() for row in rows if row.faces or row.method is not None]
     return [
         {"index": found["index"], "name": found["name"], "box": found["box"]} for found in documents
     ]

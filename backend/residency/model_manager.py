@@ -14,7 +14,7 @@ from backend.residency.process import ProcessResidency
 from backend.residency.records import ModelSpec
 from backend.residency.states import Outcome, Residence
 
-P3SAM, PARTFORMER = "p3sam", "xpart"
+P3SAM, PARTFORMER = "p3-sam/segmenter", "x-part/denoiser"
 
 
 class ModelManager:

@@ -27,6 +27,7 @@ from backend.web.api import (
     metrics,
     models,
     openapi,
+    part_picks,
     parts,
     performance,
     performance_runs,
@@ -90,7 +91,8 @@ def create_app(settings: Settings | None = None, service: JobService | None = No
     for module in (
         jobs, files, events_sse, gpu, gpu_control, gpu_history, performance, performance_runs,
         recommendation_actions, deep_profiles, report, metrics, health, openapi, pages, sockets,
-        gpu_socket, batches, login, shares, share_forms, share_page, webhooks, parts, models,
+        gpu_socket, batches, login, shares, share_forms, share_page, webhooks, parts, part_picks,
+        models,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)
     return app

@@ -27,7 +27,8 @@ from backend.web.other_views import SIDES, check_views
 from backend.web.security import CSRF_FIELD
 
 MAX_DEPTH = 32
-FILE_FIELDS = ("file", "mask", "face_ids", *SIDES)
+PART_FIELDS = ("face_ids", "boxes")
+FILE_FIELDS = ("file", "mask", *PART_FIELDS, *SIDES)
 DATA_FIELDS = (("image", "file"), ("mask", "mask"), ("face_ids", "face_ids"))
 NO_MESH = "Send the mesh in the multipart field 'file', or as a data URI 'mesh' in JSON."
 
@@ -42,7 +43,7 @@ class SubmitBody:
     params, options : dict
         Parameters of the pipeline; name, priority and webhook.
     files : mapping of str to (filename, bytes)
-        'file', 'mask', 'face_ids', 'left', 'back' and 'right'.
+        'file', 'mask', 'face_ids', 'boxes', 'left', 'back' and 'right'.
     image_url : str or None
         Where the picture is, instead of a 'file'.
     mesh : SentMesh or None
@@ -84,8 +85,9 @@ def with_own_files(body: SubmitBody) -> SubmitBody:
     check_views(body.pipeline, body.files)
     if body.is_for_mesh:
         return _with_mesh(body)
-    if body.mesh is not None or "face_ids" in body.files:
-        raise _not_expected("mesh" if body.mesh is not None else "face_ids")
+    of_mesh = ["mesh"] * (body.mesh is not None) + [n for n in PART_FIELDS if n in body.files]
+    if of_mesh:
+        raise _not_expected(of_mesh[0])
     if "file" not in body.files and body.image_url is None:
         raise MissingFile
     return body
@@ -93,13 +95,9 @@ def with_own_files(body: SubmitBody) -> SubmitBody:
 
 def _with_mesh(body: SubmitBody) -> SubmitBody:
     """Check that a mesh was sent, and nothing that belongs to pictures."""
-    if "face_ids" in body.files and body.pipeline != PipelineName.COMPLETE_PARTS:
-        problem = FieldProblem("/face_ids", "is not for this pipeline")
-        raise InvalidParameter(
-            "face_ids: part numbers are only taken where parts are closed.",
-            advice="Choose closed parts (complete_parts), or leave the part numbers out.",
-            fields=(problem,),
-        )
+    of_parts = [name for name in PART_FIELDS if name in body.files]
+    if of_parts and body.pipeline != PipelineName.COMPLETE_PARTS:
+        raise _only_for_closed_parts(of_parts[0])
     for name in ("mask", "file"):
         if name in body.files:
             raise _not_expected("image" if name == "file" else name)
@@ -108,6 +106,15 @@ def _with_mesh(body: SubmitBody) -> SubmitBody:
     if body.mesh is None:
         raise MissingFile(advice=NO_MESH)
     return body
+
+
+def _only_for_closed_parts(name: str) -> InvalidParameter:
+    what = "part numbers" if name == "face_ids" else "boxes"
+    return InvalidParameter(
+        f"{name}: {what} are only taken where parts are closed.",
+        advice=f"Choose closed parts (complete_parts), or leave the {what} out.",
+        fields=(FieldProblem(f"/{name}", "is not for this pipeline"),),
+    )
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
@@ -197,6 +204,8 @@ def json_fields(body: dict[str, Any]) -> SubmitBody:
     for source, target in DATA_FIELDS:
         if source in body:
             files[target] = (None, _data_uri(source, body.pop(source)))
+    if "boxes" in body:
+        files["boxes"] = (None, json.dumps(body.pop("boxes")).encode())
     files |= _views(body)
     sent = _data_uri("mesh", body.pop("mesh")) if "mesh" in body else None
     mesh = None if sent is None else SentMesh.of_bytes(None, sent)

@@ -12,18 +12,15 @@ from flask import Request, current_app
 from backend.catalog import parse_options
 from backend.errors import FieldProblem, InvalidParameter, MissingFile, NoForeground
 from backend.jobs.mesh_size import sized_cost_key
+from backend.jobs.parts.picking import refuse_alone
 from backend.jobs.records import JobRecord
 from backend.jobs.repeated_submits import made_before
 from backend.jobs.service import JobService, priority_of
-from backend.web.mesh_uploads import (
-    FACE_IDS_NAME,
-    NormalisedMesh,
-    SentMesh,
-    normalise_mesh,
-)
+from backend.web.mesh_inputs import files_of_mesh
+from backend.web.mesh_uploads import NormalisedMesh, SentMesh
 from backend.web.other_views import normalised_views
 from backend.web.picture_fetch import check_fetching, fetch_picture
-from backend.web.request_body import NO_MESH, SubmitBody, read_submit
+from backend.web.request_body import NO_MESH, PART_FIELDS, SubmitBody, read_submit
 from backend.web.uploads import (
     MAX_NAME,
     NormalisedImage,
@@ -57,6 +54,7 @@ def submit_body(
     body: SubmitBody, service: JobService, key: str | None = None
 ) -> tuple[JobRecord, bool, list[str]]:
     """Store the job of a submit that was read already; see ``submit_from_request``."""
+    refuse_alone(body.pipeline)
     options = parse_options(body.options)
     if body.image_url:
         check_fetching(service.settings)
@@ -105,12 +103,8 @@ def _mesh_files(body: SubmitBody, service: JobService) -> tuple[NormalisedMesh, 
     if body.mesh is None and "file" not in body.files:
         raise MissingFile(advice=NO_MESH)
     sent = body.mesh or SentMesh.of_bytes(*body.files["file"])
-    face_ids = body.files["face_ids"][1] if "face_ids" in body.files else None
-    mesh = normalise_mesh(sent, service.settings, face_ids)
-    files = {mesh.file_name: mesh.data}
-    if face_ids is not None:
-        files[FACE_IDS_NAME] = face_ids
-    return mesh, files
+    of_parts = {name: body.files[name][1] for name in PART_FIELDS if name in body.files}
+    return files_of_mesh(sent, service.settings, **of_parts)
 
 
 def idempotency_key(request: Request) -> str | None:

@@ -27,6 +27,17 @@ from bench.parity.inputs import (
     picture_comparisons,
     schedule_comparisons,
 )
+from bench.parity.part_denoisers import is_part_denoiser, part_denoiser_comparisons
+from bench.parity.part_faces import face_part_comparisons, is_face_parts
+from bench.parity.part_grids import is_part_grid, part_grid_comparisons
+from bench.parity.part_masks import is_mask_heads, mask_head_comparisons
+from bench.parity.part_surfaces import (
+    is_part_conditioner,
+    is_part_vae,
+    part_conditioner_comparisons,
+    part_vae_comparisons,
+)
+from bench.parity.point_clouds import is_point_features, point_feature_comparisons
 from bench.parity.shape_pipelines import is_shape_pipeline, shape_pipeline_comparisons
 from bench.parity.shape_vaes import is_shape_vae, shape_vae_comparisons
 
@@ -40,6 +51,13 @@ CHECKS: tuple[
     (is_conditioner, conditioner_comparisons),
     (is_picture, picture_comparisons),
     (is_schedules, schedule_comparisons),
+    (is_mask_heads, mask_head_comparisons),
+    (is_face_parts, face_part_comparisons),
+    (is_part_denoiser, part_denoiser_comparisons),
+    (is_part_conditioner, part_conditioner_comparisons),
+    (is_part_vae, part_vae_comparisons),
+    (is_part_grid, part_grid_comparisons),
+    (is_point_features, point_feature_comparisons),
 )
 # What a file that is not as it should be leads to; everything else is a fault of this program.
 _BAD_FILE = (MeshkilnError, KeyError, IndexError, TypeError, ValueError, RuntimeError)
@@ -106,7 +124,8 @@ def main() -> int:
 def _line(one: Comparison) -> str:
     verdict = "[green]ok[/]    " if one.holds else "[red]BEYOND[/]"
     note = escape(f"  ({one.note})") if one.note else ""
-    numbers = f"{one.deviation:.2e}, tolerance {one.tolerance:.0e}"
+    share = f" + {one.relative:.0e} of the value" if one.relative else ""
+    numbers = f"{one.deviation:.2e}, tolerance {one.tolerance:.0e}{share}"
     return f"{verdict} {escape(one.name)}: {numbers}{note}"
 
 

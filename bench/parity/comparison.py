@@ -24,23 +24,43 @@ class Comparison:
         As recorded with the tensors.
     note : str
         What was compared if that is not value by value.
+    relative : float
+        What else is tolerated, as a share of the recorded value.
+    share : float, optional
+        Largest share of what is tolerated that a difference takes, where that depends on the
+        value; 1 is all of it.
     """
 
     name: str
     deviation: float
     tolerance: float
     note: str = ""
+    relative: float = 0.0
+    share: float | None = None
 
     @property
     def holds(self) -> bool:
         """Whether it is within its tolerance; NaN is not."""
+        if self.share is not None:
+            return self.share <= 1
         return self.deviation <= self.tolerance
 
 
 def compared(
-    name: str, actual: Tensor, expected: Tensor, tolerance: float, note: str = ""
+    name: str,
+    actual: Tensor,
+    expected: Tensor,
+    tolerance: float,
+    note: str = "",
+    relative: float = 0.0,
 ) -> Comparison:
-    """Compare two tensors value by value; NaN must be where NaN was."""
+    """Compare two tensors value by value; NaN must be where NaN was.
+
+    Parameters
+    ----------
+    relative : float
+        Tolerated beside ``tolerance``, as a share of the expected value.
+    """
     if actual.shape != expected.shape:
         shapes = f"shape {tuple(actual.shape)}, not {tuple(expected.shape)}"
         return Comparison(name, math.inf, tolerance, shapes)
@@ -51,7 +71,20 @@ def compared(
     known = ~unknown
     if not bool(known.any()):
         return Comparison(name, 0.0, tolerance, "all NaN")
-    return Comparison(name, float((actual - expected)[known].abs().max()), tolerance, note)
+    apart = (actual - expected)[known].abs()
+    if not relative:
+        return Comparison(name, float(apart.max()), tolerance, note)
+    share = float((apart / (tolerance + relative * expected[known].abs())).max())
+    return Comparison(name, float(apart.max()), tolerance, note, relative, share)
+
+
+def compared_exactly(name: str, actual: Tensor, expected: Tensor, note: str = "") -> Comparison:
+    """Compare whole numbers, none of which may differ."""
+    if actual.shape != expected.shape:
+        return compared(name, actual, expected, 0.0)
+    differing = int((actual.long() != expected.long()).sum())
+    told = f"{differing} of {expected.numel()} differ" if differing else note
+    return Comparison(name, float(differing), 0.0, told)
 
 
 def failed(name: str, reason: object, tolerance: float = 0.0) -> Comparison:

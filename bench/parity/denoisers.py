@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from backend.models.hunyuan3d import flux_weights, plain_weights
 from backend.models.hunyuan3d.flux_config import FluxConfig
@@ -17,6 +17,7 @@ from backend.models.hunyuan3d.savings import ALL_SAVINGS, NO_SAVINGS
 from bench.parity.building import built
 from bench.parity.comparison import Comparison, compared, failed
 from bench.parity.golden_folder import GoldenFile
+from bench.parity.watching import Watch
 
 TOLERANCE = 2e-5
 
@@ -49,7 +50,7 @@ def flux_comparisons(file: GoldenFile) -> Iterator[Comparison]:
     network = flux_denoiser(file.config, file.weights())
     given = file.tensors
     guidance = given["in.guidance"] if network.has_guidance_input else None
-    with _Watch(network.double_blocks) as seen, _Watch(network.single_blocks) as joint:
+    with Watch(network.double_blocks) as seen, Watch(network.single_blocks) as joint:
         out = network.velocity(given["in.x"], given["in.t"], given["in.cond"], guidance)
     made = {"out": out, "mid.vec": network.modulations.embedding(given["in.t"], guidance)}
     for number, (hidden, context) in enumerate(seen):
@@ -64,7 +65,7 @@ def plain_comparisons(file: GoldenFile) -> Iterator[Comparison]:
     """Compare a denoiser of 2.1."""
     network = plain_denoiser(file.config, file.weights())
     given = file.tensors
-    with _Watch(network.blocks) as seen:
+    with Watch(network.blocks) as seen:
         out = network.velocity(given["in.x"], given["in.t"], given["in.cond"])
     time_tokens = network.embed_times(given["in.t"])
     is_token = file.has("mid.t_emb") and given["mid.t_emb"].dim() == 3
@@ -98,24 +99,3 @@ def _all_recorded(file: GoldenFile, made: dict[str, Tensor]) -> Iterator[Compari
             yield failed(f"{file.name} {name}", "is not computed", TOLERANCE)
         else:
             yield compared(f"{file.name} {name}", found, file.tensors[name], TOLERANCE)
-
-
-class _Watch:
-    """Collects what each of several layers returns."""
-
-    def __init__(self, layers: nn.ModuleList) -> None:
-        self._layers = layers
-        self._hooks: list[Any] = []
-        self._seen: list[Any] = []
-
-    def __enter__(self) -> list[Any]:
-        for layer in self._layers:
-            self._hooks.append(layer.register_forward_hook(self._note))
-        return self._seen
-
-    def __exit__(self, *_: object) -> None:
-        for hook in self._hooks:
-            hook.remove()
-
-    def _note(self, _layer: nn.Module, _given: Any, result: Any) -> None:
-        self._seen.append(result)

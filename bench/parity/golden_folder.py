@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 CONFIGS = "configs.json"
+# Names of weights, and of what networks are given, begin so.
+GIVEN = (
+    *("w.", "weights.", "model.", "vae.", "conditioner.", "in.", "mesh.", "traj.x0", "traj.v"),
+    *("order_perms", "loop.in_", "loop.part_embed_idx"),
+)
 
 
 @dataclass(frozen=True)
@@ -29,12 +35,15 @@ class GoldenFile:
         What the network was built with; empty where nothing is.
     facts : mapping
         What else was noted, such as the guidance; empty where nothing is.
+    noted : mapping
+        What the file itself says beside its tensors: numbers, configurations and words.
     """
 
     name: str
     tensors: Mapping[str, Tensor]
     config: Mapping[str, Any]
     facts: Mapping[str, Any]
+    noted: Mapping[str, Any] = field(default_factory=dict)
 
     def weights(self, prefix: str = "w.") -> dict[str, Tensor]:
         """Return the tensors under a prefix, without it."""
@@ -51,8 +60,7 @@ class GoldenFile:
     @property
     def recorded(self) -> set[str]:
         """Names of the tensors that a network is to give: all but weights and inputs."""
-        given = ("w.", "model.", "vae.", "conditioner.", "in.", "traj.x0", "traj.v")
-        return {name for name in self.tensors if not name.startswith(given)}
+        return {name for name in self.tensors if not name.startswith(GIVEN)}
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,18 @@ def _golden_file(path: Path, entry: Any) -> GoldenFile:
     entry = entry if isinstance(entry, dict) else {}
     own = _json(path.with_name(f"{path.stem}.config.json"))
     facts = {name: fact for name, fact in entry.items() if name != "cfg"}
-    return GoldenFile(path.stem, load_file(path), own or entry.get("cfg") or {}, facts)
+    config = own or entry.get("cfg") or {}
+    return GoldenFile(path.stem, load_file(path), config, facts, _noted(path))
+
+
+def _noted(path: Path) -> dict[str, Any]:
+    """Read what stands in the head of a file, each entry as JSON where it is JSON."""
+    with safe_open(path, "pt") as opened:
+        found: dict[str, Any] = dict(opened.metadata() or {})
+    for name, text in found.items():
+        with suppress(ValueError):
+            found[name] = json.loads(text)
+    return found
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def random_conditioner(
 ) -> tuple[Conditioner, State]:
     """Build the image encoder."""
     config = ConditionerConfig.from_upstream(sizes.conditioner_params)
-    state = _random_state(conditioner.upstream_shapes(config), device, dtype)
+    state = random_state(conditioner.upstream_shapes(config), device, dtype)
     with torch.device("meta"):
         network = Conditioner(config)
     return _loaded(network, conditioner.fold(state, config)), state
@@ -94,12 +94,12 @@ def random_denoiser(
     network: FluxDenoiser | PlainDenoiser
     if sizes.is_flux:
         flux = FluxConfig.from_upstream(params)
-        state = _random_state(flux_weights.upstream_shapes(flux), device, dtype)
+        state = random_state(flux_weights.upstream_shapes(flux), device, dtype)
         with torch.device("meta"):
             network = FluxDenoiser(flux)
         return _loaded(network, flux_weights.fold(state, flux)), state
     plain = PlainConfig.from_upstream(params)
-    state = _random_state(plain_weights.upstream_shapes(plain), device, dtype)
+    state = random_state(plain_weights.upstream_shapes(plain), device, dtype)
     with torch.device("meta"):
         network = PlainDenoiser(plain)
     return _loaded(network, plain_weights.fold(state, plain)), state
@@ -108,8 +108,8 @@ def random_denoiser(
 def random_vae(sizes: Sizes, device: torch.device, dtype: torch.dtype) -> tuple[ShapeVae, State]:
     """Build the decoder from latents to a shape."""
     config = ShapeVaeConfig.from_upstream(sizes.vae_params)
-    state = _random_state(shape_vae_weights.upstream_shapes(config), device, dtype)
-    _shape_a_ball(state, config.geo.frequencies)
+    state = random_state(shape_vae_weights.upstream_shapes(config), device, dtype)
+    shape_a_ball(state, config.geo.frequencies)
     with torch.device("meta"):
         network = ShapeVae(config)
     return _loaded(network, shape_vae_weights.fold(state, config)), state
@@ -120,9 +120,10 @@ def _loaded(network: Any, state: State) -> Any:
     return network.eval().requires_grad_(False)
 
 
-def _random_state(
+def random_state(
     shapes: Mapping[str, torch.Size], device: torch.device, dtype: torch.dtype
 ) -> State:
+    """Draw weights of given shapes."""
     return {name: _random(name, shape, device, dtype) for name, shape in shapes.items()}
 
 
@@ -138,11 +139,12 @@ def _random(name: str, shape: torch.Size, device: torch.device, dtype: torch.dty
     return drawn.mul_(1 / math.sqrt(math.prod(shape[1:])))
 
 
-def _shape_a_ball(state: State, frequencies: int) -> None:
+def shape_a_ball(state: State, frequencies: int, level: float = BALL_LEVEL) -> None:
     """Write a ball over one direction of the channels that the answer is read from.
 
     Normalising the channels bounds the field on both sides, as training does with distances; the
-    other directions, which stay random, roughen its surface.
+    other directions, which stay random, roughen its surface. The level decides its size; at 3
+    there is nothing left of it.
     """
     given, answer = "geo_decoder.query_proj", "geo_decoder.output_proj"
     weight = state[f"{given}.weight"]
@@ -152,6 +154,6 @@ def _shape_a_ball(state: State, frequencies: int) -> None:
         cosines = 3 + 3 * frequencies + axis * frequencies
         weight[:, cosines] = BALL_SHARE * signs
         weight[:, cosines + 2] = LUMPS * BALL_SHARE * signs
-    state[f"{given}.bias"].copy_(-BALL_LEVEL * BALL_SHARE * signs)
+    state[f"{given}.bias"].copy_(-level * BALL_SHARE * signs)
     state[f"{answer}.weight"].copy_(signs[None] / len(weight))
     state[f"{answer}.bias"].zero_()

@@ -6,6 +6,7 @@ import weakref
 import pytest
 
 from backend.batching.halving import run_items
+from backend.engines.engine import FailedItem
 from backend.errors import (
     DeviceLost,
     InternalError,
@@ -69,6 +70,20 @@ def test_only_the_guilty_item_fails():
     with pytest.raises(NoSurfaceFound):
         bad.unwrap()
     assert machine.calls == [[1, -1, 3], [1], [-1], [3]]
+
+
+def test_an_item_that_is_told_to_have_failed_costs_the_others_nothing():
+    calls = []
+
+    def run(items):
+        calls.append(list(items))
+        return [FailedItem(NoSurfaceFound("None.")) if item < 0 else item for item in items]
+
+    good, bad, other = run_items(run, [1, -1, 3], lambda: None)
+    assert (good.unwrap(), other.unwrap()) == (1, 3)
+    with pytest.raises(NoSurfaceFound):
+        bad.unwrap()
+    assert calls == [[1, -1, 3]]
 
 
 def test_a_bad_item_and_short_memory_together():

@@ -91,6 +91,16 @@ def test_models_are_told_with_what_is_missing_of_them(settings, weights):
     assert (told().verdict, told().finding) == (Verdict.OK, "ready: hunyuan3d-2.1")
 
 
+def test_models_for_parts_alone_make_no_shapes(settings, weights):
+    folder = settings.data_dir / "models" / "p3-sam" / "p3sam"
+    folder.mkdir(parents=True)
+    (folder / "p3sam.safetensors").touch()
+    Acceptances(settings.data_dir / "models", SystemClock()).accept(model_of("p3-sam"))
+    told = next(check for check in examine(settings) if check.name == "Models")
+    assert told.verdict is Verdict.MISSING
+    assert told.finding == "none that makes shapes; ready: p3-sam"
+
+
 def test_a_damaged_record_of_licences_stops_nothing(settings, weights):
     (settings.data_dir / "models" / "accepted_licences.json").write_text("{")
     told = next(check for check in examine(settings) if check.name == "Models")

@@ -42,8 +42,11 @@ def _listed(models, model_id, *words):
 def test_a_bare_machine_lists_every_model_as_not_here(models):
     status, shown, _ = models("list")
     assert status == 0
-    assert shown.count("not here") == 10
+    assert shown.count("not here") == 12
     assert "hunyuan3d-2mini-turbo" in shown
+    words = [shown.index(word) for word in ("hunyuan3d-2.1", "Parts of a mesh", "p3-sam",
+                                            "Parts made whole", "x-part")]  # fmt: skip
+    assert words == sorted(words)
     row = _listed(models, "hunyuan3d-2mv")
     assert row["folder"] is row["size_bytes"] is row["revision"] is row["download_gb"] is None
     assert (row["complete"], row["usable"], row["views"]) == (False, False, 4)
@@ -105,6 +108,55 @@ def test_what_is_here_is_not_pulled_again(models, monkeypatch, tmp_path):
     assert "is here already" in said
     assert "models convert hunyuan3d-2.0" in said
     assert json.loads(shown)["usable"] is True
+
+
+def test_a_model_of_parts_is_pulled_without_the_others(models, monkeypatch, tmp_path):
+    from backend.models.checkpoints import hub
+    from tests.models.checkpoints.local_hub import local_hub
+    from tests.models.checkpoints.tiny_part_checkpoints import write_tiny_p3sam, write_tiny_xpart
+
+    write_tiny_p3sam(tmp_path / "made")
+    root = write_tiny_xpart(tmp_path / "made")
+    files = {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+    files |= {"LICENSE": b"text", "config.json": b"{}", "model/other.bin": b"x" * 10}
+    with local_hub("tencent/Hunyuan3D-Part", files) as running:
+        real = hub.HuggingFaceHub
+        monkeypatch.setattr(hub, "HuggingFaceHub", lambda **how: real(running.endpoint, **how))
+        status, shown, said = models("pull", "p3-sam", "--accept-licence", "--json")
+        assert status == 0, said
+        assert "CC-BY-NC 4.0" in said
+        row = json.loads(shown)
+        assert (row["usable"], row["kind"], row["steps"]) == (True, "segmentation", None)
+        got = {name for name, _ in running.sent}
+        assert got == {"LICENSE", "p3sam/config.json", "p3sam/p3sam.safetensors"}
+        assert models("verify", "p3-sam")[0] == 0
+        running.sent.clear()
+        status, shown, said = models("pull", "x-part", "--json")
+        assert status == 0, said
+        assert {name for name, _ in running.sent} == files.keys() - {
+            "model/other.bin", "p3sam/config.json", "p3sam/p3sam.safetensors"
+        }  # fmt: skip
+    row = json.loads(shown)
+    assert (row["usable"], row["kind"]) == (True, "completion")
+    sizes = [len(files[name]) for name in files if not name.startswith(("p3sam", "LIC"))]
+    assert row["size_bytes"] == sum(sizes) - 10
+    status, shown, _ = models("verify", "x-part", "--json")
+    assert (status, json.loads(shown)["notes"]) == (0, [])
+
+
+def test_what_was_taken_for_granted_is_told(models, tmp_path):
+    from tests.models.checkpoints.tiny_part_checkpoints import write_tiny_p3sam
+
+    folder = write_tiny_p3sam(
+        tmp_path / "mine", change_config=lambda config: config["params"].pop("hidden")
+    )
+    status, shown, _ = models("verify", str(folder))
+    assert status == 1
+    assert "p3sam/config.json does not tell hidden; the published values were taken." in shown
 
 
 def test_a_pulled_model_is_ready(models, monkeypatch, tmp_path):
@@ -224,7 +276,8 @@ def test_the_documents_tell_of_every_model_command_and_error():
     text = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
     for model in MODELS:
         row = next(line for line in text.splitlines() if line.startswith(f"| `{model.id}` |"))
-        for part in (model.denoiser_folder, model.vae_folder or "", f" {model.steps} "):
+        steps = f" {model.steps or 'none'} "
+        for part in (model.denoiser_folder, model.vae_folder or "", steps):
             assert part in row
         assert (f"{model.download_gb} GB" if model.download_gb else "not known") in row
     for action in ("list", "pull", "verify", "convert", "accept"):

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from backend.batch_processor import run_engine
 from backend.catalog import FieldDecoder, ImageTo3DParams, Preset, ShapeMode
-from backend.engines import native_shape, shape_networks
+from backend.engines import model_networks, native_shape, shape_steps
+from backend.engines.engine import FailedItem
 from backend.engines.hunyuan3d import DECODE_PARTS, FRONT_ONLY, Hunyuan3D
+from backend.engines.model_networks import networks_of
 from backend.engines.native_shape import with_sides
 from backend.engines.shape_model_choice import effort_for
-from backend.engines.shape_networks import networks_of
 from backend.engines.shape_steps import CUT_OFF, ShapeSteps
 from backend.engines.shape_task import NetworkWishes, ShapeTask
 from backend.errors import (
@@ -22,6 +24,7 @@ from backend.errors import (
     EngineUnavailable,
     JobCanceled,
     LicenceNotAccepted,
+    NoSurfaceFound,
 )
 from backend.models.checkpoints.acceptance import FILE_NAME, Acceptances
 from backend.models.checkpoints.catalogue import model_of
@@ -244,7 +247,7 @@ def test_weights_of_8_bits_make_nearly_the_same_shape(model, monkeypatch):
     exact = run(task())[0]
     monkeypatch.setenv("MESHKILN_WEIGHTS", "int8")
     every_layer = partial(quantised, fewest_weights=1)
-    monkeypatch.setattr(shape_networks, "quantised", every_layer)
+    monkeypatch.setattr(model_networks, "quantised", every_layer)
     rounded = run(task())[0]
     assert rounded.facts["precision"] == "float32, weights int8"
     assert rounded.mesh.is_closed()
@@ -322,6 +325,28 @@ def test_every_network_is_promised_the_memory_that_its_work_takes(model):
 
 
 @only_first
+def test_one_of_a_batch_without_a_surface_costs_the_others_no_second_run(model, monkeypatch):
+    decode, decoded = shape_steps.decoded_mesh, []
+
+    def second_is_empty(*given):
+        decoded.append(given)
+        if len(decoded) == 2:
+            raise NoSurfaceFound("Empty.")
+        return decode(*given)
+
+    monkeypatch.setattr(shape_steps, "decoded_mesh", second_is_empty)
+    tasks = [task(seed) for seed in (1, 2, 3)]
+    first, empty, third = run(*tasks)
+    assert isinstance(empty, FailedItem)
+    assert isinstance(empty.error, NoSurfaceFound)
+    assert len(decoded) == 3
+    assert min(len(first.mesh.faces), len(third.mesh.faces)) > 0
+    decoded[:] = [None]
+    with pytest.raises(NoSurfaceFound):
+        run_engine(Hunyuan3D(), tasks[0], StageProgress(CountingSink(10_000), "shape_generation"))
+
+
+@only_first
 def test_networks_take_turns_on_a_device_that_holds_only_one_of_them(model, monkeypatch):
     monkeypatch.setattr(ShapeSteps, "_encode_bytes", lambda *_: 0)
     monkeypatch.setattr(ShapeSteps, "_denoise_bytes", lambda *_: 0)
@@ -329,7 +354,7 @@ def test_networks_take_turns_on_a_device_that_holds_only_one_of_them(model, monk
     run(task())
     networks = networks_of(model)
     sizes = []
-    for component in Component:
+    for component in networks.checkpoint.components:
         with networks.lease(component) as network:
             sizes.append(sum(one.nbytes for one in network.parameters()))
     room = int(1.25 * max(sizes))  # and what aligning them takes

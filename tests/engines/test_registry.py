@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from backend.engines import registry
 from backend.engines.builtin import default_registry
 from backend.engines.engine import Listing, Needs, Role
 from backend.engines.registry import EngineRegistry
@@ -43,6 +44,20 @@ def test_auto_takes_the_best_that_can_run():
     assert _registry().names(Role.SHAPE) == ["best", "good", "plain"]
 
 
+@pytest.mark.parametrize("is_on_gpu", [True, False])
+def test_what_takes_hours_without_a_gpu_has_to_be_named_there(monkeypatch, is_on_gpu):
+    monkeypatch.setattr(registry, "has_gpu", lambda settings: is_on_gpu)
+    slow = _Fake("slow")
+    slow.needs = Needs(is_too_slow_without_gpu=True)
+    only = EngineRegistry([Listing(Role.SHAPE, slow, rank=9)])
+    both = EngineRegistry([Listing(Role.SHAPE, slow, 9), Listing(Role.SHAPE, _Fake("fast"), 1)])
+    assert both.choose(Role.SHAPE).name == ("slow" if is_on_gpu else "fast")
+    assert both.choose(Role.SHAPE, "slow").name == "slow"
+    if not is_on_gpu:
+        with pytest.raises(EngineUnavailable, match="asked for by name"):
+            only.choose(Role.SHAPE)
+
+
 def test_a_named_engine_that_cannot_run_is_refused_with_the_reason():
     with pytest.raises(EngineUnavailable, match="no weights"):
         _registry().choose(Role.SHAPE, "best")
@@ -55,9 +70,9 @@ def test_what_does_not_exist_is_refused(role, name):
 
 
 def test_every_role_has_a_built_in_engine_that_runs_anywhere():
-    registry = default_registry()
+    known = default_registry()
     for role in Role:
-        engine = registry.choose(role)
+        engine = known.choose(role)
         assert engine.title
         assert engine.needs.device == "cpu"
-    assert {"grabcut", "alpha"} <= set(registry.names(Role.BACKGROUND))
+    assert {"grabcut", "alpha"} <= set(known.names(Role.BACKGROUND))

@@ -5,16 +5,16 @@ from dataclasses import replace
 import pytest
 
 from backend.catalog import Preset, ShapeModel
+from backend.engines.model_readiness import unready_reason, why_not
 from backend.engines.shape_model_choice import (
     chosen_model,
     effort_for,
     unavailable_reason,
-    why_not,
 )
 from backend.engines.shape_task import NetworkWishes
 from backend.errors import EngineUnavailable, LicenceNotAccepted, UnknownModel, WeightsMissing
 from backend.models.checkpoints.acceptance import Acceptances
-from backend.models.checkpoints.catalogue import MODELS, model_of
+from backend.models.checkpoints.catalogue import MODELS, ModelKind, model_of
 from backend.settings import Settings
 from backend.units import SystemClock
 from tests.models.checkpoints.tiny_checkpoints import TinyFamily, write_tiny_repository
@@ -40,7 +40,7 @@ def accept(settings, model="hunyuan3d-2.0"):
 
 
 def test_people_can_choose_every_model_of_the_catalogue():
-    usable = {model.id for model in MODELS if not model.unsupported}
+    usable = {m.id for m in MODELS if not m.unsupported and m.kind is ModelKind.SHAPE}
     assert usable == {one.value for one in ShapeModel} - {"auto"}
 
 
@@ -54,6 +54,19 @@ def test_weights_alone_are_not_enough_until_their_licence_is_accepted(settings, 
     assert isinstance(why_not(model_of("hunyuan3d-2.0"), settings), LicenceNotAccepted)
     accept(settings)
     assert unavailable_reason(settings) is None
+
+
+def test_models_for_parts_make_no_shapes(settings, tmp_path):
+    folder = tmp_path / "own" / "p3sam"
+    folder.mkdir(parents=True)
+    assert "no weights" in unready_reason("p3-sam", settings)
+    (folder / "p3sam.safetensors").write_bytes(b"x")
+    assert "licence" in unready_reason("p3-sam", settings)
+    accept(settings, "p3-sam")
+    assert unready_reason("p3-sam", settings) is None
+    assert "no weights" in unavailable_reason(settings)
+    with pytest.raises(EngineUnavailable, match="no shapes"):
+        chosen_model(replace(WISHES, model="p3-sam"), 1, settings)
 
 
 def test_draft_takes_the_distilled_model_and_standard_the_full_one(settings, tmp_path):

@@ -3,6 +3,8 @@ from __future__ import annotations
 import torch
 
 from backend.engines.weight_format import WeightFormat, weight_format
+from backend.models.checkpoints.catalogue import ModelKind
+from backend.models.checkpoints.checkpoint import Component
 from backend.settings import Settings
 
 
@@ -25,6 +27,26 @@ def test_a_card_that_is_slow_in_it_does_not(monkeypatch):
 def test_a_server_that_leaves_its_card_alone_computes_in_full_precision(monkeypatch):
     on_a_card(monkeypatch)
     assert weight_format(Settings(gpu="cpu")) == WeightFormat(torch.float32, torch.float32)
+
+
+def test_what_finds_parts_is_exact_whatever_is_asked(monkeypatch):
+    on_a_card(monkeypatch)
+    asked = Settings(precision="bf16", weights="int8")
+    found = weight_format(asked, ModelKind.SEGMENTATION)
+    assert found.of(Component.SEGMENTER) is torch.float32
+    assert not found.is_int8
+    assert found.title == "float32"
+
+
+def test_parts_are_made_in_bf16_where_a_card_knows_it_but_decoded_in_fp16(monkeypatch):
+    on_a_card(monkeypatch)
+    found = weight_format(Settings(), ModelKind.COMPLETION)
+    assert found.of(Component.DENOISER) is found.of(Component.CONDITIONER) is torch.bfloat16
+    assert found.of(Component.VAE) is torch.float16
+    on_a_card(monkeypatch, (7, 5))
+    assert weight_format(Settings(), ModelKind.COMPLETION).network is torch.float16
+    processor = weight_format(Settings(gpu="cpu", weights="int8"), ModelKind.COMPLETION)
+    assert processor == WeightFormat(torch.float32, torch.float32, is_int8=True)
 
 
 def test_a_processor_keeps_the_decoder_in_full_when_asked_for_bf16():

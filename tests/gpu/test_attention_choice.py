@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from backend.errors import DeviceLost
+from backend.gpu import attention_choice
 from backend.gpu.attention import AttentionBackend, attend_with
 from backend.gpu.attention_choice import (
     MOST_CHOICES,
@@ -13,7 +16,7 @@ from backend.gpu.attention_choice import (
     ChoiceCache,
     choose_attention,
 )
-from backend.units import SystemClock
+from backend.units import MB, SystemClock
 from tests.residency.conftest import StandingClock
 
 MATH, FLASH, EFFICIENT, CUDNN = (
@@ -157,6 +160,26 @@ def test_a_choice_is_made_once_for_a_bucket_a_dtype_and_a_kind_of_device():
         other, _, attend = choose({FLASH: 9.0, MATH: 2.0}, None, shape, dtype, cache)
         assert other.backend is MATH
         assert attend.calls
+
+
+def test_plain_products_are_not_tried_where_all_scores_would_take_too_much(monkeypatch):
+    monkeypatch.setattr(attention_choice, "MOST_SCORES_MB", 2 * 40 * 24 * 4 / MB)
+    choice, table, _ = choose({MATH: 0.001, FLASH: 0.002})
+    assert (choice.backend, table[MATH].excluded) == (MATH, None)
+    choice, table, attend = choose(
+        {MATH: 0.001, FLASH: 0.002}, shape=replace(SHAPE, context_tokens=32)
+    )
+    assert choice.backend is FLASH
+    assert table[MATH].excluded == "its scores would take 0 MB"
+    assert MATH not in attend.calls
+
+
+def test_clouds_of_about_as_many_patches_are_measured_once():
+    cache = ChoiceCache()
+    _, _, first = choose({MATH: 0.001}, shape=replace(SHAPE, batch=81), cache=cache)
+    _, _, other = choose({MATH: 0.001}, shape=replace(SHAPE, batch=83), cache=cache)
+    assert first.calls
+    assert other.calls == []
 
 
 def test_the_cache_does_not_grow_without_end():

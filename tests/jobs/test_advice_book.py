@@ -178,6 +178,7 @@ def test_the_work_that_is_done_most_is_looked_at_unless_another_is_named(service
     record(3, level=1, shape_key="b")
     record(2, level=1, shape_key="a")
     record(4, pipeline="cut_out", shape_key="c")
+    record(9, pipeline="part_at_point", shape_key="d")
     assert most_used_work(service) == ("cut_out", "c")
     assert recommendations_document(service)["shape_key"] == "c"
     assert recommendations_document(service, IMAGE)["shape_key"] == "b"

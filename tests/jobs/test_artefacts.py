@@ -39,6 +39,25 @@ def test_published_file_has_size_and_hash(files):
     assert path.read_bytes() == b"glb"
 
 
+def test_a_file_of_one_job_is_given_to_another_without_a_copy(files, monkeypatch):
+    files.put_input(JOB, "mesh.glb", b"four")
+    mine = files.input_path(JOB, "mesh.glb")
+    files.give_input(OTHER, "mesh.glb", mine)
+    given = files.input_path(OTHER, "mesh.glb")
+    assert given.samefile(mine)
+    assert (files.size_bytes(JOB), files.size_bytes(OTHER)) == (2, 2)
+    files.remove(JOB)
+    assert given.read_bytes() == b"four"
+    assert files.size_bytes(OTHER) == 4
+
+    def refuse(*_):
+        raise OSError("two names for a file are not known here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    files.give_input(JOB, "mesh.glb", given)
+    assert files.input_path(JOB, "mesh.glb").read_bytes() == b"four"
+
+
 def test_a_stale_attempt_cannot_touch_the_winner(files):
     """A worker that lost its lease publishes after the attempt that won."""
     slow = make(files, attempt=1, data=b"stale")

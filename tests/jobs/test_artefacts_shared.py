@@ -69,6 +69,12 @@ def test_an_upload_is_read_on_another_machine(here, there):
     assert there.input_path(JOB, "../image.png") is None
 
 
+def test_what_is_given_from_another_job_is_read_on_another_machine(here, there):
+    here.put_input(JOB, "mesh.glb", b"mesh")
+    here.give_input(OTHER, "mesh.glb", here.input_path(JOB, "mesh.glb"))
+    assert there.input_path(OTHER, "mesh.glb").read_bytes() == b"mesh"
+
+
 def test_a_result_is_read_on_another_machine_and_then_from_its_copy(here, there, url):
     (record,) = publish(here)
     path = there.output_path(JOB, 1, "model.glb")

@@ -13,6 +13,7 @@ from backend.jobs.shelf_writer import LOOK_S, ShelfWriter
 from backend.models.checkpoints.acceptance import Acceptances
 from backend.models.checkpoints.catalogue import model_of
 from backend.settings import Settings
+from backend.web.api.models import KIND_OF
 
 
 @pytest.fixture
@@ -50,8 +51,10 @@ def row_of(settings, clock, model_id="hunyuan3d-2.0"):
 
 def test_every_model_that_a_job_may_name_is_listed(settings, clock):
     rows = shelf_document(settings, clock)["models"]
-    runnable = {row["id"] for row in rows if row["state"] != "unsupported"}
-    assert runnable == {model.value for model in ShapeModel} - {"auto"}
+    runnable = {row["id"]: row["kind"] for row in rows if row["state"] != "unsupported"}
+    shapes = {name for name, kind in runnable.items() if kind == "shape"}
+    assert shapes == {model.value for model in ShapeModel} - {"auto"}
+    assert runnable == KIND_OF
 
 
 def test_a_model_becomes_ready_file_by_file(settings, clock, put):
@@ -89,6 +92,25 @@ def test_the_reason_follows_what_is_missing(settings, clock, put, monkeypatch):
     assert reason() is None
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     assert reason() == model_rows.NO_TORCH
+
+
+def test_models_for_parts_have_reasons_of_their_own(settings, clock, put):
+    def reasons():
+        return shelf_document(settings, clock)["parts_unavailable"]
+
+    assert reasons() == dict.fromkeys(["segmentation", "completion"], model_rows.NO_PART_WEIGHTS)
+    put("p3sam.safetensors", folder="p3sam")
+    assert shelf_document(settings, clock)["reason_unavailable"] == model_rows.NO_WEIGHTS
+    assert reasons()["segmentation"] == model_rows.NOT_ACCEPTED
+    accept(settings, clock, "x-part")
+    assert reasons() == {"segmentation": None, "completion": model_rows.NO_PART_WEIGHTS}
+    row = row_of(settings, clock, "p3-sam")
+    assert (row["state"], row["size_bytes"], row["steps"], row["views"]) == (
+        "ready",
+        10,
+        None,
+        None,
+    )
 
 
 class Shelf:

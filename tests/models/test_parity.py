@@ -9,14 +9,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from skimage.measure import marching_cubes
 
 from backend.meshes.isosurface.surface import extract_surface
 from bench.parity import __main__ as parity
+from bench.parity import comparison
 from bench.parity.golden_folder import CONFIGS, golden_files
 from bench.parity.surfaces import RecordedGrid, surface_comparisons
-from tests.models.golden_files import SHAPE
+from tests.models.golden_files import PART, SHAPE
 
 
 @pytest.fixture
@@ -55,6 +57,70 @@ def test_every_recorded_tensor_has_a_line_and_holds(folder, name):
     (file,) = golden_files(folder)
     for tensor in file.recorded:
         assert any(line.split(",")[0] == f"{name} {tensor}" for line in found)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "p3sam_heads_tiny",
+        "p3sam_postprocess_holes",
+        "sonata_tiny",
+        "xpart_conditioner_tiny",
+        "xpart_dit_tiny",
+        "xpart_vae_tiny",
+    ],
+)
+def test_every_recorded_tensor_of_networks_for_parts_has_a_line_and_holds(tmp_path, name):
+    """Under another name too: what is in a file tells what it is."""
+    shutil.copy(PART / f"{name}.safetensors", tmp_path / "other.safetensors")
+    found = compared(tmp_path)
+    assert [one for one in found.values() if not one.holds] == []
+    (file,) = golden_files(tmp_path)
+    assert file.recorded
+    for tensor in file.recorded:
+        assert any(line.split(",")[0] == f"other {tensor}" for line in found)
+
+
+def test_a_grid_of_parts_is_told_by_its_content_and_other_counts_do_not_hold(tmp_path):
+    source = PART / "volume_decode_analytic_256.safetensors"
+    tensors = load_file(source)
+    tensors["query_calls"][-1] += 1
+    with safe_open(source, "pt") as opened:
+        noted = opened.metadata()
+    save_file(tensors, tmp_path / "some.safetensors", noted)
+    failures = {name for name, one in compared(tmp_path).items() if not one.holds}
+    assert failures == {"some query_calls"}
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("sonata_tiny", "mid.enc2.serialized_order_shuffled"),
+        ("sonata_tiny", "transform.inverse"),
+        ("p3sam_postprocess_post", "out.face_ids"),
+        ("p3sam_postprocess_nopost", "out.aabb"),
+        ("xpart_dit_tiny", "mid.block5.moe.topk_idx"),
+    ],
+)
+def test_whole_numbers_and_boxes_may_not_differ_at_all(tmp_path, name, tensor):
+    source = PART / f"{name}.safetensors"
+    tensors = load_file(source)
+    first = tensors[tensor].view(-1)
+    first[0] = first[0] + (1e-9 if first.dtype.is_floating_point else 1)
+    with safe_open(source, "pt") as opened:
+        save_file(tensors, tmp_path / "some.safetensors", opened.metadata())
+    line = compared(tmp_path)[f"some {tensor}"]
+    assert not line.holds
+    assert line.deviation > 0
+
+
+def test_a_share_of_the_value_may_be_tolerated_too():
+    expected = torch.tensor([0.0, 1000.0])
+    for error, holds in (((0.0, 0.09), True), ((0.0, 0.11), False), ((2e-5, 0.0), False)):
+        line = comparison.compared(
+            "x", expected + torch.tensor(error), expected, 1e-5, relative=1e-4
+        )
+        assert line.holds is holds
 
 
 def test_a_folder_without_anything_else_ends_well(folder, monkeypatch, capsys):

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 
 import pytest
 
-from backend.catalog import PipelineName
+from backend.catalog import CompletePartsParams, CompletionParams, PipelineName
+from backend.web.pages import mesh_form
 from tests.jobs.parts.made_tree import row_of_boxes, surface_glb
+from tests.web.meshes import without_child  # noqa: F401
 
 
 def send(post, data: bytes):
@@ -47,4 +51,76 @@ def test_a_pipeline_that_takes_no_mesh_is_refused(post, service, pipeline):
     file = {"file": (io.BytesIO(surface_glb(*row_of_boxes(2))), "row.glb")}
     answer = post("/submit-mesh", pipeline=pipeline, **file)
     assert answer.status_code == 422, answer.text
+    assert list(service.store.list().items) == []
+
+
+def models(segmentation=None, completion=None):
+    reasons = {"segmentation": segmentation, "completion": completion}
+    return lambda _service: {"items": [], "looked_at": "now", "parts_unavailable": reasons}
+
+
+def form_of(client):
+    page = client.get("/").text
+    return page[page.index('id="mesh-form"') : page.index('id="tool-form"')]
+
+
+def test_every_parameter_of_parts_has_a_field_with_a_label(client):
+    form = form_of(client)
+    elsewhere = {"seed", "granularity", "part_count"}
+    for name in set(CompletePartsParams.model_fields) - elsewhere:
+        assert f'<label for="mesh-p-{name}">' in form, name
+    assert 'name="part_count"' in form
+    ids = re.findall(r'\sid="([^"]+)"', client.get("/").text)
+    assert len(ids) == len(set(ids))
+
+
+def test_an_engine_that_is_not_available_cannot_be_chosen_and_says_why(client, monkeypatch):
+    monkeypatch.setattr(mesh_form, "models_document", models(segmentation="no weights are here"))
+    form = form_of(client)
+    assert '<option value="p3sam" disabled>p3sam (network): not available</option>' in form
+    assert "p3sam: no weights are here." in form
+    assert '<option value="xpart">xpart (network)</option>' in form
+    assert 'id="mesh-network" data-available="false"' in form
+    assert 'id="mesh-completion" data-available="true"' in form
+
+
+def test_while_nobody_has_looked_everything_can_be_chosen(client):
+    form = form_of(client)
+    assert " disabled>" not in form
+    assert "not available" not in form
+
+
+@pytest.mark.usefixtures("without_child")
+def test_a_form_without_javascript_sends_what_its_pipeline_takes(post, service):
+    """It holds the fields of closed parts too."""
+    fields = {
+        "engine": "p3sam", "preset": "draft", "points": "3000", "prompts": "", "threshold": "0.9",
+        "post_process": ["false", "true"], "completion": "cap_parts", "part_steps": "20",
+        "part_solver": "", "part_cells": "",
+    }  # fmt: skip
+
+    def send_as(pipeline):
+        file = {"file": (io.BytesIO(surface_glb(*row_of_boxes(2))), "row.glb")}
+        answer = post("/submit-mesh", pipeline=pipeline, part_count="", **fields, **file)
+        assert answer.status_code == 303, answer.text
+        return service.store.list().items[0].params
+
+    open_parts = send_as("segment_parts")
+    assert (open_parts["engine"], open_parts["points"]) == ("p3sam", 3000)
+    assert open_parts["post_process"] is True
+    assert not set(open_parts) & set(CompletionParams.model_fields)
+    closed = send_as("complete_parts")
+    assert (closed["completion"], closed["part_steps"], closed["part_solver"]) == (
+        "cap_parts", 20, None,
+    )  # fmt: skip
+
+
+def test_boxes_are_taken_beside_the_mesh_where_parts_are_closed(post, service):
+    boxes = json.dumps([[[0, 0, 0], [1, 1, 1]]]).encode()
+    files = {
+        "file": (io.BytesIO(surface_glb(*row_of_boxes(2))), "row.glb"),
+        "boxes": (io.BytesIO(boxes), "boxes.json"),
+    }
+    answer = post("/submit-mesh", pipeline="segment_parts", part_count="", **files)
+    assert answer.status_code == 422
     assert list(service.store.list().items) == []

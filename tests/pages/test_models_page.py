@@ -10,15 +10,21 @@ from backend.catalog import ImageTo3DParams
 from backend.web.pages import generate as generate_page
 from backend.web.pages import models as models_page
 from backend.web.pages.model_choices import takes_views, with_models
-from backend.web.pages.models import licence_groups
+from backend.web.pages.models import kind_sections, licence_groups
 from backend.web.pages.parameter_form import parameter_groups
 from tests.web.test_models_api import LICENCE, row
 
+PART_LICENCE = {**LICENCE, "id": "tencent-hunyuan3d-part", "title": "Of parts"}
 OTHER = {"id": "mit", "title": "MIT licence", "points": ["Any use."], "needs_acceptance": False}
 
 
 def document(*rows, reason=None):
-    return {"items": list(rows), "reason_unavailable": reason, "looked_at": "2026-11-21T19:00:00Z"}
+    return {
+        "items": list(rows),
+        "reason_unavailable": reason,
+        "parts_unavailable": {"segmentation": None, "completion": None},
+        "looked_at": "2026-11-21T19:00:00Z",
+    }
 
 
 @pytest.fixture
@@ -102,6 +108,40 @@ def test_models_stand_under_their_licence():
         ["triposg"],
     ]
     assert groups[0].licence == LICENCE
+
+
+def test_models_for_parts_stand_under_headings_of_their_own(client, show):
+    parts = {"licence": PART_LICENCE, "views": None, "guidance": None}
+    show(
+        row(state="ready"),
+        row("p3-sam", kind="segmentation", steps=None, **parts),
+        row("x-part", "absent", kind="completion", **parts),
+    )
+    text = client.get("/models").text
+    headings = [text.index(f'id="kind-{kind}"') for kind in ("shape", "segmentation", "completion")]
+    places = [text.index(f'id="model-{name}"') for name in ("hunyuan3d-2.0", "p3-sam", "x-part")]
+    assert sorted(headings + places) == [
+        place for pair in zip(headings, places, strict=True) for place in pair
+    ]
+    assert text.count('name="accept"') == 1, "one licence is accepted in one place"
+    assert 'action="/models/p3-sam/accept"' in text
+    assert "made for None" not in text
+
+
+def test_a_licence_for_several_purposes_is_told_once():
+    rows = [row(), row("p3-sam", kind="segmentation", licence=PART_LICENCE),
+            row("x-part", kind="completion", licence=PART_LICENCE)]  # fmt: skip
+    sections = kind_sections(rows)
+    assert [section.kind for section in sections] == ["shape", "segmentation", "completion"]
+    assert [section.groups[0].is_shown_before for section in sections] == [False, False, True]
+    assert [section.kind for section in kind_sections(rows[1:2])] == ["segmentation"]
+
+
+def test_the_form_for_pictures_does_not_mind_models_for_parts():
+    shown = document(row(state="ready"), row("p3-sam", "absent", kind="segmentation"))
+    asked = field(with_models(parameter_groups({}), shown), "model")
+    assert not asked.disabled
+    assert asked.hint == ""
 
 
 def test_models_that_are_not_ready_cannot_be_chosen(client, show):

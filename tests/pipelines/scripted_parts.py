@@ -58,7 +58,9 @@ class ScriptedClosing(ScriptedEngine):
     def run(self, batch, progress):
         progress.step(1, 1)
         return [
-            CompletedParts([self.part(task, part) for part in np.unique(task.face_parts)])
+            CompletedParts(
+                [self.part(task, part) for part in np.unique(task.face_parts) if part >= 0]
+            )
             for task in batch
         ]
 

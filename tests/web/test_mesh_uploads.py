@@ -223,7 +223,7 @@ def test_times_of_small_meshes_do_not_promise_those_of_large_ones(server):
             return connection.scalar(select(JobRow.cost_key).where(JobRow.id == job_id))
 
     small = post(server, obj_of_cube()).json["id"]
-    assert cost_key_of(small) == "segment_parts:up to 1k faces"
+    assert cost_key_of(small) == "segment_parts:standard:auto:up to 1k faces"
     assert sized_cost_key("segment_parts", 1025) == "segment_parts:up to 4k faces"
     assert sized_cost_key("segment_parts", 1_000_000) == "segment_parts:up to 1024k faces"
     server.service.store.request_cancel(small)

@@ -23,7 +23,8 @@ LICENCE = {
 
 def row(model_id: str = "hunyuan3d-2.0", state: str = "licence_needed", **more: Any):
     return {
-        "id": model_id, "title": "Hunyuan3D 2.0", "repository": "tencent/Hunyuan3D-2",
+        "id": model_id, "title": "Hunyuan3D 2.0", "kind": "shape",
+        "repository": "tencent/Hunyuan3D-2",
         "state": state, "missing": [], "unsupported": None, "revision": "c" * 40,
         "size_bytes": 4_930_000_000, "download_gb": 4.93, "views": 1, "steps": 50,
         "guidance": 5.0, "licence": LICENCE, "accepted": state == "ready", "accepted_at": None,
@@ -35,6 +36,7 @@ def shelf(*rows: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
     return {
         "models": list(rows),
         "reason_unavailable": reason,
+        "parts_unavailable": {"segmentation": None, "completion": "its weights are not here"},
         "looked_at": "2026-11-21T19:00:00.000Z",
     }
 
@@ -60,6 +62,9 @@ def test_without_a_worker_the_names_are_listed_and_nothing_is_claimed(server):
     assert answer.status_code == 200
     assert [model["id"] for model in answer.json["items"]] == list(MODEL_IDS)
     assert ShapeModel.AUTO not in MODEL_IDS
+    assert {"p3-sam", "x-part"} < set(MODEL_IDS)
+    assert set(answer.json["parts_unavailable"]) == {"segmentation", "completion"}
+    assert None not in answer.json["parts_unavailable"].values()
     assert answer.json["looked_at"] is None
     assert {model["state"] for model in answer.json["items"]} == {"unknown"}
     assert {model["accepted"] for model in answer.json["items"]} == {None}
@@ -70,6 +75,8 @@ def test_the_list_is_what_the_worker_said_last(live):
     answer = live.client.get(URL).json
     assert answer["items"] == [row()]
     assert answer["reason_unavailable"] == "not accepted"
+    assert answer["parts_unavailable"]["segmentation"] is None
+    assert "weights" in answer["parts_unavailable"]["completion"]
 
 
 def test_what_a_worker_said_is_forgotten_when_it_falls_silent(live):
@@ -90,6 +97,12 @@ def test_a_licence_is_recorded_once_and_audited(server):
     assert [each["licence"] for each in recorded(server)] == ["tencent-hunyuan3d-2.0"]
     entries = server.service.access.audit.entries()
     assert ("licence.accepted", "hunyuan3d-2.0") in [(e.action, e.target) for e in entries]
+
+
+def test_the_licence_of_parts_holds_for_both_models(server):
+    first = server.client.post(f"{URL}/p3-sam/accept", json={"accept": True})
+    assert first.json["licence"] == "tencent-hunyuan3d-part", first.text
+    assert [each["licence"] for each in recorded(server)] == ["tencent-hunyuan3d-part"]
 
 
 @pytest.mark.parametrize("body", [{}, {"accept": False}, {"accept": "yes"}])

@@ -69,6 +69,20 @@ class ArtefactStore:
                 self.put_input(target_id, path.name, path.read_bytes())
         return True
 
+    def give_input(self, job_id: str, name: str, path: Path) -> None:
+        """Let a file of another job be an upload of a new one; raises StorageFull.
+
+        Nothing is copied where the disk can give one file two names: both stay as they are for
+        as long as there is one of them.
+        """
+        self.check_space()
+        target = self._folder(job_id) / "input" / checked_name(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(path, target)
+        except OSError:
+            self.put_input(job_id, name, path.read_bytes())
+
     def work_dir(self, job_id: str, attempt: int) -> Path:
         """Make the empty folder of an attempt; raises StorageFull."""
         self.check_space()
@@ -131,9 +145,9 @@ class ArtefactStore:
         shutil.rmtree(self._folder(job_id) / "input", ignore_errors=True)
 
     def size_bytes(self, job_id: str) -> int:
-        """Bytes of all files of a job."""
-        files = (path for path in self._folder(job_id).rglob("*") if path.is_file())
-        return sum(path.stat().st_size for path in files)
+        """Bytes of all files of a job; of a file that several jobs share, its share."""
+        found = (path.stat() for path in self._folder(job_id).rglob("*") if path.is_file())
+        return sum(file.st_size // file.st_nlink for file in found)
 
     def sizes(self) -> dict[str, int]:
         """Bytes of all files of each job that has any."""

@@ -66,6 +66,15 @@ class SharedArtefacts(ArtefactStore):
             super().remove_inputs(job_id)
             raise
 
+    def give_input(self, job_id: str, name: str, path: Path) -> None:
+        """Let a file of another job be an upload of a new one, here and for all.
+
+        Raises
+        ------
+        StorageFull, StoreUnavailable
+        """
+        self.put_input(job_id, name, path.read_bytes())
+
     def input_path(self, job_id: str, name: str) -> Path | None:
         """Where an upload lies, fetched if need be; raises StoreUnavailable."""
         return self._found(job_id, "input", name)

@@ -8,6 +8,9 @@ was chosen in between:
 - Joining parts puts the merges inside them, and then their own, first: they come apart last.
 - Splitting a part puts its last merge at the end: the halves come together last, and the larger
   half takes the place of the whole in the merges that follow. A merge by hand is dropped.
+- Making some patches a part puts first what joins the rest of each part they are taken from, then
+  what joins them, by hand where the engine did not. The engine's merges of such patches with such
+  a rest are put at the end, so that they come together last.
 
 The browser does the same in ``part-division.js``; a browser test compares them.
 """
@@ -19,7 +22,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from backend.errors import InvalidParameter
+from backend.errors import FieldProblem, InvalidParameter
 
 
 class Merge(NamedTuple):
@@ -135,6 +138,35 @@ class Division:
         merges = (*_without(self.merges, apart), *moved)
         return replace(self, merges=merges, count=self.count + 1)
 
+    def taken(self, patches: Sequence[int]) -> Division:
+        """Make some patches a part of their own, whatever parts they are in.
+
+        Raises
+        ------
+        InvalidParameter
+            There are no such patches, or they are a part already.
+        """
+        chosen = self._checked_patches(patches)
+        touched = {self.patch_parts[patch] for patch in chosen}
+        own = [at for at in self._joined.done if self._part_of(at) in touched]
+        inside = [self.merges[at] for at in own]
+        rests = [patch for part in touched for patch in self.parts[part] if patch not in chosen]
+        kept = [*self._among(inside, set(rests)), *self._among(inside, chosen)]
+        roots = _join(self.patch_count, kept, 1).roots
+        apart = sorted({roots[patch] for patch in chosen})
+        by_hand = [Merge(apart[0], patch, True) for patch in apart[1:]]
+        crossing = [
+            at
+            for at, (first, second, _) in enumerate(self.merges)
+            if (first in chosen) != (second in chosen)
+            and self.patch_parts[first] == self.patch_parts[second]
+        ]
+        moved = [self.merges[at] for at in crossing if not self.merges[at].by_hand]
+        merges = (*kept, *by_hand, *_without(self.merges, {*own, *crossing}), *moved)
+        swallowed = sum(chosen.issuperset(self.parts[part]) for part in touched)
+        names = tuple((self._staying(at, chosen), name) for at, name in self.names)
+        return replace(self, merges=merges, count=self.count + 1 - swallowed, names=names)
+
     def renamed(self, names: Mapping[int, str]) -> Division:
         """Name parts; an empty name takes a part's name away. Raises InvalidParameter."""
         chosen = {self._checked(index) for index in names}
@@ -152,6 +184,46 @@ class Division:
                 f"There is no part {index}; the parts are numbered from 0 to {self.count - 1}."
             )
         return index
+
+    def _checked_patches(self, patches: Sequence[int]) -> set[int]:
+        chosen = set(patches)
+        unknown = [patch for patch in patches if not 0 <= patch < self.patch_count]
+        if unknown or not patches:
+            detail = f"must be numbers of patches, from 0 to {self.patch_count - 1}"
+            raise InvalidParameter(f"part: {detail}", fields=(FieldProblem("/part", detail),))
+        if chosen == set(self.parts[self.patch_parts[patches[0]]]):
+            raise InvalidParameter(
+                "These patches are a part already.", advice="Choose other ones, or rename the part."
+            )
+        return chosen
+
+    def _among(self, merges: Iterable[Merge], patches: set[int]) -> Iterable[Merge]:
+        """Return what joins some of the patches that merges join; the others are stepped over."""
+        roots = list(range(self.patch_count))
+        standing = {patch: patch for patch in patches}
+        for first, second, by_hand in merges:
+            root, other = _root(roots, first), _root(roots, second)
+            roots[other] = root
+            sides = standing.get(root), standing.pop(other, None)
+            if sides[0] is not None and sides[1] is not None:
+                yield Merge(
+                    first if first in patches else sides[0],
+                    second if second in patches else sides[1],
+                    by_hand,
+                )
+            elif sides[1] is not None:
+                standing[root] = sides[1]
+
+    def _part_of(self, position: int) -> int:
+        """Return the part in which a merge was done."""
+        return self.patch_parts[self.merges[position].first]
+
+    def _staying(self, patch: int, chosen: set[int]) -> int:
+        """Return the patch by which a part keeps its name while others are taken from it."""
+        if patch not in chosen:
+            return patch
+        rest = (at for at in self.parts[self.patch_parts[patch]] if at not in chosen)
+        return next(rest, patch)
 
     def _apart(self, own: Sequence[int], patches: set[int]) -> list[int]:
         """Return the merges that would join the halves of a part: its last, and idle ones."""

@@ -76,8 +76,8 @@ class Editing:
         Parameters
         ----------
         edit : mapping
-            ``{"count": 8}``, ``{"merge": [2, 5]}``, ``{"split": 3}``,
-            ``{"rename": {"2": "wheel"}}``, ``{"undo": true}``, ``{"redo": true}``, or
+            ``{"count": 8}``, ``{"merge": [2, 5]}``, ``{"split": 3}``, ``{"part": [7, 8]}`` of
+            patches, ``{"rename": {"2": "wheel"}}``, ``{"undo": true}``, ``{"redo": true}``, or
             ``{"edits": [...]}`` of these.
 
         Raises
@@ -143,6 +143,15 @@ def _split(division: Division, value: object) -> Division:
     return division.split(_integer("split", value))
 
 
+def _part(division: Division, value: object) -> Division:
+    if not isinstance(value, list) or len(value) > division.patch_count:
+        raise _wrong("part", "must be a list of patch numbers, each once")
+    patches = [_integer("part", patch) for patch in value]
+    if len(set(patches)) != len(patches):
+        raise _wrong("part", "must be a list of patch numbers, each once")
+    return division.taken(patches)
+
+
 def _rename(division: Division, value: object) -> Division:
     if not isinstance(value, dict) or not value:
         raise _wrong("rename", "must be an object of part numbers and names")
@@ -160,6 +169,7 @@ _EDITS: dict[str, Callable[[Division, Any], Division]] = {
     "count": _count,
     "merge": _merge,
     "split": _split,
+    "part": _part,
     "rename": _rename,
 }
 KNOWN = frozenset({*_EDITS, "undo", "redo", "edits"})

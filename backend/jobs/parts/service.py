@@ -107,9 +107,9 @@ class PartsService:
         NotFound, JobNotFinished, FilesExpired
         """
         job = self._service.store.get(job_id)
-        suggested = read_tree_file(self._file(job, TREE_ROLE)).division.count
+        division = read_tree_file(self._file(job, TREE_ROLE)).division
         first = KeptVersion(FIRST, EditLog(), job.finished_at)
-        return history_document(suggested, [first, *self._versions.kept(job_id)])
+        return history_document(division, [first, *self._versions.kept(job_id)])
 
     def face_ids(self, job_id: str, number: int) -> tuple[PartsOfJob, FaceIds]:
         """Return a version and the part of each face in it."""

@@ -19,6 +19,7 @@ TEXTURE_PX = 512
 MOST_SAMPLES = 100_000
 LEAST_RANGE = 0.02
 GAMMA = 1 / 2.2
+"""Turns linear colours into those of pictures, nearly."""
 
 
 def analysis_colors(
@@ -33,7 +34,7 @@ def analysis_colors(
     """
     if _is_of_one_color(mesh):
         return None
-    colors = _srgb(mesh)[welded.source_faces]
+    colors = face_srgb(mesh)[welded.source_faces]
     if np.ptp(colors, axis=0).max() < LEAST_RANGE:
         return None
     if analysis.parents is not None:
@@ -58,8 +59,14 @@ def _is_of_one_color(mesh: SourceMesh) -> bool:
     return mesh.colors is None and not textured and len(tints) == 1
 
 
-def _srgb(mesh: SourceMesh) -> NDArray[np.float64]:
-    """Colour of the middle of each face from 0 to 1, (m, 3)."""
+def face_srgb(mesh: SourceMesh) -> NDArray[np.float64]:
+    """Find the colour of the middle of each face.
+
+    Returns
+    -------
+    (m, 3) float64
+        Red, green and blue as pictures have them, from 0 to 1.
+    """
     colors = np.ones((len(mesh.faces), 3))
     for number, material in enumerate(mesh.materials):
         chosen = np.flatnonzero(mesh.face_materials == number)

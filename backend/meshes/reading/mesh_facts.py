@@ -16,7 +16,8 @@ def mesh_facts(judged: JudgedMesh) -> dict[str, Any]:
     -------
     dict
         ``format``, ``vertices``, ``faces``, ``components``, ``materials``, ``textures``,
-        ``has_uvs``, ``has_colors``, ``extents`` (along x, y, z, in the units of the mesh).
+        ``has_uvs``, ``has_colors``; in the units of the mesh ``extents`` (along x, y, z) and
+        ``bounds`` (lowest and highest corner).
     """
     mesh = judged.mesh
     return {
@@ -29,4 +30,5 @@ def mesh_facts(judged: JudgedMesh) -> dict[str, Any]:
         "has_uvs": mesh.uvs is not None,
         "has_colors": mesh.colors is not None,
         "extents": [float(f"{side:.6g}") for side in np.ptp(mesh.vertices, axis=0)],
+        "bounds": [mesh.vertices.min(axis=0).tolist(), mesh.vertices.max(axis=0).tolist()],
     }

@@ -26,7 +26,8 @@ def place_numbers(rows: NDArray[np.float32]) -> NDArray[np.int32]:
     Sorts one 64-bit hash per row, five times faster than rows; where two different rows share a
     hash, which only happens on purpose, rows are sorted after all.
     """
-    clean = np.ascontiguousarray(rows, dtype=np.float32) + np.float32(0)  # no -0
+    with np.errstate(invalid="ignore"):  # a damaged file may hold signalling NaN
+        clean = np.ascontiguousarray(rows, dtype=np.float32) + np.float32(0)  # no -0
     bits = clean.view(np.uint32).reshape(rows.shape).astype(np.uint64)
     mixed = np.zeros(len(rows), dtype=np.uint64)
     for axis in range(rows.shape[1]):

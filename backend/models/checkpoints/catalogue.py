@@ -13,12 +13,22 @@ WEIGHT_FILES = ("model.fp16.safetensors", "model.safetensors", "model.fp16.ckpt"
 CONFIG_FILES = ("config.yaml", "config.json")
 
 
+class ModelKind(StrEnum):
+    """What a model is for."""
+
+    SHAPE = "shape"
+    SEGMENTATION = "segmentation"
+    COMPLETION = "completion"
+
+
 class Family(StrEnum):
     """How the files of a model are laid out, and which networks they describe."""
 
     FLUX = "flux"
     PLAIN = "plain"
     TRIPOSG = "triposg"
+    P3SAM = "p3sam"
+    XPART = "xpart"
 
 
 @dataclass(frozen=True)
@@ -34,17 +44,19 @@ class Model:
     repository : str
         On the model hub.
     denoiser_folder : str
-        In the repository: holds the denoiser, the image encoder and a VAE. Empty is the
-        repository itself.
+        In the repository: holds the networks, but for a lighter VAE. Empty is the repository
+        itself.
     vae_folder : str or None
         In the repository: a lighter VAE that is used in place of the other, where there is one.
     download_gb : float or None
         What inference needs, in 10^9 bytes as the hub states it; None where it was not seen.
-    steps : int
-        Calls of the denoiser that its authors recommend.
-    guidance : float
-    views : int
-        Most pictures of one object.
+    steps : int or None
+        Calls of the denoiser that its authors recommend; None for a model without one.
+    guidance : float or None
+        None for a model that takes none.
+    views : int or None
+        Most pictures of one object; None for a model that takes meshes.
+    kind : ModelKind
     unsupported : str or None
         Why it cannot be run yet; None when it can.
     """
@@ -57,9 +69,10 @@ class Model:
     denoiser_folder: str
     vae_folder: str | None
     download_gb: float | None
-    steps: int
-    guidance: float
-    views: int = 1
+    steps: int | None
+    guidance: float | None
+    views: int | None = 1
+    kind: ModelKind = ModelKind.SHAPE
     unsupported: str | None = None
 
 
@@ -87,6 +100,32 @@ def _hunyuan(
         steps=steps,
         guidance=5.0,
         views=views,
+    )
+
+
+def _of_parts(
+    model_id: str,
+    title: str,
+    family: Family,
+    folder: str,
+    kind: ModelKind,
+    *,
+    download_gb: float,
+    steps: int | None = None,
+) -> Model:
+    return Model(
+        id=model_id,
+        title=title,
+        repository="tencent/Hunyuan3D-Part",
+        family=family,
+        licence=LicenceId.TENCENT_HUNYUAN_PART,
+        denoiser_folder=folder,
+        vae_folder=None,
+        download_gb=download_gb,
+        steps=steps,
+        guidance=None,
+        views=None,
+        kind=kind,
     )
 
 
@@ -133,6 +172,10 @@ MODELS: tuple[Model, ...] = (
         steps=50,
         guidance=7.0,
         unsupported="The layout of its VAE is not known yet.",
+    ),
+    _of_parts("p3-sam", "P3-SAM", Family.P3SAM, "p3sam", ModelKind.SEGMENTATION, download_gb=0.45),
+    _of_parts(
+        "x-part", "X-Part", Family.XPART, "", ModelKind.COMPLETION, download_gb=9.04, steps=50
     ),
 )
 _BY_ID = {model.id: model for model in MODELS}

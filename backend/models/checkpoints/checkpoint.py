@@ -15,6 +15,7 @@ class Component(StrEnum):
     DENOISER = "model"
     VAE = "vae"
     CONDITIONER = "conditioner"
+    SEGMENTER = "segmenter"
 
 
 class Architecture(StrEnum):
@@ -28,6 +29,9 @@ class Architecture(StrEnum):
     CONDITIONER = "image encoder"
     MULTI_VIEW_CONDITIONER = "multi-view image encoder"
     TRIPOSG_CONDITIONER = "TripoSG image encoder"
+    P3SAM = "P3-SAM"
+    PART_DENOISER = "part denoiser"
+    PART_CONDITIONER = "part conditioner"
 
 
 class SchedulerKind(StrEnum):
@@ -93,28 +97,51 @@ class PictureSpec:
 
 
 @dataclass(frozen=True)
-class ShapeCheckpoint:
+class Checkpoint:
     """A model that lies in a folder, described.
 
     Parameters
     ----------
     folder : Path
     components : mapping
-        A source for every ``Component``.
+        A source for every network that the model has.
+    """
+
+    folder: Path
+    components: Mapping[Component, ComponentSource]
+
+    @property
+    def weight_files(self) -> tuple[Path, ...]:
+        """The files that hold its weights, each once."""
+        return tuple(dict.fromkeys(source.file for source in self.components.values()))
+
+
+@dataclass(frozen=True)
+class PartCheckpoint(Checkpoint):
+    """A model that finds or makes parts.
+
+    Parameters
+    ----------
+    assumed : tuple of str
+        What its descriptions do not tell, so that the published sizes were taken; for people.
+    """
+
+    assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ShapeCheckpoint(Checkpoint):
+    """A model that makes shapes from pictures: a denoiser, a VAE and an image encoder.
+
+    Parameters
+    ----------
     has_guidance_input : bool
         The denoiser takes guidance as an input, so that no second pass is made.
     takes_views : bool
         The image encoder takes several pictures of one object.
     """
 
-    folder: Path
-    components: Mapping[Component, ComponentSource]
     scheduler: SchedulerSpec
     picture: PictureSpec
     has_guidance_input: bool
     takes_views: bool
-
-    @property
-    def weight_files(self) -> tuple[Path, ...]:
-        """The files that hold its weights, each once."""
-        return tuple(dict.fromkeys(source.file for source in self.components.values()))

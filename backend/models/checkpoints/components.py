@@ -4,98 +4,23 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import nn
 
-from backend.errors import CheckpointConfigInvalid, UnknownTarget, WeightsDamaged
+from backend.errors import CheckpointConfigInvalid, WeightsDamaged
 from backend.models.attention import Attend, plain_attention
-from backend.models.checkpoints.checkpoint import (
-    Architecture,
-    Component,
-    ComponentSource,
-    ShapeCheckpoint,
-)
+from backend.models.checkpoints.checkpoint import Checkpoint, Component, ComponentSource
+from backend.models.checkpoints.network_table import network_of
 from backend.models.checkpoints.reading import ComponentTensors, TensorFile, open_tensors
 from backend.models.checkpoints.tensor_check import TensorFinding, check_tensors, refuse_findings
 from backend.models.checkpoints.tensor_entry import TensorEntry
 
 
-@dataclass(frozen=True)
-class _Network:
-    """Where a network is written, by names, so that only what is used is imported.
-
-    Parameters
-    ----------
-    network : str
-        Module and class, with a colon between.
-    read_config : str
-        Likewise, of the function that reads published parameters.
-    weights : str
-        Module with ``fold`` and ``upstream_shapes``.
-    optional_prefixes : tuple of str
-        Published tensors that the network can do without.
-    infer_config : str or None
-        Of a function that reads off shapes what the published parameters may not tell.
-    """
-
-    network: str
-    read_config: str
-    weights: str
-    optional_prefixes: tuple[str, ...] = ()
-    infer_config: str | None = None
-
-
-_SHAPES, _TRIPOSG = "backend.models.hunyuan3d", "backend.models.triposg"
-_FLUX = _Network(
-    f"{_SHAPES}.flux_denoiser:FluxDenoiser",
-    f"{_SHAPES}.flux_config:FluxConfig.from_upstream",
-    f"{_SHAPES}.flux_weights",
-)
-_PLAIN = _Network(
-    f"{_SHAPES}.plain_denoiser:PlainDenoiser",
-    f"{_SHAPES}.plain_config:PlainConfig.from_upstream",
-    f"{_SHAPES}.plain_weights",
-)
-_TRIPOSG_DENOISER = _Network(
-    f"{_SHAPES}.plain_denoiser:PlainDenoiser",
-    f"{_TRIPOSG}.denoiser_weights:triposg_config",
-    f"{_TRIPOSG}.denoiser_weights",
-)
-_VAE = _Network(
-    f"{_SHAPES}.shape_vae:ShapeVae",
-    f"{_SHAPES}.shape_vae_config:ShapeVaeConfig.from_upstream",
-    f"{_SHAPES}.shape_vae_weights",
-    optional_prefixes=("encoder.", "pre_kl."),
-    infer_config=f"{_SHAPES}.shape_vae_config:ShapeVaeConfig.from_shapes",
-)
-_CONDITIONER = _Network(
-    f"{_SHAPES}.conditioner:Conditioner",
-    f"{_SHAPES}.conditioner:ConditionerConfig.from_upstream",
-    f"{_SHAPES}.conditioner",
-    optional_prefixes=("main_image_encoder.model.embeddings.mask_token",),
-)
-# The table of views is computed; a file may hold it all the same.
-_MULTI_VIEW_CONDITIONER = replace(
-    _CONDITIONER,
-    optional_prefixes=(*_CONDITIONER.optional_prefixes, "main_image_encoder.view_embed"),
-)
-_NETWORKS = {
-    Architecture.FLUX_DENOISER: _FLUX,
-    Architecture.PLAIN_DENOISER: _PLAIN,
-    Architecture.TRIPOSG_DENOISER: _TRIPOSG_DENOISER,
-    Architecture.SHAPE_VAE: _VAE,
-    Architecture.CONDITIONER: _CONDITIONER,
-    Architecture.MULTI_VIEW_CONDITIONER: _MULTI_VIEW_CONDITIONER,
-    Architecture.TRIPOSG_CONDITIONER: _CONDITIONER,
-}
-
-
 def load_component(
-    checkpoint: ShapeCheckpoint,
+    checkpoint: Checkpoint,
     component: Component,
     *,
     dtype: torch.dtype | None = None,
@@ -106,7 +31,7 @@ def load_component(
     Parameters
     ----------
     dtype : torch.dtype, optional
-        Of the weights; as in the file if absent.
+        Of the weights; as in the file if absent. What has to be float32 is float32 all the same.
 
     Returns
     -------
@@ -123,8 +48,14 @@ def load_component(
         Its description lacks an entry, or asks for what no network of ours does.
     """
     source = checkpoint.components[component]
-    network = _network(source)
-    state = ComponentTensors(open_tensors(source.file), source.prefixes, source.added_prefix, dtype)
+    network = network_of(source.architecture)
+    state = ComponentTensors(
+        open_tensors(source.file),
+        source.prefixes,
+        source.added_prefix,
+        dtype,
+        network.float32_prefixes,
+    )
     config, findings = _described(component, source, state.entries)
     refuse_findings(findings, source.file)
     with torch.device("meta"):
@@ -138,7 +69,7 @@ def load_component(
 
 
 def check_component(
-    checkpoint: ShapeCheckpoint, component: Component, file: TensorFile
+    checkpoint: Checkpoint, component: Component, file: TensorFile
 ) -> list[TensorFinding]:
     """Compare the tensors of a file with those of a network; none is read.
 
@@ -164,7 +95,7 @@ def _described(
     The descriptions of lighter VAEs may not tell how light they are. Where the tensors agree with
     each other, though not with the description, they are believed.
     """
-    network = _network(source)
+    network = network_of(source.architecture)
     read = _named(network.read_config)
     config, findings = _checked(component, source, lambda: read(source.params), entries)
     if not findings or network.infer_config is None:
@@ -191,7 +122,7 @@ def _checked(
     CheckpointConfigInvalid
         The published parameters lack one, or make no network.
     """
-    network = _network(source)
+    network = network_of(source.architecture)
     try:
         config = read()
         wanted = importlib.import_module(network.weights).upstream_shapes(config)
@@ -208,13 +139,6 @@ def _checked(
         component, entries, wanted, optional_prefixes=network.optional_prefixes
     )
     return config, findings
-
-
-def _network(source: ComponentSource) -> _Network:
-    try:
-        return _NETWORKS[source.architecture]
-    except KeyError:
-        raise UnknownTarget(f"The {source.architecture} is not supported yet.") from None
 
 
 def _named(path: str) -> Any:

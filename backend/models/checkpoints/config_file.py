@@ -43,7 +43,7 @@ def entry_of(config: Mapping[str, Any], name: str, path: Path) -> Any:
     try:
         return config[name]
     except KeyError:
-        raise CheckpointConfigInvalid(f"{path} has no entry {name!r}.") from None
+        raise CheckpointConfigInvalid(f"{path} has no entry {str(name)!r}.") from None
 
 
 def section_of(config: Mapping[str, Any], name: str, path: Path) -> tuple[str, dict[str, Any]]:

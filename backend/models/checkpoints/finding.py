@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.errors import PackageMissing, WeightsMissing
-from backend.models.checkpoints.catalogue import CONFIG_FILES, WEIGHT_FILES, Family, Model
+from backend.models.checkpoints.catalogue import CONFIG_FILES, WEIGHT_FILES, Model
 from backend.models.checkpoints.identity import identified
-from backend.models.checkpoints.model_files import TRIPOSG_FILES, alternatives_in
+from backend.models.checkpoints.model_files import alternatives_in, needed_files
 from backend.models.checkpoints.optional_packages import optional_package
 from backend.models.checkpoints.places import Origin, Places
 
@@ -55,7 +55,7 @@ def find_model(model: Model, places: Places) -> FoundModel | None:
         missing = missing_files(model, folder)
         if not missing:
             return FoundModel(model, origin, root, folder, _vae_folder(model, root), ())
-        if partial is None and len(missing) < len(_wanted(model)):
+        if partial is None and len(missing) < len(needed_files(model.family)):
             partial = FoundModel(model, origin, root, folder, None, missing)
     return partial
 
@@ -92,7 +92,7 @@ def pickles_of(found: FoundModel) -> tuple[Path, ...]:
 
     A pickle beside a .safetensors file of another precision is none of them.
     """
-    if found.model.family is Family.TRIPOSG:
+    if needed_files(found.model.family) != (CONFIG_FILES, WEIGHT_FILES):
         return ()
     folders = [folder for folder in (found.folder, found.vae_folder) if folder is not None]
     return tuple(path for folder in folders if (path := _pickle_in(folder)) is not None)
@@ -107,14 +107,10 @@ def _pickle_in(folder: Path) -> Path | None:
 def missing_files(model: Model, folder: Path) -> tuple[str, ...]:
     """Return what a folder lacks of a model; alternatives are joined by 'or'."""
     return tuple(
-        " or ".join(names) for names in _wanted(model) if alternatives_in(folder, names) is None
+        " or ".join(names)
+        for names in needed_files(model.family)
+        if alternatives_in(folder, names) is None
     )
-
-
-def _wanted(model: Model) -> tuple[tuple[str, ...], ...]:
-    if model.family is Family.TRIPOSG:
-        return TRIPOSG_FILES
-    return (CONFIG_FILES, WEIGHT_FILES)
 
 
 def _vae_folder(model: Model, root: Path) -> Path | None:
@@ -158,8 +154,7 @@ def _cached_folder(model: Model, places: Places) -> Path | None:
         hub = optional_package("huggingface_hub", "look into the cache of the model hub")
     except PackageMissing:
         return None
-    names = TRIPOSG_FILES[0] if model.family is Family.TRIPOSG else (*CONFIG_FILES, *WEIGHT_FILES)
-    for name in names:
+    for name in (name for names in needed_files(model.family) for name in names):
         inside = f"{model.denoiser_folder}/{name}" if model.denoiser_folder else name
         path = hub.try_to_load_from_cache(model.repository, inside, cache_dir=places.hub_cache)
         if isinstance(path, str):

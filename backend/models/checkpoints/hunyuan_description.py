@@ -71,7 +71,7 @@ def described_by(path: Path, weights: Path) -> ShapeCheckpoint:
     """
     config = read_config(path)
     components = {
-        component: _component(config, component, path, weights) for component in Component
+        component: _component(config, component, path, weights) for component in _ARCHITECTURES
     }
     conditioner = components[Component.CONDITIONER].architecture
     guided = components[Component.DENOISER].params.get("guidance_embed", False)

@@ -21,9 +21,21 @@ from backend.models.checkpoints.checkpoint import (
     ShapeCheckpoint,
 )
 from backend.models.checkpoints.hunyuan_description import described_by
-from backend.models.checkpoints.model_files import TRIPOSG_FILES, alternatives_in
+from backend.models.checkpoints.model_files import (
+    P3SAM_WEIGHTS,
+    TRIPOSG_FILES,
+    XPART_WEIGHTS,
+    alternatives_in,
+)
 
 MINI_LATENTS = 512
+# Of each model whose files say by their names alone what they are; one of them is enough. X-Part
+# comes first: its folder may hold that of P3-SAM, as the repository does.
+_TELLING_FILES: dict[Family, tuple[str, ...]] = {
+    Family.TRIPOSG: tuple(name for names in TRIPOSG_FILES for name in names),
+    Family.XPART: (XPART_WEIGHTS[Component.CONDITIONER], XPART_WEIGHTS[Component.VAE]),
+    Family.P3SAM: (P3SAM_WEIGHTS, f"p3sam/{P3SAM_WEIGHTS}"),
+}
 
 
 def identified(folder: Path) -> Model | None:
@@ -42,7 +54,7 @@ def _identified(folder: Path, _stamps: tuple[tuple[str, int, int], ...]) -> Mode
 
 def _stamps(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Tell the files that say what a folder holds apart from others that came in their place."""
-    names = (*CONFIG_FILES, *(name for names in TRIPOSG_FILES for name in names))
+    names = (*CONFIG_FILES, *(name for names in _TELLING_FILES.values() for name in names))
     found = ((name, folder / name) for name in names if (folder / name).is_file())
     stats = ((name, path.stat()) for name, path in found)
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
@@ -58,8 +70,9 @@ def model_in(folder: Path) -> Model:
     CheckpointConfigInvalid, UnknownTarget, PackageMissing
         Its description cannot be read, or is of no model that we know.
     """
-    if any(alternatives_in(folder, names) for names in TRIPOSG_FILES):
-        return next(model for model in MODELS if model.family is Family.TRIPOSG)
+    for family, names in _TELLING_FILES.items():
+        if alternatives_in(folder, names):
+            return next(model for model in MODELS if model.family is family)
     description = alternatives_in(folder, CONFIG_FILES)
     if description is None:
         raise WeightsMissing(f"{folder} lacks {' or '.join(CONFIG_FILES)}.")

@@ -11,6 +11,7 @@ class LicenceId(StrEnum):
 
     TENCENT_HUNYUAN_2 = "tencent-hunyuan3d-2.0"
     TENCENT_HUNYUAN_21 = "tencent-hunyuan3d-2.1"
+    TENCENT_HUNYUAN_PART = "tencent-hunyuan3d-part"
     MIT = "mit"
 
 
@@ -45,6 +46,15 @@ _TENCENT_POINTS = (
     "Who passes the files on must add the licence and its notice, and mark changed files.",
     "This is a summary. The LICENSE file of the model's repository is what counts.",
 )
+_PART_POINTS = (
+    *_TENCENT_POINTS[:3],
+    "Who passes the files on, or offers their use to others as a service, must add the licence "
+    "and its notice, and mark changed files.",
+    "P3-SAM and X-Part contain fine-tuned copies of Sonata, whose own weights are under CC-BY-NC "
+    "4.0. They are shipped under Tencent's terms; whether the condition that forbids commercial "
+    "use carries over is an open legal question.",
+    _TENCENT_POINTS[-1],
+)
 _LICENCES = {
     licence.id: licence
     for licence in (
@@ -58,6 +68,12 @@ _LICENCES = {
             LicenceId.TENCENT_HUNYUAN_21,
             "Tencent Hunyuan 3D 2.1 Community License, of 13 June 2025",
             _TENCENT_POINTS,
+            needs_acceptance=True,
+        ),
+        Licence(
+            LicenceId.TENCENT_HUNYUAN_PART,
+            "Tencent Hunyuan 3D-Part Community License",
+            _PART_POINTS,
             needs_acceptance=True,
         ),
         Licence(

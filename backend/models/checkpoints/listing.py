@@ -8,6 +8,7 @@ from pathlib import Path
 from backend.models.checkpoints.acceptance import Acceptances
 from backend.models.checkpoints.catalogue import MODELS, Family, Model
 from backend.models.checkpoints.finding import FoundModel, find_model
+from backend.models.checkpoints.model_files import lies_among_others, needed_files, optional_files
 from backend.models.checkpoints.places import Places
 from backend.models.checkpoints.revision import revision_of
 
@@ -65,9 +66,21 @@ def model_state(model: Model, places: Places, acceptances: Acceptances) -> Model
 
 def _size_bytes(found: FoundModel) -> int:
     # a folder of the hub's cache holds links, each to the file itself
+    if lies_among_others(found.model):
+        return _bytes_of(_names(found.model.family), found.folder)
     folders = [found.folder] if found.vae_folder is None else [found.folder, found.vae_folder]
     pattern = "*/*" if found.model.family is Family.TRIPOSG else "*"
     return sum(_bytes_in(folder, pattern) for folder in folders)
+
+
+def _names(family: Family) -> list[str]:
+    needed = (name for names in needed_files(family) for name in names)
+    return [*needed, *optional_files(family)]
+
+
+def _bytes_of(names: list[str], folder: Path) -> int:
+    paths = (folder / name for name in names)
+    return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def _bytes_in(folder: Path, pattern: str) -> int:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from backend.errors import EngineUnavailable
 from backend.models.checkpoints.acceptance import Acceptances
 from backend.models.checkpoints.catalogue import Family, Model, model_of
-from backend.models.checkpoints.checkpoint import ShapeCheckpoint
+from backend.models.checkpoints.checkpoint import Checkpoint
 from backend.models.checkpoints.finding import FoundModel, require_model
 from backend.models.checkpoints.hunyuan_description import hunyuan_checkpoint
+from backend.models.checkpoints.part_description import p3sam_checkpoint, xpart_checkpoint
 from backend.models.checkpoints.places import Places
 from backend.models.checkpoints.triposg_description import triposg_checkpoint
 from backend.settings import Settings
 from backend.units import Clock
+
+_IN_SEPARATE_FILES: dict[Family, Callable[[Path], Checkpoint]] = {
+    Family.TRIPOSG: triposg_checkpoint,
+    Family.P3SAM: p3sam_checkpoint,
+    Family.XPART: xpart_checkpoint,
+}
 
 
 def open_model(
@@ -21,7 +29,7 @@ def open_model(
     settings: Settings,
     clock: Clock,
     environment: Mapping[str, str] | None = None,
-) -> ShapeCheckpoint:
+) -> Checkpoint:
     """Find a model, and refuse it unless its licence has been accepted here.
 
     Parameters
@@ -61,13 +69,14 @@ def runnable_model(model_id: str) -> Model:
     return model
 
 
-def described(found: FoundModel) -> ShapeCheckpoint:
+def described(found: FoundModel) -> Checkpoint:
     """Read the description of a model that is there as a whole.
 
     Raises
     ------
     WeightsMissing, CheckpointConfigInvalid, UnknownTarget, PackageMissing
     """
-    if found.model.family is Family.TRIPOSG:
-        return triposg_checkpoint(found.folder)
+    separate = _IN_SEPARATE_FILES.get(found.model.family)
+    if separate is not None:
+        return separate(found.folder)
     return hunyuan_checkpoint(found.folder, found.vae_folder)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backend.errors import HubUnreachable, StorageFull, WeightsDamaged
-from backend.models.checkpoints.catalogue import CONFIG_FILES, WEIGHT_FILES, Family, Model
+from backend.models.checkpoints.catalogue import CONFIG_FILES, WEIGHT_FILES, Model
 from backend.models.checkpoints.hub import Hub, HubFile, HubListing
-from backend.models.checkpoints.model_files import TRIPOSG_FILES
+from backend.models.checkpoints.model_files import needed_files, optional_files
 from backend.models.checkpoints.pull_record import PulledFile, PullRecord, sha256_of
 from backend.units import Clock, iso
 
@@ -71,7 +71,10 @@ def wanted_files(model: Model, listing: HubListing) -> tuple[HubFile, ...]:
         The repository lacks one.
     """
     by_path = {file.path: file for file in listing.files}
-    wanted = [file for path, file in by_path.items() if path.lower() in LICENCE_NAMES]
+    extra = {_inside(model, name) for name in optional_files(model.family)}
+    wanted = [
+        file for path, file in by_path.items() if path.lower() in LICENCE_NAMES or path in extra
+    ]
     for names in _alternatives(model):
         found = next((by_path[name] for name in names if name in by_path), None)
         if found is None:
@@ -85,14 +88,19 @@ def wanted_files(model: Model, listing: HubListing) -> tuple[HubFile, ...]:
 
 def _alternatives(model: Model) -> list[tuple[str, ...]]:
     """Return paths in the repository, of each tuple of which one is needed."""
-    if model.family is Family.TRIPOSG:
-        return list(TRIPOSG_FILES)
-    folders = [folder for folder in (model.denoiser_folder, model.vae_folder) if folder]
-    return [
-        tuple(f"{folder}/{name}" for name in names)
-        for folder in folders
+    own = [tuple(_inside(model, name) for name in names) for names in needed_files(model.family)]
+    if model.vae_folder is None:
+        return own
+    lighter = [
+        tuple(f"{model.vae_folder}/{name}" for name in names)
         for names in (CONFIG_FILES, WEIGHT_FILES)
     ]
+    return own + lighter
+
+
+def _inside(model: Model, name: str) -> str:
+    """Return the path in the repository of a file in the folder of a model."""
+    return f"{model.denoiser_folder}/{name}" if model.denoiser_folder else name
 
 
 def _require_room(folder: Path, files: tuple[HubFile, ...]) -> None:

@@ -102,6 +102,8 @@ class ComponentTensors(Mapping[str, Tensor]):
         Put before every name instead.
     dtype : torch.dtype, optional
         Cast to on reading; as in the file if absent.
+    float32_prefixes : tuple of str
+        Of published names of tensors that are float32 whatever ``dtype`` says.
     """
 
     def __init__(
@@ -110,9 +112,11 @@ class ComponentTensors(Mapping[str, Tensor]):
         prefixes: tuple[str, ...],
         added_prefix: str = "",
         dtype: torch.dtype | None = None,
+        float32_prefixes: tuple[str, ...] = (),
     ) -> None:
         self._file = file
         self._dtype = dtype
+        self._float32_prefixes = float32_prefixes
         self._names = _names_under(file.entries, prefixes, added_prefix)
 
     @property
@@ -122,7 +126,9 @@ class ComponentTensors(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         tensor = self._file.read(self._names[name])
-        return tensor if self._dtype is None else tensor.to(self._dtype)
+        is_float32 = name.startswith(self._float32_prefixes)
+        dtype = torch.float32 if is_float32 else self._dtype
+        return tensor if dtype is None else tensor.to(dtype)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

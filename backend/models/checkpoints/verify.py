@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from backend.errors import MeshkilnError
-from backend.models.checkpoints.checkpoint import Component, ShapeCheckpoint
+from backend.models.checkpoints.checkpoint import Checkpoint, PartCheckpoint
 from backend.models.checkpoints.components import check_component
 from backend.models.checkpoints.pull_record import PulledFile, PullRecord, sha256_of
 from backend.models.checkpoints.reading import TensorFile, open_tensors
@@ -44,12 +44,15 @@ class Verification:
         Files and descriptions that could not be read.
     files : tuple of FileCheck or None
         None when nobody recorded what was pulled, so that there is nothing to compare with.
+    notes : tuple of str
+        What was taken for granted, in sentences; no defects.
     """
 
     tensors: int
     findings: tuple[TensorFinding, ...]
     errors: tuple[MeshkilnError, ...]
     files: tuple[FileCheck, ...] | None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_good(self) -> bool:
@@ -59,7 +62,7 @@ class Verification:
 
 
 def verify(
-    checkpoint: ShapeCheckpoint,
+    checkpoint: Checkpoint,
     record: PullRecord | None = None,
     root: Path | None = None,
 ) -> Verification:
@@ -81,8 +84,8 @@ def verify(
         except MeshkilnError as error:
             errors.append(error)
     findings: list[TensorFinding] = []
-    for component in Component:
-        file = files.get(checkpoint.components[component].file)
+    for component, source in checkpoint.components.items():
+        file = files.get(source.file)
         if file is None:
             continue
         try:
@@ -94,6 +97,7 @@ def verify(
         findings=tuple(findings),
         errors=tuple(errors),
         files=None if record is None else _compared(record, root or checkpoint.folder),
+        notes=checkpoint.assumed if isinstance(checkpoint, PartCheckpoint) else (),
     )
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from backend.models.hunyuan3d.geo_decoder import GeoDecoder, GeoKeys
+from backend.models.hunyuan3d.geo_decoder import GeoDecoder
 from backend.models.hunyuan3d.key_selection import KeyChoice, choose_keys
+from backend.models.hunyuan3d.shape_vae_layers import GeoKeys
 from backend.models.hunyuan3d.volume_queries import QueryCount, on_axes, on_steps
 
 # Boxes along each side: of the first grid, and of the bounding box of what is asked again.

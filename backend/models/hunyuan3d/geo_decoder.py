@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from backend.models.attention import Attend, heads_of, joined_heads, plain_attention
+from backend.models.attention import Attend, plain_attention
 from backend.models.hunyuan3d.savings import ALL_SAVINGS, Savings
 from backend.models.hunyuan3d.shape_vae_config import GeoDecoderConfig
-from backend.models.hunyuan3d.shape_vae_layers import NORM_EPS, FeedForward, head_norm
-
-NORM_OUT_EPS = 1e-5
+from backend.models.hunyuan3d.shape_vae_layers import NORM_OUT_EPS, CrossBlock, GeoKeys
 
 
-class GeoKeys(NamedTuple):
-    """What points are compared with.
-
-    Parameters
-    ----------
-    k, v : Tensor, shape (batch, heads, tokens, head_dim)
-    """
-
-    k: Tensor
-    v: Tensor
-
-
-class GeoDecoder(nn.Module):
+class GeoDecoder(CrossBlock):
     """One layer of cross-attention from points to the tokens of a shape.
 
     Source
@@ -38,22 +23,12 @@ class GeoDecoder(nn.Module):
     """
 
     def __init__(self, config: GeoDecoderConfig, attend: Attend = plain_attention) -> None:
-        super().__init__()
-        width, head_dim = config.width, config.width // config.heads
+        super().__init__(config, attend, config.mlp_ratio)
+        width = config.width
         self.config = config
-        self._attend = attend
         is_narrower = config.width != config.token_width
         self.tokens_in = nn.Linear(config.token_width, width) if is_narrower else nn.Identity()
-        self.key_norm = nn.LayerNorm(width, eps=NORM_EPS)
-        self.kv = nn.Linear(width, 2 * width, bias=config.qkv_bias)
-        self.k_norm = head_norm(head_dim, config.has_head_norms)
         self.points_in = nn.Linear(config.feature_channels, width)
-        self.query_norm = nn.LayerNorm(width, eps=NORM_EPS)
-        self.q = nn.Linear(width, width, bias=config.qkv_bias)
-        self.q_norm = head_norm(head_dim, config.has_head_norms)
-        self.attention_out = nn.Linear(width, width)
-        self.mlp_norm = nn.LayerNorm(width, eps=NORM_EPS)
-        self.mlp = FeedForward(width, config.mlp_ratio)
         self.norm_out = (
             nn.LayerNorm(width, eps=NORM_OUT_EPS) if config.has_norm_out else nn.Identity()
         )
@@ -66,9 +41,7 @@ class GeoDecoder(nn.Module):
         ----------
         tokens : Tensor, shape (batch, tokens, token_width)
         """
-        fused = self.kv(self.key_norm(self.tokens_in(tokens))).chunk(2, dim=-1)
-        k, v = (heads_of(each, self.config.heads) for each in fused)
-        return GeoKeys(self.k_norm(k), v)
+        return self.keys_of(self.tokens_in(tokens))
 
     def embedded(self, points: Tensor) -> Tensor:
         """Carry points over to the channels of the decoder.
@@ -84,11 +57,6 @@ class GeoDecoder(nn.Module):
         features = fourier_features(points, self.config.frequencies, self.config.include_pi)
         embedded: Tensor = self.points_in(features.to(self.points_in.weight.dtype))
         return embedded
-
-    def queries(self, embedded: Tensor) -> Tensor:
-        """Return what is compared with the keys, shape (batch, heads, points, head_dim)."""
-        q: Tensor = self.q_norm(heads_of(self.q(self.query_norm(embedded)), self.config.heads))
-        return q
 
     def forward(self, points: Tensor, keys: GeoKeys) -> Tensor:
         """Tell how far inside points are.
@@ -109,9 +77,7 @@ class GeoDecoder(nn.Module):
         ValueError
             The points are not float32.
         """
-        h = self.embedded(points)
-        h = h + self.attention_out(joined_heads(self._attend(self.queries(h), keys.k, keys.v)))
-        h = h + self.mlp(self.mlp_norm(h))
+        h = self.attended(self.embedded(points), keys)
         answers: Tensor = self.out(self.norm_out(h))
         return answers.squeeze(-1).float()
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
-from backend.models.hunyuan3d.geo_decoder import GeoKeys
+from backend.models.hunyuan3d.shape_vae_layers import GeoKeys
 
 # A key whose weight is below this for every point of the sample is left out.
 LEAST_WEIGHT = 1e-6

@@ -76,9 +76,10 @@ class MixtureOfExperts(nn.Module):
         Tensor, shape of ``tokens``
         """
         rows = tokens.flatten(0, -2)
-        shares, picked = self.gate(rows).softmax(-1).topk(self.experts_per_token)
+        # Rounded to 16 bits, shares would be equal that are not, and other experts be picked.
+        shares, picked = self.gate(rows).float().softmax(-1).topk(self.experts_per_token)
         answer = self.by_sorting if sorted_experts else self.by_masking
-        changed: Tensor = self.shared(rows) + answer(rows, shares, picked)
+        changed: Tensor = self.shared(rows) + answer(rows, shares.to(rows.dtype), picked)
         return changed.view_as(tokens)
 
     def by_sorting(self, rows: Tensor, shares: Tensor, picked: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ BAND = 0.95
 AXES = (0, 1, 2)
 
 
-def near_surface(values: Tensor, level: float = 0.0) -> Tensor:
+def near_surface(values: Tensor, level: float = 0.0, band: float = BAND) -> Tensor:
     """Mark corners beside which the sign changes, or whose own value is near to 0.
 
     Parameters
@@ -23,6 +23,8 @@ def near_surface(values: Tensor, level: float = 0.0) -> Tensor:
         NaN where not asked.
     level : float
         Where the surface is.
+    band : float
+        What counts as near to 0.
 
     Returns
     -------
@@ -30,7 +32,7 @@ def near_surface(values: Tensor, level: float = 0.0) -> Tensor:
         Never where not asked.
     """
     above = values - level
-    marked = values.abs() < BAND
+    marked = values.abs() < band
     is_asked = ~values.isnan()
     for axis in AXES:
         changes = (

@@ -1,4 +1,4 @@
-"""The block of the denoiser of Hunyuan3D 2.1. Imports torch."""
+"""The block of the denoiser of Hunyuan3D 2.1, and what others share with it. Imports torch."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ class ContextKeys:
     keys: Tensor
     values: Tensor
 
+    def items(self, few: slice) -> ContextKeys:
+        """Return those of some items of the batch."""
+        return ContextKeys(self.keys[few], self.values[few])
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -48,8 +52,8 @@ pytree.register_dataclass(ContextKeys)
 pytree.register_dataclass(Conditions)
 
 
-class PlainBlock(nn.Module):
-    """Self-attention, cross-attention and a perceptron, after a skip connection for some.
+class SkipBlock(nn.Module):
+    """The layers that blocks of this design share; a block decides in which order they run.
 
     Source
     ------
@@ -63,13 +67,33 @@ class PlainBlock(nn.Module):
         width = config.width
         if config.takes_skip(number):
             self.skip_linear = nn.Linear(2 * width, width)
-            self.skip_norm = _layer_norm(config)
-        self.norm1 = _layer_norm(config)
+            self.skip_norm = layer_norm(config)
+        self.norm1 = layer_norm(config)
         self.self_attention = SelfAttention(config, attend)
-        self.norm2 = _layer_norm(config)
+        self.norm2 = layer_norm(config)
         self.cross_attention = CrossAttention(config, attend)
-        self.norm3 = _layer_norm(config)
+        self.norm3 = layer_norm(config)
         self.perceptron = _perceptron(config, number)
+
+    def joined(self, tokens: Tensor, skip: Tensor | None) -> Tensor:
+        """Join what an earlier block has passed on, if it has, with the tokens of this one."""
+        if skip is None:
+            return tokens
+        both: Tensor = self.skip_norm(self.skip_linear(torch.cat([skip, tokens], dim=-1)))
+        return both
+
+    def fed_forward(self, tokens: Tensor, sorted_experts: bool) -> Tensor:
+        """Add what the perceptron makes of each token; ``sorted_experts``: ``MixtureOfExperts``."""
+        normed = self.norm3(tokens)
+        if isinstance(self.perceptron, MixtureOfExperts):
+            changed: Tensor = self.perceptron(normed, sorted_experts)
+        else:
+            changed = self.perceptron(normed)
+        return tokens + changed
+
+
+class PlainBlock(SkipBlock):
+    """Self-attention, cross-attention and a perceptron, after a skip connection for some."""
 
     def forward(
         self, tokens: Tensor, skip: Tensor | None, conditions: Conditions, sorted_experts: bool
@@ -85,16 +109,10 @@ class PlainBlock(nn.Module):
         sorted_experts : bool
             See ``MixtureOfExperts``.
         """
-        if skip is not None:
-            tokens = self.skip_norm(self.skip_linear(torch.cat([skip, tokens], dim=-1)))
+        tokens = self.joined(tokens, skip)
         tokens = tokens + self.self_attention(self.norm1(tokens))
         tokens = self._look_at_context(tokens, conditions)
-        normed = self.norm3(tokens)
-        if isinstance(self.perceptron, MixtureOfExperts):
-            changed: Tensor = self.perceptron(normed, sorted_experts)
-        else:
-            changed = self.perceptron(normed)
-        return tokens + changed
+        return self.fed_forward(tokens, sorted_experts)
 
     def _look_at_context(self, tokens: Tensor, conditions: Conditions) -> Tensor:
         """Add the cross-attention, which is computed only where there is a context."""
@@ -153,9 +171,13 @@ class CrossAttention(nn.Module):
         Parameters
         ----------
         context : Tensor, shape (batch, context_tokens, context_channels)
+
+        Notes
+        -----
+        Both lie in memory of their own: to keep a slice of the projection would keep all of it.
         """
         keys, values = (heads_of(part, self.heads) for part in self.kv(context).chunk(2, dim=-1))
-        return ContextKeys(self.k_norm(keys), values)
+        return ContextKeys(self.k_norm(keys).contiguous(), values.contiguous())
 
     def answer_to_blank(self) -> Tensor:
         """Return what is to be added to every token if the context is zeros, shape (width,).
@@ -178,7 +200,8 @@ def _perceptron(config: PlainConfig, number: int) -> nn.Module:
     return Perceptron(config.width, config.mlp_width)
 
 
-def _layer_norm(config: PlainConfig) -> nn.Module:
+def layer_norm(config: PlainConfig) -> nn.Module:
+    """Return the norm over the width that all layers of this design use."""
     return nn.LayerNorm(config.width, eps=config.norm_epsilon)
 
 

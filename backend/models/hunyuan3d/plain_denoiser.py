@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from backend.models.attention import Attend, plain_attention
 from backend.models.hunyuan3d.denoiser import row
-from backend.models.hunyuan3d.mixture_of_experts import Perceptron
 from backend.models.hunyuan3d.plain_blocks import Conditions, PlainBlock
 from backend.models.hunyuan3d.plain_config import PlainConfig
 from backend.models.hunyuan3d.savings import ALL_SAVINGS, Savings
-
-LONGEST_PERIOD = 10_000.0
+from backend.models.hunyuan3d.time_token_transformer import TimeTokenTransformer
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Prepared:
 pytree.register_dataclass(Prepared)
 
 
-class PlainDenoiser(nn.Module):
+class PlainDenoiser(TimeTokenTransformer):
     """A transformer in which time is a token; fulfils ``denoiser.Denoiser``.
 
     Source
@@ -61,16 +59,8 @@ class PlainDenoiser(nn.Module):
     has_guidance_input = False
 
     def __init__(self, config: PlainConfig, attend: Attend = plain_attention) -> None:
-        super().__init__()
+        super().__init__(config, partial(PlainBlock, config, attend))
         self.config = config
-        self.latent_channels = config.latent_channels
-        self.time_in = Perceptron(config.width, config.mlp_width)
-        self.latent_in = nn.Linear(config.latent_channels, config.width)
-        self.blocks = nn.ModuleList(
-            PlainBlock(config, attend, number) for number in range(config.depth)
-        )
-        self.norm_out = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-        self.out = nn.Linear(config.width, config.latent_channels)
 
     def forward(self, latents: Tensor, conditioning: Prepared, step: int | Tensor) -> Tensor:
         """Return the velocity at a step of a prepared schedule.
@@ -94,7 +84,7 @@ class PlainDenoiser(nn.Module):
         conditions = conditioning.conditions
         if conditions is None:
             conditions = self._conditions(conditioning.context, conditioning.ends_blank)
-        return self._velocity(latents, time_token, conditions, conditioning.sorted_experts)
+        return self._answer(latents, time_token, conditions, conditioning.sorted_experts)
 
     def velocity(self, latents: Tensor, times: Tensor, context: Tensor) -> Tensor:
         """Return the velocity with nothing prepared, as papers write it.
@@ -107,7 +97,7 @@ class PlainDenoiser(nn.Module):
         context : Tensor, shape (batch, context_tokens, context_channels)
         """
         time_tokens = self.embed_times(times)[:, None]
-        return self._velocity(latents, time_tokens, self._conditions(context, False), False)
+        return self._answer(latents, time_tokens, self._conditions(context, False), False)
 
     def prepare(
         self,
@@ -140,25 +130,6 @@ class PlainDenoiser(nn.Module):
         both = torch.cat([context, torch.zeros_like(context)])
         return self._prepared(both, False, times, savings)
 
-    def embed_times(self, times: Tensor) -> Tensor:
-        """Turn times into tokens.
-
-        Parameters
-        ----------
-        times : Tensor, shape (count,) float32
-            From 0 (noise) to 1 (data).
-
-        Returns
-        -------
-        Tensor, shape (count, width)
-            In the dtype of the weights. What comes before the first layer is float32: half
-            precision would move the phase of the sinusoids.
-        """
-        first, last = self.config.time_of_noise, self.config.time_of_data
-        waves = sinusoids(first + (last - first) * times.float(), self.config.width)
-        tokens: Tensor = self.time_in(waves.to(self.time_in.up.weight.dtype))
-        return tokens
-
     def _prepared(
         self, context: Tensor | None, ends_blank: bool, times: Tensor, savings: Savings
     ) -> Prepared:
@@ -182,44 +153,12 @@ class PlainDenoiser(nn.Module):
             for attention in attentions
         )
 
-    def _velocity(
+    def _answer(
         self,
         latents: Tensor,
         time_tokens: Tensor,
         conditions: tuple[Conditions, ...],
         sorted_experts: bool,
     ) -> Tensor:
-        """Run the blocks on time tokens, shape (1, width) or (batch, 1, width), and latents."""
-        time_tokens = time_tokens.expand(latents.shape[0], 1, -1)
-        tokens = torch.cat([time_tokens, self.latent_in(latents)], dim=1)
-        passed_on: list[Tensor] = []
-        for number, block in enumerate(self.blocks):
-            skip = passed_on.pop() if self.config.takes_skip(number) else None
-            tokens = block(tokens, skip, conditions[number], sorted_experts)
-            if self.config.passes_on(number):
-                passed_on.append(tokens)
-        predicted: Tensor = self.out(self.norm_out(tokens[:, 1:]))
-        return predicted if self.config.velocity_sign > 0 else -predicted
-
-
-def sinusoids(values: Tensor, width: int) -> Tensor:
-    """Return sines and then cosines of values at frequencies that fall off geometrically.
-
-    Parameters
-    ----------
-    values : Tensor, shape (count,) float32
-    width : int
-        Even.
-
-    Returns
-    -------
-    Tensor, shape (count, width) float32
-
-    Source
-    ------
-    Vaswani et al., Attention Is All You Need (2017), section 3.5.
-    """
-    half = width // 2
-    numbers = torch.arange(half, dtype=torch.float32, device=values.device)
-    angles = values[:, None] * torch.exp(numbers * (-math.log(LONGEST_PERIOD) / half))
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+        given = [(condition, sorted_experts) for condition in conditions]
+        return self._velocity(self.latent_in(latents), time_tokens, given)

@@ -83,28 +83,28 @@ def origins(config: PlainConfig, rename: Rename = str) -> Iterator[Origin]:
 
 def _origins(config: PlainConfig) -> Iterator[Origin]:
     width = config.width
-    yield from _linear("latent_in", "x_embedder", config.latent_channels, width)
-    yield from _perceptron("time_in", ("t_embedder.mlp.0", "t_embedder.mlp.2"), config)
+    yield from linear_origins("latent_in", "x_embedder", config.latent_channels, width)
+    yield from perceptron_origins("time_in", ("t_embedder.mlp.0", "t_embedder.mlp.2"), config)
     for number in range(config.depth):
         yield from _block(f"blocks.{number}", config, number)
-    yield from _norm("norm_out", "final_layer.norm_final", width)
-    yield from _linear("out", "final_layer.linear", width, config.latent_channels)
+    yield from norm_origins("norm_out", "final_layer.norm_final", width)
+    yield from linear_origins("out", "final_layer.linear", width, config.latent_channels)
 
 
 def _block(block: str, config: PlainConfig, number: int) -> Iterator[Origin]:
     width = config.width
     if config.takes_skip(number):
-        yield from _linear(f"{block}.skip_linear", f"{block}.skip_linear", 2 * width, width)
-        yield from _norm(f"{block}.skip_norm", f"{block}.skip_norm", width)
-    for norm in ("norm1", "norm2", "norm3"):
-        yield from _norm(f"{block}.{norm}", f"{block}.{norm}", width)
+        yield from linear_origins(f"{block}.skip_linear", f"{block}.skip_linear", 2 * width, width)
+        yield from norm_origins(f"{block}.skip_norm", f"{block}.skip_norm", width)
+    for layer in ("norm1", "norm2", "norm3"):
+        yield from norm_origins(f"{block}.{layer}", f"{block}.{layer}", width)
     yield from _self_attention(f"{block}.self_attention", f"{block}.attn1", config)
-    yield from _cross_attention(f"{block}.cross_attention", f"{block}.attn2", config)
+    yield from cross_attention_origins(f"{block}.cross_attention", f"{block}.attn2", config)
     if config.has_experts(number):
         yield from _experts(f"{block}.perceptron", f"{block}.moe", config)
     else:
         layers = (f"{block}.mlp.fc1", f"{block}.mlp.fc2")
-        yield from _perceptron(f"{block}.perceptron", layers, config)
+        yield from perceptron_origins(f"{block}.perceptron", layers, config)
 
 
 def _self_attention(ours: str, theirs: str, config: PlainConfig) -> Iterator[Origin]:
@@ -114,9 +114,10 @@ def _self_attention(ours: str, theirs: str, config: PlainConfig) -> Iterator[Ori
     yield from _head_norms_and_out(ours, theirs, config)
 
 
-def _cross_attention(ours: str, theirs: str, config: PlainConfig) -> Iterator[Origin]:
+def cross_attention_origins(ours: str, theirs: str, config: PlainConfig) -> Iterator[Origin]:
+    """Yield the origins of a ``CrossAttention`` of this design, by the names of its layers."""
     width = config.width
-    yield from _linear(f"{ours}.q", f"{theirs}.to_q", width, width, config.has_qkv_bias)
+    yield from linear_origins(f"{ours}.q", f"{theirs}.to_q", width, width, config.has_qkv_bias)
     projections = [f"{theirs}.to_{part}" for part in "kv"]
     yield from _interleaved(f"{ours}.kv", projections, config.context_channels, config)
     yield from _head_norms_and_out(ours, theirs, config)
@@ -126,21 +127,23 @@ def _head_norms_and_out(ours: str, theirs: str, config: PlainConfig) -> Iterator
     has_bias = config.head_norm is HeadNorm.LAYER
     if config.head_norm is not HeadNorm.NONE:
         for norm in ("q_norm", "k_norm"):
-            yield from _norm(f"{ours}.{norm}", f"{theirs}.{norm}", config.head_width, has_bias)
-    yield from _linear(f"{ours}.out", f"{theirs}.out_proj", config.width, config.width)
+            yield from norm_origins(
+                f"{ours}.{norm}", f"{theirs}.{norm}", config.head_width, has_bias
+            )
+    yield from linear_origins(f"{ours}.out", f"{theirs}.out_proj", config.width, config.width)
 
 
 def _experts(ours: str, theirs: str, config: PlainConfig) -> Iterator[Origin]:
-    yield from _linear(f"{ours}.gate", f"{theirs}.gate", config.width, config.experts, False)
+    yield from linear_origins(f"{ours}.gate", f"{theirs}.gate", config.width, config.experts, False)
     shared = [f"{theirs}.shared_experts.{layer}" for layer in ("net.0.proj", "net.2")]
-    yield from _perceptron(f"{ours}.shared", (shared[0], shared[1]), config)
+    yield from perceptron_origins(f"{ours}.shared", (shared[0], shared[1]), config)
     sizes = config.width, config.mlp_width
     for layer, published, channels in (
         ("up", "net.0.proj", sizes),
         ("down", "net.2", sizes[::-1]),
     ):
         names = [f"{theirs}.experts.{number}.{published}" for number in range(config.experts)]
-        for kind, shape in _linear_shapes(*channels).items():
+        for kind, shape in linear_shapes(*channels).items():
             tensors = {f"{name}.{kind}": shape for name in names}
             yield Origin(f"{ours}.{layer}.{kind}", tensors, torch.stack)
 
@@ -150,7 +153,7 @@ def _interleaved(
 ) -> Iterator[Origin]:
     """Yield projections whose outputs, one after the other, hold (heads, parts, head_width)."""
     parts = len(theirs)
-    shapes = _linear_shapes(in_channels, config.width, config.has_qkv_bias)
+    shapes = linear_shapes(in_channels, config.width, config.has_qkv_bias)
 
     def join(tensors: list[Tensor]) -> Tensor:
         by_head = torch.cat(tensors).unflatten(0, (config.heads, parts, config.head_width))
@@ -161,31 +164,36 @@ def _interleaved(
         yield Origin(f"{ours}.{kind}", {f"{name}.{kind}": shape for name in theirs}, join)
 
 
-def _perceptron(ours: str, theirs: tuple[str, str], config: PlainConfig) -> Iterator[Origin]:
-    yield from _linear(f"{ours}.up", theirs[0], config.width, config.mlp_width)
-    yield from _linear(f"{ours}.down", theirs[1], config.mlp_width, config.width)
+def perceptron_origins(ours: str, theirs: tuple[str, str], config: PlainConfig) -> Iterator[Origin]:
+    """Yield the origins of a ``Perceptron``, given the published names of its two layers."""
+    yield from linear_origins(f"{ours}.up", theirs[0], config.width, config.mlp_width)
+    yield from linear_origins(f"{ours}.down", theirs[1], config.mlp_width, config.width)
 
 
-def _linear(
+def linear_origins(
     ours: str, theirs: str, in_channels: int, out_channels: int, has_bias: bool = True
 ) -> Iterator[Origin]:
-    for kind, shape in _linear_shapes(in_channels, out_channels, has_bias).items():
-        yield Origin(f"{ours}.{kind}", {f"{theirs}.{kind}": shape}, _as_it_is)
+    """Yield the origins of a linear layer."""
+    for kind, shape in linear_shapes(in_channels, out_channels, has_bias).items():
+        yield Origin(f"{ours}.{kind}", {f"{theirs}.{kind}": shape}, as_it_is)
 
 
-def _norm(ours: str, theirs: str, channels: int, has_bias: bool = True) -> Iterator[Origin]:
+def norm_origins(ours: str, theirs: str, channels: int, has_bias: bool = True) -> Iterator[Origin]:
+    """Yield the origins of a norm."""
     for kind in ("weight", "bias") if has_bias else ("weight",):
-        yield Origin(f"{ours}.{kind}", {f"{theirs}.{kind}": torch.Size([channels])}, _as_it_is)
+        yield Origin(f"{ours}.{kind}", {f"{theirs}.{kind}": torch.Size([channels])}, as_it_is)
 
 
-def _linear_shapes(
+def linear_shapes(
     in_channels: int, out_channels: int, has_bias: bool = True
 ) -> dict[str, torch.Size]:
+    """Return the shapes of the tensors of a linear layer by the end of their names."""
     shapes = {"weight": torch.Size([out_channels, in_channels])}
     if has_bias:
         shapes["bias"] = torch.Size([out_channels])
     return shapes
 
 
-def _as_it_is(tensors: list[Tensor]) -> Tensor:
+def as_it_is(tensors: list[Tensor]) -> Tensor:
+    """Join the one tensor that a parameter comes from."""
     return tensors[0]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from backend.models.attention import Attend, heads_of, joined_heads, plain_attention
-from backend.models.hunyuan3d.geo_decoder import GeoDecoder, GeoKeys
+from backend.models.attention import Attend, plain_attention
+from backend.models.hunyuan3d.geo_decoder import GeoDecoder
 from backend.models.hunyuan3d.shape_vae_config import ShapeVaeConfig
-from backend.models.hunyuan3d.shape_vae_layers import NORM_EPS, FeedForward, head_norm
-
-MLP_RATIO = 4
+from backend.models.hunyuan3d.shape_vae_layers import GeoKeys, SelfBlock
 
 
 class ShapeVae(nn.Module):
@@ -86,29 +84,3 @@ class LatentTransformer(nn.Module):
         for block in self.blocks:
             tokens = block(tokens)
         return tokens
-
-
-class SelfBlock(nn.Module):
-    """Self-attention and a feed-forward network, each added to what it reads normalised."""
-
-    def __init__(self, config: ShapeVaeConfig, attend: Attend) -> None:
-        super().__init__()
-        width, head_dim = config.width, config.width // config.heads
-        self._heads = config.heads
-        self._attend = attend
-        self.attention_norm = nn.LayerNorm(width, eps=NORM_EPS)
-        self.qkv = nn.Linear(width, 3 * width, bias=config.qkv_bias)
-        self.q_norm = head_norm(head_dim, config.has_head_norms)
-        self.k_norm = head_norm(head_dim, config.has_head_norms)
-        self.attention_out = nn.Linear(width, width)
-        self.mlp_norm = nn.LayerNorm(width, eps=NORM_EPS)
-        self.mlp = FeedForward(width, MLP_RATIO)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return tokens in the shape of ``tokens``."""
-        fused = self.qkv(self.attention_norm(tokens)).chunk(3, dim=-1)
-        q, k, v = (heads_of(each, self._heads) for each in fused)
-        seen = self._attend(self.q_norm(q), self.k_norm(k), v)
-        tokens = tokens + self.attention_out(joined_heads(seen))
-        updated: Tensor = tokens + self.mlp(self.mlp_norm(tokens))
-        return updated

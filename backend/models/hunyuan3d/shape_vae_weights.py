@@ -13,9 +13,8 @@ from backend.models.hunyuan3d.shape_vae_config import ShapeVaeConfig
 # Parts of published files that no shape from a picture needs.
 LEFT_OUT_PREFIXES = ("encoder.", "pre_kl.")
 
-_PUBLISHED_PARTS = {
-    "transformer.latents_in": "post_kl",
-    "transformer.blocks": "transformer.resblocks",
+# Published names of the parts of one layer, and of the one with which tokens look at others.
+SELF_BLOCK_PARTS = {
     "attention_norm": "ln_1",
     "qkv": "attn.c_qkv",
     "q_norm": "attn.attention.q_norm",
@@ -25,22 +24,29 @@ _PUBLISHED_PARTS = {
     "mlp.wide": "mlp.c_fc",
     "mlp.narrow": "mlp.c_proj",
 }
-_GEO_BLOCK = "geo_decoder.cross_attn_decoder"
+CROSS_BLOCK_PARTS = {
+    "query_norm": "ln_1",
+    "key_norm": "ln_2",
+    "mlp_norm": "ln_3",
+    "q": "attn.c_q",
+    "kv": "attn.c_kv",
+    "q_norm": "attn.attention.q_norm",
+    "k_norm": "attn.attention.k_norm",
+    "attention_out": "attn.c_proj",
+    "mlp.wide": "mlp.c_fc",
+    "mlp.narrow": "mlp.c_proj",
+}
+_PUBLISHED_PARTS = {
+    "transformer.latents_in": "post_kl",
+    "transformer.blocks": "transformer.resblocks",
+    **SELF_BLOCK_PARTS,
+}
 _PUBLISHED_GEO_PARTS = {
     "tokens_in": "geo_decoder.latents_proj",
     "points_in": "geo_decoder.query_proj",
     "norm_out": "geo_decoder.ln_post",
     "out": "geo_decoder.output_proj",
-    "query_norm": f"{_GEO_BLOCK}.ln_1",
-    "key_norm": f"{_GEO_BLOCK}.ln_2",
-    "mlp_norm": f"{_GEO_BLOCK}.ln_3",
-    "q": f"{_GEO_BLOCK}.attn.c_q",
-    "kv": f"{_GEO_BLOCK}.attn.c_kv",
-    "q_norm": f"{_GEO_BLOCK}.attn.attention.q_norm",
-    "k_norm": f"{_GEO_BLOCK}.attn.attention.k_norm",
-    "attention_out": f"{_GEO_BLOCK}.attn.c_proj",
-    "mlp.wide": f"{_GEO_BLOCK}.mlp.c_fc",
-    "mlp.narrow": f"{_GEO_BLOCK}.mlp.c_proj",
+    **{ours: f"geo_decoder.cross_attn_decoder.{name}" for ours, name in CROSS_BLOCK_PARTS.items()},
 }
 
 
@@ -90,13 +96,13 @@ def _published(name: str) -> str:
 def _fitted(name: str, tensor: Tensor, config: ShapeVaeConfig) -> Tensor:
     place = name.rpartition(".")[0]
     if place == "geo_decoder.kv":
-        return _heads_inside(tensor, config.geo.heads, 2)
+        return heads_inside(tensor, config.geo.heads, 2)
     if place.endswith(".qkv"):
-        return _heads_inside(tensor, config.heads, 3)
+        return heads_inside(tensor, config.heads, 3)
     return tensor
 
 
-def _heads_inside(fused: Tensor, heads: int, parts: int) -> Tensor:
+def heads_inside(fused: Tensor, heads: int, parts: int) -> Tensor:
     """Put all queries first, then all keys, then all values; published rows go head by head."""
     by_head: Tensor = fused.unflatten(0, (heads, parts, -1))
     return by_head.transpose(0, 1).flatten(0, 2)

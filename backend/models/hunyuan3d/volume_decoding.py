@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from backend.models.hunyuan3d.flash_queries import FIRST_BOXES, FlashQueries
-from backend.models.hunyuan3d.geo_decoder import GeoDecoder, GeoKeys
+from backend.models.hunyuan3d.geo_decoder import GeoDecoder
 from backend.models.hunyuan3d.key_selection import KeyChoice
 from backend.models.hunyuan3d.near_surface import near_surface, refined_corners
+from backend.models.hunyuan3d.shape_vae_layers import GeoKeys
 from backend.models.hunyuan3d.volume_queries import Field, OnQuery, PointQueries, QueryCount
 
 CHUNK_POINTS = 8000

@@ -14,7 +14,7 @@ UNCOUNTED = frozenset({"static", "health.healthz", "health.readyz"})
 # Changes that every key may make, since they concern its own jobs. Any other change, also one that
 # somebody adds and does not name here, needs an administrator's key.
 MEMBER_BLUEPRINTS = frozenset({
-    "jobs", "batches", "shares", "share_forms", "webhooks", "login", "parts",
+    "jobs", "batches", "shares", "share_forms", "webhooks", "login", "parts", "part_picks",
 })  # fmt: skip
 MEMBER_PAGES = frozenset(
     f"pages.{name}"
@@ -27,6 +27,7 @@ SUBMITS = frozenset({
     "jobs.submit", "jobs.retry", "batches.submit", "batches.retry_failed",
     "pages.submit", "pages.retry", "pages.selection", "pages.start_cutout", "pages.submit_batch",
     "pages.submit_mesh", "pages.tune_start", "webhooks.resend",
+    "part_picks.ask",
 })  # fmt: skip
 
 

@@ -24,8 +24,14 @@ _LICENCE = {
     },
 }
 _MODEL: dict[str, Any] = {
-    "id": {**_TEXT, "description": "The value of the parameter 'model'."},
+    "id": {**_TEXT, "description": "For models of shapes, the value of the parameter 'model'."},
     "title": _TEXT,
+    "kind": {
+        "type": "string",
+        "enum": ["shape", "segmentation", "completion"],
+        "description": "What it is for: shapes from pictures, finding the parts of a mesh, or "
+        "making parts whole.",
+    },
     "repository": {**_TEXT_OR_NULL, "description": "On the model hub."},
     "state": {
         "type": "string",
@@ -63,7 +69,7 @@ MODEL_OPERATIONS: tuple[Operation, ...] = (
 MODEL_SCHEMAS: dict[str, dict[str, Any]] = {
     "Models": {
         "type": "object",
-        "required": ["items", "reason_unavailable", "looked_at"],
+        "required": ["items", "reason_unavailable", "parts_unavailable", "looked_at"],
         "properties": {
             "items": {
                 "type": "array",
@@ -72,6 +78,12 @@ MODEL_SCHEMAS: dict[str, dict[str, Any]] = {
             "reason_unavailable": {
                 **_TEXT_OR_NULL,
                 "description": "Why no model can make shapes; null when one can.",
+            },
+            "parts_unavailable": {
+                "type": "object",
+                "required": ["segmentation", "completion"],
+                "properties": {"segmentation": _TEXT_OR_NULL, "completion": _TEXT_OR_NULL},
+                "description": "Why no model of that kind can be run; null when one can.",
             },
             "looked_at": {**_TIME_OR_NULL, "description": "Null while no worker tells."},
         },

@@ -16,7 +16,14 @@ from backend.web.licence_child import accept_in_child
 
 UNKNOWN = "unknown"
 NO_WORKER = "No worker has looked at the models within the last minute."
-MODEL_IDS = tuple(model.value for model in ShapeModel if model is not ShapeModel.AUTO)
+# What each model is for; the catalogue itself must not be imported here.
+KIND_OF = {
+    **{model.value: "shape" for model in ShapeModel if model is not ShapeModel.AUTO},
+    "p3-sam": "segmentation",
+    "x-part": "completion",
+}
+MODEL_IDS = tuple(KIND_OF)
+PART_KINDS = ("segmentation", "completion")
 
 blueprint = Blueprint("models", __name__, url_prefix="/api/v1/models")
 
@@ -47,15 +54,22 @@ def models_document(service: JobService) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``items``, ``reason_unavailable`` and ``looked_at``; see the schema ``Models``.
+        ``items``, ``reason_unavailable``, ``parts_unavailable`` and ``looked_at``; see the schema
+        ``Models``.
     """
     shelf = read_shelf(service.looks.client)
     if shelf is None:
         items = [_unknown(model_id) for model_id in MODEL_IDS]
-        return {"items": items, "reason_unavailable": NO_WORKER, "looked_at": None}
+        return {
+            "items": items,
+            "reason_unavailable": NO_WORKER,
+            "parts_unavailable": dict.fromkeys(PART_KINDS, NO_WORKER),
+            "looked_at": None,
+        }
     return {
         "items": shelf["models"],
         "reason_unavailable": shelf["reason_unavailable"],
+        "parts_unavailable": shelf["parts_unavailable"],
         "looked_at": shelf["looked_at"],
     }
 
@@ -78,6 +92,7 @@ def _unknown(model_id: str) -> dict[str, Any]:
     known = {
         "id": model_id,
         "title": model_id,
+        "kind": KIND_OF[model_id],
         "state": UNKNOWN,
         "missing": [],
         "pull_command": f"python -m backend models pull {model_id}",

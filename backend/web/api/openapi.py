@@ -11,14 +11,14 @@ from flask import Blueprint, Response
 from pydantic.json_schema import models_json_schema
 
 from backend import __version__
-from backend.catalog import PIPELINES, JobOptions, PipelineName
+from backend.catalog import MAX_PARTS, PIPELINES, JobOptions, PipelineName
 from backend.settings import RESIDENCY_POLICIES
 from backend.web.api.answers import conditional, json_answer
 from backend.web.api.batch_operations import BATCH_OPERATIONS
 from backend.web.api.batch_schemas import BATCH_SCHEMAS, batch_body
 from backend.web.api.model_operations import MODEL_OPERATIONS, MODEL_SCHEMAS
 from backend.web.api.operations import OPERATIONS, Operation
-from backend.web.api.parts_operations import PARTS_EDIT, PARTS_OPERATIONS, PARTS_SCHEMAS
+from backend.web.api.parts_operations import PART_PICK, PARTS_EDIT, PARTS_OPERATIONS, PARTS_SCHEMAS
 from backend.web.api.schemas import SCHEMAS, Schema
 from backend.web.api.share_operations import SHARE_BODY, SHARE_OPERATIONS, SHARE_SCHEMAS
 from backend.web.api.webhook_schemas import OUTGOING
@@ -38,6 +38,11 @@ _SECURITY_SCHEMES: Schema = {
 }
 _REF = "#/components/schemas/{model}"
 _FILE: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
+_BOXES = (
+    "[[x, y, z], [x, y, z]] for each part, its lowest and highest corner in the coordinates of "
+    "the mesh; for complete_parts only. With face_ids, one for each part number in rising order."
+)
+_BOXES_FILE = f"JSON. {_BOXES}"
 _VIEW = (
     "The object from the {side}; used by models of several views, "
     "in image_to_3d and image_to_parts only."
@@ -175,6 +180,7 @@ def _submit_form(shared: Schema) -> Schema:
             "mask": _FILE,
             **{side: {**_FILE, "description": _VIEW.format(side=side)} for side in SIDES},
             "face_ids": _FILE,
+            "boxes": {**_FILE, "description": _BOXES_FILE},
             "params": {"type": "string"},
             **shared,
         },
@@ -209,6 +215,7 @@ def _submit_json(shared: Schema) -> Schema:
             },
             "mesh": {**data_uri, "description": "GLB, glTF, OBJ, PLY or STL with all it needs."},
             "face_ids": {**data_uri, "description": "The part of each face, as a .npy file."},
+            "boxes": {"type": "array", "maxItems": MAX_PARTS, "description": _BOXES},
             "params": any_params,
             **shared,
         },
@@ -240,6 +247,7 @@ def _parts_edit_body() -> Schema:
 BODIES: dict[str, Callable[[], Schema]] = {
     "submit": _submit_body,
     "parts_edit": _parts_edit_body,
+    "part_pick": lambda: _object_body(PART_PICK, ["point"]),
     "rename": lambda: _object_body({"name": {"type": "string", "minLength": 1}}, ["name"]),
     "gpu_control": lambda: _object_body(
         {"model": {"type": ["string", "null"]}, "drain": {"type": ["boolean", "null"]}}, []

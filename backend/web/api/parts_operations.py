@@ -41,12 +41,39 @@ PARTS_OPERATIONS: tuple[Operation, ...] = (
         {200: ("The file.", "application/octet-stream"), 304: ("Not changed.", None)},
         (404, 409, 410),
     ),
+    Operation(
+        "post", "/api/v1/jobs/{job_id}/picks", "parts",
+        "Ask P3-SAM which part a point of the mesh is in. The answer is a job of high priority, "
+        "whose pick.json holds three sets of patches, the one that is expected to fit best first; "
+        'an edit {"part": patches} makes one of them a part. 409 `picking-unavailable`: the parts '
+        "of the job are not from p3sam.",
+        {202: ("The job; its file pick.json is a PartPick.", "Job")},
+        (400, 404, 409, 410, 422, 503, 507), body="part_pick",
+    ),
 )  # fmt: skip
+
+PART_PICK: dict[str, Any] = {
+    "point": {
+        "type": "array",
+        "items": {"type": "number"},
+        "minItems": 3,
+        "maxItems": 3,
+        "description": "x, y and z in the coordinates of the job's mesh.",
+    },
+}
 
 PARTS_EDIT: dict[str, Any] = {
     "count": _WHOLE,
     "merge": {"type": "array", "items": _WHOLE, "minItems": 2},
     "split": {**_WHOLE, "description": "Takes back the last merge of a part."},
+    "part": {
+        "type": "array",
+        "items": _WHOLE,
+        "minItems": 1,
+        "uniqueItems": True,
+        "description": "Patches that become a part of their own. What is left of each part that "
+        "they are taken from stays one part.",
+    },
     "rename": {"type": "object", "additionalProperties": {"type": "string", "maxLength": 80}},
     "undo": {"const": True},
     "redo": {"const": True},
@@ -94,7 +121,42 @@ _VERSION: dict[str, Any] = {
     },
 }
 
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+_PICK: dict[str, Any] = {
+    "type": "object",
+    "required": ["patch", "was_known", "masks"],
+    "properties": {
+        "patch": {**_WHOLE, "description": "The patch under the point."},
+        "was_known": {"type": "boolean", "description": "Whether only the mask heads ran."},
+        "masks": {
+            "type": "array",
+            "minItems": 3,
+            "maxItems": 3,
+            "description": "The one that is expected to fit best comes first.",
+            "items": {
+                "type": "object",
+                "required": ["iou", "share", "patches", "is_within_a_patch"],
+                "properties": {
+                    "iou": {**_SHARE, "description": "How well it fits, as the network expects."},
+                    "share": {**_SHARE, "description": "Of the surface."},
+                    "patches": {
+                        "type": "array",
+                        "items": _WHOLE,
+                        "description": "Patches of which it covers more than half.",
+                    },
+                    "is_within_a_patch": {
+                        "type": "boolean",
+                        "description": "It covers half of no patch; the one under the point "
+                        "stands for it.",
+                    },
+                },
+            },
+        },
+    },
+}
+
 PARTS_SCHEMAS: dict[str, dict[str, Any]] = {
+    "PartPick": _PICK,
     "PartVersions": {
         "type": "object",
         "required": ["items"],

@@ -10,16 +10,20 @@ from werkzeug.wrappers import Response
 from backend.errors import MissingFile
 from backend.web.large_uploads import takes_a_mesh
 from backend.web.mesh_uploads import SentMesh
+from backend.web.pages.mesh_form import mesh_fields, without_foreign
 from backend.web.pages.mesh_tool_form import report_rows
 from backend.web.pages.service import job_service
 from backend.web.request_body import form_fields, read_small, with_own_files
 from backend.web.submission import submit_body
+
+BESIDE = ("face_ids", "boxes")
 
 
 def install(blueprint: Blueprint) -> None:
     """Add the route."""
     blueprint.add_url_rule("/submit-mesh", view_func=submit_mesh, methods=["POST"])
     blueprint.add_app_template_global(report_rows)
+    blueprint.add_app_template_global(mesh_fields)
 
 
 @takes_a_mesh
@@ -29,13 +33,18 @@ def submit_mesh() -> Response:
     if file is None or not file.filename:
         raise MissingFile("No mesh was chosen.")
     sent = SentMesh(file.filename, file.stream)
-    fields = replace(form_fields(request.form), mesh=sent, files=_part_numbers())
-    body = with_own_files(fields)
+    fields = form_fields(request.form)
+    params = without_foreign(fields.pipeline, fields.params)
+    body = with_own_files(replace(fields, params=params, mesh=sent, files=_files_beside()))
     job, _, _ = submit_body(body, job_service())
     return redirect(f"/jobs/{job.id}", 303)
 
 
-def _part_numbers() -> dict[str, tuple[str | None, bytes]]:
-    """Part numbers of the faces, where a file of them was chosen."""
-    file = request.files.get("face_ids")
-    return {"face_ids": (file.filename, read_small(file))} if file and file.filename else {}
+def _files_beside() -> dict[str, tuple[str | None, bytes]]:
+    """Part numbers of the faces and boxes of the parts, where files of them were chosen."""
+    chosen = {name: request.files.get(name) for name in BESIDE}
+    return {
+        name: (file.filename, read_small(file))
+        for name, file in chosen.items()
+        if file and file.filename
+    }

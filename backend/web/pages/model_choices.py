@@ -79,7 +79,7 @@ def _engine_field(field: FormField, document: dict[str, Any]) -> FormField:
 
 
 def _model_field(field: FormField, document: dict[str, Any]) -> FormField:
-    known = {model["id"]: model for model in document["items"]}
+    known = {model["id"]: model for model in document["items"] if model["kind"] == "shape"}
     words = {
         model_id: _option(model) if model["state"] in STATE_WORDS else model["title"]
         for model_id, model in known.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request
@@ -14,6 +14,20 @@ from backend.web.pages.service import job_service
 from backend.web.security import csrf_token
 
 CHECKBOX = "accept"
+KIND_TITLES = {
+    "shape": "Shapes from pictures",
+    "segmentation": "Parts of a mesh",
+    "completion": "Parts made whole",
+}
+
+
+@dataclass(frozen=True)
+class KindSection:
+    """What models are for, and the licences of those models."""
+
+    kind: str
+    title: str
+    groups: list[LicenceGroup]
 
 
 @dataclass(frozen=True)
@@ -26,12 +40,15 @@ class LicenceGroup:
         None while nobody tells which it is.
     accepted_at : str or None
         RFC 3339, UTC.
+    is_shown_before : bool
+        Models for another purpose, higher up on the page, are under it too.
     """
 
     licence: dict[str, Any] | None
     models: list[dict[str, Any]]
     is_accepted: bool
     accepted_at: str | None
+    is_shown_before: bool = False
 
 
 def install(blueprint: Blueprint) -> None:
@@ -59,7 +76,7 @@ def _view() -> dict[str, Any]:
     accepted = named if named in MODEL_IDS else None
     waits = [m for m in document["items"] if m["id"] == accepted and not m["accepted"]]
     return {
-        "groups": licence_groups(document["items"]),
+        "sections": kind_sections(document["items"]),
         "reason": document["reason_unavailable"],
         "looked_at": document["looked_at"],
         "accepted": accepted,
@@ -79,6 +96,23 @@ def accept(model_id: str) -> Response:
         )
     accept_licence(job_service(), model_id)
     return redirect(f"/models?accepted={model_id}", 303)
+
+
+def kind_sections(models: list[dict[str, Any]]) -> list[KindSection]:
+    """Put models for the same purpose together; purposes without a model are left out."""
+    sections: list[KindSection] = []
+    shown: set[str] = set()
+    for kind, title in KIND_TITLES.items():
+        groups = licence_groups([model for model in models if model["kind"] == kind])
+        marked = [replace(group, is_shown_before=_licence_id(group) in shown) for group in groups]
+        shown.update(_licence_id(group) for group in groups if group.licence)
+        if marked:
+            sections.append(KindSection(kind, title, marked))
+    return sections
+
+
+def _licence_id(group: LicenceGroup) -> str:
+    return str(group.licence["id"]) if group.licence else ""
 
 
 def licence_groups(models: list[dict[str, Any]]) -> list[LicenceGroup]:

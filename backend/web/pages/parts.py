@@ -8,6 +8,7 @@ from flask import Blueprint, render_template
 
 from backend.catalog import Upload, pipeline_spec
 from backend.errors import MeshkilnError, NotFound
+from backend.jobs.parts.picking import can_pick
 from backend.jobs.records import file_url, job_document
 from backend.web.api.parts import parts_service
 from backend.web.pages.fragments import file_addresses
@@ -48,6 +49,7 @@ def explorer(document: dict[str, Any]) -> dict[str, Any] | None:
         "tree": files[TREE_ROLE],
         "url": f"/api/v1/jobs/{document['id']}/parts",
         "mesh": _mesh_address(document),
+        "picks": f"/api/v1/jobs/{document['id']}/picks" if can_pick(document["facts"]) else None,
         "picture": files.get("thumbnail"),
         "document": latest.document(),
         "versions": versions,

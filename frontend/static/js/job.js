@@ -32,7 +32,8 @@ function announce({ status, stage, progress }) {
 
 function update() {
   const state = live().dataset;
-  if (!state.parts) viewer?.show(state.model || state.preview, state.poster);
+  if (state.made) showMade(state);
+  else if (!state.parts) viewer?.show(state.model || state.preview, state.poster);
   loadParts(state.parts);
   announce({ status: state.status, stage: state.stage, progress: Number(state.progress) });
   if (state.status === "running") document.title = `${Math.round(state.progress)} % · ${title}`;
@@ -46,6 +47,13 @@ function update() {
   }
 }
 
+// Parts that a network made anew are no pieces of the surface that the explorer divides.
+function showMade({ made, apart, poster }) {
+  const button = document.getElementById("apart");
+  button.hidden = false;
+  viewer?.show(button.getAttribute("aria-pressed") === "true" ? apart : made, poster);
+}
+
 // The parts were made while the page was open: their explorer takes the place of the empty view.
 async function loadParts(address) {
   if (!address || document.getElementById("parts") || loadParts.isAsking) return;
@@ -56,6 +64,12 @@ async function loadParts(address) {
   if (!text) return;
   const columns = document.getElementById("columns");
   columns.insertAdjacentHTML("beforebegin", text);
+  if (live().dataset.made) {
+    const title = document.getElementById("viewer-title");
+    title.textContent = "Parts as the network made them";
+    title.classList.remove("visually-hidden");
+    return;
+  }
   columns.classList.replace("columns-job", "columns-parts");
   columns.querySelector("section[aria-labelledby=viewer-title]")?.remove();
   viewer = null;
@@ -113,6 +127,10 @@ socket.addEventListener("htmx:ws:after:message:incoming", () => {
 document.addEventListener("htmx:after:swap", update);
 document.getElementById("show-appearance")?.addEventListener("click", () => viewer?.showGeometry(false));
 document.getElementById("show-geometry")?.addEventListener("click", () => viewer?.showGeometry(!viewer.geometry));
+document.getElementById("apart")?.addEventListener("click", ({ target }) => {
+  target.setAttribute("aria-pressed", String(target.getAttribute("aria-pressed") !== "true"));
+  showMade(live().dataset);
+});
 document.getElementById("frame")?.addEventListener("click", () => viewer?.frame());
 
 setInterval(watch, WATCH_MS);

@@ -24,6 +24,25 @@ export function takeMesh(file) {
   piece("mesh", "submit").focus({ preventScroll: true });
 }
 
+/** Show what the choices made so far heed, and send nothing else. */
+function showWhatMatters() {
+  const chosen = (name) => document.getElementById(`mesh-p-${name}`).value;
+  const available = (group) => piece("mesh", group).dataset.available === "true";
+  const closes = piece("mesh", "pipeline").value === "complete_parts";
+  const matters = {
+    network: available("network") && chosen("engine") !== "line_of_sight_parts",
+    closing: closes,
+    completion: closes && available("completion") && chosen("completion") !== "cap_parts",
+  };
+  for (const [group, shown] of Object.entries(matters)) {
+    piece("mesh", group).hidden = !shown;
+    piece("mesh", group).disabled = !shown;
+  }
+}
+
+piece("mesh", "form").addEventListener("change", showWhatMatters);
+showWhatMatters();
+
 async function send(name) {
   const button = piece(name, "submit");
   const status = piece(name, "status");

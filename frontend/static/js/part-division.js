@@ -32,6 +32,25 @@ function without(merges, positions) {
   return merges.filter((_, at) => !leftOut.has(at));
 }
 
+/** What joins some of the patches that merges join; the others are stepped over. */
+function among(patchCount, merges, patches) {
+  const roots = Int32Array.from({ length: patchCount }, (_, patch) => patch);
+  const standing = new Map([...patches].map((patch) => [patch, patch]));
+  const kept = [];
+  for (const { first, second, byHand } of merges) {
+    const [at, other] = [root(roots, first), root(roots, second)];
+    roots[other] = at;
+    const [mine, theirs] = [standing.get(at), standing.get(other)];
+    standing.delete(other);
+    if (mine !== undefined && theirs !== undefined) {
+      kept.push({ first: patches.has(first) ? first : mine, second: patches.has(second) ? second : theirs, byHand });
+    } else if (theirs !== undefined) {
+      standing.set(at, theirs);
+    }
+  }
+  return kept;
+}
+
 export class Division {
   constructor(patchCount, merges, count, names = []) {
     this.patchCount = patchCount;
@@ -104,6 +123,40 @@ export class Division {
     return new Division(this.patchCount, merges, this.count + 1, this.names);
   }
 
+  /** Whether patches could be a part of their own: there are some, and they are none already. */
+  canTake(patches) {
+    const part = this.parts[this.patchParts[patches[0]]];
+    return patches.length > 0 && (part.length !== patches.length || patches.some((patch) => !part.includes(patch)));
+  }
+
+  /** Make patches a part of their own, whatever parts they are in. */
+  taken(patches) {
+    const chosen = new Set(patches);
+    const touched = new Set(patches.map((patch) => this.patchParts[patch]));
+    const own = this.joined.done.filter((at) => touched.has(this.patchParts[this.merges[at].first]));
+    const inside = own.map((at) => this.merges[at]);
+    const rests = [...touched].map((part) => this.parts[part].filter((patch) => !chosen.has(patch)));
+    const kept = [...among(this.patchCount, inside, new Set(rests.flat())), ...among(this.patchCount, inside, chosen)];
+    const { roots } = join(this.patchCount, kept, 1);
+    const [first, ...others] = [...new Set(patches.map((patch) => roots[patch]))].sort((a, b) => a - b);
+    const byHand = others.map((second) => ({ first, second, byHand: true }));
+    const crossing = this.merges.flatMap((merge, at) => {
+      const isInside = this.patchParts[merge.first] === this.patchParts[merge.second];
+      return isInside && chosen.has(merge.first) !== chosen.has(merge.second) ? [at] : [];
+    });
+    const moved = crossing.map((at) => this.merges[at]).filter((merge) => !merge.byHand);
+    const merges = [...kept, ...byHand, ...without(this.merges, [...own, ...crossing]), ...moved];
+    const swallowed = rests.filter((rest) => rest.length === 0).length;
+    const names = this.names.map(([patch, name]) => [this.staying(patch, chosen), name]);
+    return new Division(this.patchCount, merges, this.count + 1 - swallowed, names);
+  }
+
+  /** The patch by which a part keeps its name while others are taken from it. */
+  staying(patch, chosen) {
+    if (!chosen.has(patch)) return patch;
+    return this.parts[this.patchParts[patch]].find((at) => !chosen.has(at)) ?? patch;
+  }
+
   renamed(names) {
     const chosen = new Set(Object.keys(names).map(Number));
     const kept = this.names.filter(([patch]) => !chosen.has(this.patchParts[patch]));
@@ -115,6 +168,7 @@ export class Division {
     if ("count" in edit) return this.withCount(edit.count);
     if ("merge" in edit) return this.merged(edit.merge);
     if ("split" in edit) return this.split(edit.split);
+    if ("part" in edit) return this.taken(edit.part);
     return this.renamed(edit.rename);
   }
 }

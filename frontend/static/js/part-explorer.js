@@ -6,9 +6,10 @@ import { PartEdits } from "./part-edits.js";
 import { PartKeeping } from "./part-keeping.js";
 import { listenToKeys } from "./part-keys.js";
 import { PartList } from "./part-list.js";
+import { PartPick } from "./part-pick.js";
 import { listenToPointer } from "./part-pointer.js";
 import { readWhole } from "./part-progress.js";
-import { CHOSEN, POINTED, SHOWN } from "./part-shaders.js";
+import { CHOSEN, DIMMED, PICKED, POINTED, SHOWN } from "./part-shaders.js";
 import { jointBox, measurePatches, readSurface } from "./part-surface.js";
 import { PartVersions } from "./part-versions.js";
 import { several } from "./part-words.js";
@@ -47,12 +48,13 @@ class PartExplorer extends HTMLElement {
     this.edits = new PartEdits(this);
     this.keeping = new PartKeeping(this);
     this.versions = new PartVersions(this);
+    this.pick = new PartPick(this);
     this.listen();
   }
 
   /** Do what a button says: look, edit, or keep. */
   do(name) {
-    const owner = [this.edits, this.keeping, this.versions, this].find((one) => name in one);
+    const owner = [this.edits, this.keeping, this.versions, this.pick, this].find((one) => name in one);
     const hadFocus = document.activeElement === this.buttons[name];
     owner[name]();
     if (hadFocus && this.buttons[name].disabled) this.list.activate(this.list.active); // else the page would have it
@@ -195,15 +197,19 @@ class PartExplorer extends HTMLElement {
   showScene() {
     const pointed = this.pointed === null ? -1 : this.pointed;
     const { patchParts } = this.division;
+    const picked = new Set(this.pick.patches);
+    const other = picked.size ? DIMMED : 0;
     this.scene?.show(this.parts, (patch) => {
       if (this.unseen[patch]) return 0;
-      return SHOWN + (patchParts[patch] === pointed ? POINTED : 0) + (this.marked[patch] ? CHOSEN : 0);
+      const marks = (patchParts[patch] === pointed ? POINTED : 0) + (picked.has(patch) ? PICKED : other);
+      return SHOWN + marks + (this.marked[patch] ? CHOSEN : 0);
     });
     this.list.point(this.pointed);
   }
 
   showControls() {
     showControls(this);
+    this.pick.showControls();
   }
 
   tell(text) {

@@ -15,7 +15,7 @@ const BY_ANOTHER = ["keepMine", "reload"];
 export const LEAVING = ["openAnyway", "stay"];
 
 /** A problem of the server, and what to do about it here. */
-function inWords({ title, detail, advice, status }) {
+export function inWords({ title, detail, advice, status }) {
   const told = detail && detail !== title ? [`${title}.`, detail] : [`${title}.`];
   return [...told, HINTS[status] ?? advice].filter(Boolean).join(" ");
 }

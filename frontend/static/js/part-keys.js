@@ -3,7 +3,7 @@
 import { whyNoSplit } from "./part-controls.js";
 
 const BUTTONS = { h: "hide", i: "isolate", a: "showAll", m: "merge", s: "split", r: "rename", F2: "rename", f: "frame" };
-const BOXES = { w: "wireframe", b: "boxes" };
+const BOXES = { w: "wireframe", b: "boxes", p: "pick" };
 const TURNS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 // What is told when a key is pressed whose button cannot be used.
@@ -37,7 +37,11 @@ function withControl(explorer, event) {
 function alone(explorer, key) {
   if (key in BUTTONS) return press(explorer, BUTTONS[key]);
   if (key in BOXES) {
-    explorer.the[BOXES[key]].click();
+    explorer.the[BOXES[key]]?.click();
+    return key !== "p" || Boolean(explorer.the.pick);
+  }
+  if (key === "Escape" && explorer.pick.isOn) {
+    explorer.pick.escape();
     return true;
   }
   if (key !== "Escape" || !explorer.list.chosen.length) return false;
@@ -45,11 +49,12 @@ function alone(explorer, key) {
   return true;
 }
 
-function onStage({ scene, the }, event) {
+function onStage({ scene, the, pick }, event) {
   if (event.target !== the.stage || !scene) return false;
   if (event.key in TURNS) scene.turn(...TURNS[event.key]);
   else if (event.key === "+" || event.key === "=") scene.zoom(1);
   else if (event.key === "-") scene.zoom(-1);
+  else if (event.key === "Enter" && pick.isOn) pick.askAtMiddle();
   else return false;
   return true;
 }

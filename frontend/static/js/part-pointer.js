@@ -25,6 +25,10 @@ export function listenToPointer(explorer, canvas) {
   }
 
   async function clicked(event) {
+    if (explorer.pick.isOn) {
+      await explorer.pick.ask(event.clientX, event.clientY);
+      return;
+    }
     const adds = event.shiftKey || explorer.adds(event);
     const index = await partAt(event.clientX, event.clientY);
     if (index !== null) {

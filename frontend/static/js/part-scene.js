@@ -86,7 +86,7 @@ export class PartScene {
     this.controls.addEventListener("change", () => this.draw());
     this.canvas.style.touchAction = "pan-y";
     this.target = new THREE.WebGLRenderTarget(1, 1);
-    this.shared = { looks: { value: null }, mode: { value: shaders.MODES.parts }, accent: { value: new THREE.Color("#7c3aed") }, ink: { value: new THREE.Color() } };
+    this.shared = { looks: { value: null }, mode: { value: shaders.MODES.parts }, accent: { value: new THREE.Color("#7c3aed") }, lit: { value: new THREE.Color("#ffb300") }, ink: { value: new THREE.Color() } };
     this.spread = 0;
     new ResizeObserver(() => this.resize()).observe(stage);
     this.canvas.addEventListener("webglcontextlost", (event) => {

@@ -7,6 +7,8 @@ export const MODES = { appearance: 0, parts: 1, normals: 2 };
 export const SHOWN = 1;
 export const POINTED = 2;
 export const CHOSEN = 4;
+export const PICKED = 8;
+export const DIMMED = 16;
 
 const PLACE = `
   attribute float piece;
@@ -50,6 +52,7 @@ export const SURFACE_FRAGMENT = `
   uniform sampler2D picture;
   uniform vec4 base;
   uniform vec3 accent;
+  uniform vec3 lit;
   flat varying vec4 look;
   varying vec3 eye;
   varying vec3 turned;
@@ -70,6 +73,8 @@ export const SURFACE_FRAGMENT = `
     int marks = int(look.a + 0.5);
     float rim = pow(1.0 - abs(dot(facing, normalize(eye))), 2.0);
     if ((marks & ${CHOSEN}) != 0) color = mix(color, accent, 0.16 + 0.7 * rim);
+    if ((marks & ${DIMMED}) != 0) color = mix(color, vec3(dot(color, vec3(0.3, 0.59, 0.11))), 0.85);
+    if ((marks & ${PICKED}) != 0) color = mix(color, lit * light, 0.72 + 0.2 * rim);
     if ((marks & ${POINTED}) != 0) color = mix(color, vec3(1.0), 0.16);
     gl_FragColor = vec4(color, 1.0);
     #include <colorspace_fragment>

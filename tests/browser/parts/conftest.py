@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -22,10 +23,10 @@ class PartsServer:
     url: str
     server: Server
 
-    def job(self) -> str:
+    def job(self, facts: dict[str, Any] | None = None) -> str:
         new = self.server.service.prepare("segment_parts", {}, "row.glb")
         self.server.service.submit(new, {"mesh.glb": b""})
-        return finish(self.server, FILES)
+        return finish(self.server, FILES, facts)
 
 
 @dataclass

@@ -65,8 +65,10 @@ def place_of(page, patch):
         """patch => {
           const { scene } = document.querySelector("part-explorer");
           const box = scene.boxes[patch];
+          const { moved } = scene.parts.find(({ patches }) => patches.includes(patch));
           const at = scene.camera.position.clone();
-          at.set((box[0] + box[3]) / 2, (box[1] + box[4]) / 2, box[5]).project(scene.camera);
+          const front = [(box[0] + box[3]) / 2, (box[1] + box[4]) / 2, box[5]];
+          at.set(...front.map((value, axis) => value + moved[axis])).project(scene.camera);
           const { left, top, width, height } = scene.canvas.getBoundingClientRect();
           return [left + (width * (at.x + 1)) / 2, top + (height * (1 - at.y)) / 2];
         }""",

@@ -158,8 +158,11 @@ def test_the_page_divides_as_the_server_does(explore):
     division, edits, expected = read_division(document), [], []
     for _ in range(120):
         able = [index for index, patches in enumerate(division.parts) if len(patches) > 1]
-        kind = rng.randrange(4)
-        if kind == 0:
+        kind = rng.randrange(5)
+        if kind == 4:
+            edits.append({"part": rng.sample(range(40), rng.randint(2, 12))})
+            division = division.taken(edits[-1]["part"])
+        elif kind == 0:
             count = rng.randint(division.fewest, 40)
             edits.append({"count": count})
             division = division.with_count(count)

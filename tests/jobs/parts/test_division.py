@@ -21,11 +21,19 @@ def sets(made: Division) -> set[frozenset[int]]:
     return {frozenset(patches) for patches in made.parts}
 
 
+def takeable(made: Division, rng: random.Random) -> list[int]:
+    """Patches at random that are no part already, or none."""
+    patches = rng.sample(range(made.patch_count), rng.randint(1, made.patch_count))
+    return [] if frozenset(patches) in sets(made) else patches
+
+
 def edited(made: Division, rng: random.Random, edits: int) -> Division:
     """A division after some edits at random."""
     for _ in range(edits):
-        kind = rng.randrange(3)
-        if kind == 0:
+        kind = rng.randrange(4)
+        if kind == 3:
+            made = made.taken(patches) if (patches := takeable(made, rng)) else made
+        elif kind == 0:
             made = made.with_count(rng.randint(made.fewest, made.patch_count))
         elif kind == 1 and made.count > 1:
             made = made.merged(rng.sample(range(made.count), rng.randint(2, min(3, made.count))))
@@ -84,6 +92,46 @@ def test_a_count_gives_the_same_parts_whatever_came_in_between(seed):
     for count in range(made.fewest, made.patch_count):
         fine, coarse = sets(made.with_count(count + 1)), sets(made.with_count(count))
         assert len(coarse - fine) == 1, "one more part means one part that was split"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6))
+def test_patches_that_are_taken_leave_the_rest_of_each_part_as_one(seed):
+    rng = random.Random(seed)
+    bodies = 1 + seed % 3
+    made = edited(division(20, seed % 7, bodies=bodies), rng, 8)
+    patches = takeable(made, rng)
+    if not patches:
+        return
+    taken = made.taken(patches)
+    rests = {part - set(patches) for part in sets(made)} - {frozenset()}
+    assert sets(taken) == rests | {frozenset(patches)}
+    assert taken.count == len(taken.parts)
+    assert taken.fewest <= bodies
+    for count in range(taken.fewest, 21):
+        assert len(taken.with_count(count).parts) == count
+
+
+def test_a_part_that_patches_are_taken_from_keeps_its_name():
+    made = division(12, seed=1, suggested=3)
+    index = max(range(3), key=lambda part: len(made.parts[part]))
+    first, *rest = made.parts[index]
+    named = made.renamed({index: "wheel"})
+    taken = named.taken([first])
+    assert taken.part_names == {taken.patch_parts[rest[0]]: "wheel"}
+    assert named.taken([*made.parts[index], made.parts[index - 1][0]]).part_names != {}
+
+
+@pytest.mark.parametrize("patches", [[], [12], [-1]])
+def test_patches_that_are_not_there_are_not_taken(patches):
+    with pytest.raises(InvalidParameter, match="numbers of patches, from 0 to 11"):
+        division(12).taken(patches)
+
+
+def test_patches_that_are_a_part_already_are_not_taken():
+    made = division(12, suggested=4)
+    with pytest.raises(InvalidParameter, match="a part already"):
+        made.taken(made.parts[2])
 
 
 def test_parts_joined_by_hand_come_apart_last():

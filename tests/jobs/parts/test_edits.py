@@ -62,12 +62,22 @@ def test_several_edits_at_once_are_all_done_or_none(engines):
     {"merge": 3}, {"merge": [1]}, {"merge": [1, "2"]}, {"merge": []}, {"split": None},
     {"rename": {}}, {"rename": {"x": "a"}}, {"rename": {"-1": "a"}}, {"rename": {"0": 3}},
     {"rename": {"0": "a" * 81}}, {"rename": ["a"]}, {"undo": False}, {"redo": 1},
+    {"part": []}, {"part": 3}, {"part": [1, 1]}, {"part": [16]}, {"part": ["1"]}, {"part": [True]},
     {"edits": []}, {"edits": {}}, {"edits": [{"edits": [{"count": 6}]}]}, {"edits": [3]},
     {"edits": [{"count": 6}] * 1001},
 ])  # fmt: skip
 def test_what_is_no_edit_is_refused(engines, edit):
     with pytest.raises(InvalidParameter):
         after(engines, edit)
+
+
+def test_patches_that_were_made_a_part_can_be_undone_and_redone(engines):
+    edits = {"part": [0, 3, 7]}, {"split": 0}, {"part": [1, 2]}
+    editing = after(engines, *edits)
+    assert {1, 2} in map(set, editing.division.parts)
+    assert after(engines, *edits, {"undo": True}, {"redo": True}).division == editing.division
+    back = after(engines, {"undo": True}, {"undo": True}, {"undo": True}, log=editing.log)
+    assert back.division == engines
 
 
 def test_edits_are_limited_and_the_worst_log_is_replayed_quickly():
@@ -77,7 +87,8 @@ def test_edits_are_limited_and_the_worst_log_is_replayed_quickly():
         now = editing.division
         largest = max(range(now.count), key=lambda index, now=now: len(now.parts[index]))
         pair = rng.sample(range(now.count), 2)
-        editing.change({"split": largest} if number % 2 else {"merge": pair})
+        edits = {"split": largest}, {"merge": pair}, {"part": rng.sample(range(200), 30)}
+        editing.change(edits[number % 3])
     with pytest.raises(InvalidParameter, match="edited 500 times"):
         editing.change({"count": 30})
     editing.change({"undo": True})

@@ -11,6 +11,7 @@ from backend.jobs.parts.history import history_document, part_count
 from backend.jobs.parts.versions import FIRST, KeptVersion
 from tests.jobs.parts.made_tree import made_tree
 
+ENGINES = read_division(made_tree(12, suggested=5))
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
@@ -19,7 +20,7 @@ def version(number: int, *edits: dict, done: int | None = None) -> KeptVersion:
 
 
 def told(*kept: KeptVersion) -> list[tuple[int, int, str]]:
-    items = history_document(5, kept)["items"]
+    items = history_document(ENGINES, kept)["items"]
     return [(item["version"], item["count"], item["note"]) for item in items]
 
 
@@ -45,9 +46,29 @@ def test_each_version_says_what_it_changed_about_the_one_before_it():
 def test_a_version_whose_forerunner_is_gone_counts_its_edits():
     kept = (KeptVersion(FIRST, EditLog(), None), version(9, {"split": 0}, {"split": 1}))
     assert told(*kept)[0] == (9, 7, "2 edits in all")
-    first = history_document(5, kept)["items"][-1]
+    first = history_document(ENGINES, kept)["items"][-1]
     assert first["created_at"] is None, "unknown, not now"
-    assert history_document(5, kept)["items"][0]["created_at"] == "2026-11-21T12:00:00.000Z"
+    assert history_document(ENGINES, kept)["items"][0]["created_at"] == "2026-11-21T12:00:00.000Z"
+
+
+def test_patches_that_were_made_a_part_count_by_the_parts_they_were_taken_from():
+    whole = ENGINES.parts[0] + ENGINES.parts[1]  # two parts become one
+    alone = [ENGINES.parts[2][0]]
+    taken = ENGINES.taken(whole)
+    assert taken.taken(alone).count == 4 + (len(ENGINES.parts[2]) > 1)
+    assert told(
+        KeptVersion(FIRST, EditLog(), NOON),
+        version(2, {"part": whole}),
+        version(3, {"part": whole}, {"part": alone}, {"count": 6}),
+        version(4, {"part": whole}, {"part": alone}, {"count": 6}, done=1),
+        version(5, {"count": 7}),
+    ) == [
+        (5, 7, "1 undone, number of parts"),
+        (4, 4, "2 undone"),
+        (3, 6, "part of patches, number of parts"),
+        (2, 4, "part of patches"),
+        (1, 5, "as the job made it"),
+    ]
 
 
 @pytest.mark.parametrize("seed", range(5))

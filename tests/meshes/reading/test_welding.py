@@ -28,6 +28,14 @@ def test_minus_nothing_is_nothing():
     assert place_numbers(np.array([[0.0, 1, 2], [-0.0, 1, 2]], dtype=np.float32)).tolist() == [0, 0]
 
 
+def test_numbers_that_are_none_are_told_apart_without_a_word():
+    signalling = np.array([0x7F800001, 0xFFBFFFFF], dtype=np.uint32).view(np.float32)
+    rows = np.zeros((3, 3), dtype=np.float32)
+    rows[1:, 2] = signalling
+    numbers = place_numbers(rows)
+    assert numbers[0] not in numbers[1:]
+
+
 def test_no_triangle_of_a_soup_is_moved_or_dropped():
     corners = ROWS[:498].reshape(-1, 3, 3)
     vertices, faces = welded_soup(corners)

@@ -47,7 +47,7 @@ def written(tmp_path):
 def test_every_component_of_every_family_is_loaded(written, family, weights):
     checkpoint = written(family, weights=weights)
     state = tiny_state(family)
-    for component in Component:
+    for component in POINT:
         module = load_component(checkpoint, component, attend=plain_attention)
         parameters = dict(module.named_parameters())
         assert parameters
@@ -97,18 +97,18 @@ def test_the_attention_that_was_asked_for_is_used(written):
     assert calls
 
 
-@pytest.mark.parametrize("component", Component)
+@pytest.mark.parametrize("component", POINT)
 def test_a_missing_tensor_is_named(written, component):
     checkpoint = written(change_state=lambda state: state.pop(POINT[component]))
     with pytest.raises(TensorMissing, match=POINT[component]) as failure:
         load_component(checkpoint, component)
     assert "model.fp16.safetensors" in failure.value.detail
     assert "models verify" in failure.value.advice
-    for other in set(Component) - {component}:
+    for other in set(POINT) - {component}:
         load_component(checkpoint, other)
 
 
-@pytest.mark.parametrize("component", Component)
+@pytest.mark.parametrize("component", POINT)
 def test_a_wrong_shape_is_named(written, component):
     def change(state):
         state[POINT[component]] = torch.zeros(3, 3)
@@ -117,7 +117,7 @@ def test_a_wrong_shape_is_named(written, component):
         load_component(written(change_state=change), component)
 
 
-@pytest.mark.parametrize("component", Component)
+@pytest.mark.parametrize("component", POINT)
 def test_an_unexpected_tensor_is_named(written, component):
     def change(state):
         state[f"{component}.spare"] = torch.zeros(3)

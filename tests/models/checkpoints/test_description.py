@@ -145,3 +145,9 @@ def test_no_weights_or_no_description(tmp_path):
 def test_the_names_of_tiny_folders_are_the_published_ones():
     for family, folder in TINY_FOLDERS.items():
         assert model_of(TINY_IDS[family]).denoiser_folder == folder
+
+
+def test_an_entry_that_is_missing_is_named_as_it_is_written(tmp_path):
+    _write(tmp_path, {"vae": {}})
+    with pytest.raises(CheckpointConfigInvalid, match=r"no entry 'model'"):
+        hunyuan_checkpoint(tmp_path)

@@ -22,15 +22,15 @@ def _put(folder, *names):
     return folder
 
 
-def _put_cached(cache, model):
+def _put_cached(cache, model, names=("config.yaml", "model.fp16.safetensors")):
     """Lay files out as the hub's library keeps them: links by commit to files by content."""
     repository = cache / ("models--" + model.repository.replace("/", "--"))
     snapshot = repository / "snapshots" / ("a" * 40)
     folder = snapshot / model.denoiser_folder
-    folder.mkdir(parents=True)
     blob = _put(repository / "blobs", "b") / "b"
-    for name in ("config.yaml", "model.fp16.safetensors"):
-        (folder / name).symlink_to(os.path.relpath(blob, folder))
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(os.path.relpath(blob, (folder / name).parent))
     _put(repository / "refs").joinpath("main").write_text("a" * 40)
     return folder
 
@@ -113,6 +113,27 @@ def test_triposg_has_a_folder_for_each_network(places):
     assert found.folder == folder
     assert "vae/config.json" in found.missing
     assert len(found.missing) == 4
+
+
+X_PART = ("conditioner/conditioner.safetensors", "model/model.safetensors",
+          "shapevae/shapevae.safetensors")  # fmt: skip
+
+
+def test_models_for_parts_in_every_place(places):
+    finder, maker = model_of("p3-sam"), model_of("x-part")
+    own = _put(places.own_folder / "x-part", *X_PART)
+    assert find_model(maker, places).folder == own
+    cached = _put_cached(places.hub_cache, maker, X_PART)
+    found = find_model(maker, places)
+    assert (found.origin, found.folder) == (Origin.HUB_CACHE, cached)
+    assert find_model(finder, places) is None
+    _put_cached(places.hub_cache, finder, ("p3sam.safetensors",))
+    assert find_model(finder, places).folder == cached / "p3sam"
+    _put(places.authors_folder / maker.repository, *X_PART[:2])
+    assert find_model(maker, places).origin is Origin.HUB_CACHE, "a part is no model"
+    named = _put(places.model_path / "p3sam", "p3sam.safetensors")
+    assert find_model(finder, places).folder == named
+    assert pickles_of(find_model(finder, places)) == ()
 
 
 def test_pickles_that_were_or_would_be_loaded(places):

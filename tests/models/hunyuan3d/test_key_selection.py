@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from backend.models.attention import plain_attention
-from backend.models.hunyuan3d.geo_decoder import GeoKeys
 from backend.models.hunyuan3d.key_selection import KeyChoice, choose_keys, kept_keys
+from backend.models.hunyuan3d.shape_vae_layers import GeoKeys
 
 
 def numbers(*shape, seed=0):

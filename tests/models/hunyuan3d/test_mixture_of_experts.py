@@ -55,6 +55,21 @@ def test_an_expert_may_have_no_tokens(mixture, tokens):
     torch.testing.assert_close(answers, mixture(tokens, False))
 
 
+@pytest.mark.parametrize("larger", [0, 1])
+@pytest.mark.parametrize("is_sorted", [False, True])
+def test_shares_that_16_bits_cannot_tell_apart_still_pick_the_larger(is_sorted, larger):
+    lone = MixtureOfExperts(WIDTH, HIDDEN, EXPERTS, 1).requires_grad_(False).bfloat16()
+    gate = torch.tensor([0.25, 0.25, 0.0, 0.0], dtype=torch.bfloat16)
+    gate[larger] = 0.251953125
+    lone.gate.weight[:, 0] = gate
+    lone.up.bias[1 - larger] = torch.nan
+    first, second, *_ = gate.softmax(-1)
+    assert first == second
+    answer = lone(torch.eye(WIDTH, dtype=torch.bfloat16)[:1], is_sorted)
+    assert answer.dtype == torch.bfloat16
+    assert answer.isfinite().all()
+
+
 def test_all_tokens_may_have_one_expert(tokens):
     lone = MixtureOfExperts(WIDTH, HIDDEN, EXPERTS, 1).requires_grad_(False)
     for parameter in lone.parameters():

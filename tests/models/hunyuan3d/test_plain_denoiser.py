@@ -8,9 +8,10 @@ from torch.utils import _pytree as pytree
 
 from backend.models.attention import plain_attention
 from backend.models.hunyuan3d.plain_config import PlainConfig
-from backend.models.hunyuan3d.plain_denoiser import PlainDenoiser, sinusoids
+from backend.models.hunyuan3d.plain_denoiser import PlainDenoiser
 from backend.models.hunyuan3d.plain_weights import fold
 from backend.models.hunyuan3d.savings import ALL_SAVINGS, NO_SAVINGS
+from backend.models.hunyuan3d.time_token_transformer import sinusoids
 from tests.models.golden_files import pipeline_config, tensors_under
 from tests.models.hunyuan3d.plain_golden import (
     BIASED,

@@ -1,4 +1,4 @@
-"""The networks of one shape model, each on the device only while it is used. Imports torch."""
+"""The networks of one model, each on the device only while it is used. Imports torch."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ import torch
 from torch import nn
 
 from backend.engines.chosen_attention import chosen_attention
+from backend.engines.gpu_presence import has_gpu
 from backend.engines.hosted_model import HostedModel
 from backend.engines.weight_format import WeightFormat, weight_format
-from backend.models.checkpoints.checkpoint import Component, ShapeCheckpoint
+from backend.errors import WeightsMissing
+from backend.models.attention import Attend, plain_attention
+from backend.models.checkpoints.catalogue import model_of
+from backend.models.checkpoints.checkpoint import Architecture, Checkpoint, Component
 from backend.models.checkpoints.components import load_component
 from backend.models.checkpoints.opening import open_model
 from backend.models.checkpoints.revision import revision_of
@@ -32,15 +36,19 @@ _NAMES = {
     Component.CONDITIONER: "conditioner",
     Component.DENOISER: "denoiser",
     Component.VAE: "vae",
+    Component.SEGMENTER: "segmenter",
 }
+_ATTENDS_IN_MANY_SHAPES = frozenset({Architecture.P3SAM, Architecture.PART_CONDITIONER})
+# Of modules inside a network: small differences of their outputs count.
+_NEVER_ROUNDED = frozenset({"features"})
 
 
-class ShapeNetworks:
-    """Image encoder, denoiser and shape decoder of one model.
+class ModelNetworks:
+    """The networks of one model: for shapes, an image encoder, a denoiser and a decoder.
 
     Parameters
     ----------
-    checkpoint : ShapeCheckpoint
+    checkpoint : Checkpoint
         Where the weights are.
     model_id : str
         What the networks are named after, as in ``hunyuan3d-2.1/denoiser``.
@@ -50,32 +58,35 @@ class ShapeNetworks:
     ----------
     revision : str or None
         Commit that the files were got from, where that is known.
+    files : tuple
+        Path, time in ns and size in bytes of each file of weights as these networks were made;
+        other weights make another.
     """
 
-    def __init__(self, checkpoint: ShapeCheckpoint, model_id: str, weights: WeightFormat) -> None:
+    def __init__(self, checkpoint: Checkpoint, model_id: str, weights: WeightFormat) -> None:
         self.checkpoint = checkpoint
         self.weights = weights
         self.revision = revision_of(checkpoint.folder)
         self._model_id = model_id
         self._residency = current_residency()
-        self._files = _stamps(checkpoint)
+        self.files = _stamps(checkpoint)
         self._hosts: dict[str, HostedModel] = {}
-        for component in Component:
+        for component in checkpoint.components:
             name = self._name(component)
             load = partial(self._load, component)
             drop = partial(self._drop_graphs, name)
             self._residency.register(ModelSpec(name, load, name, before_offload=drop))
 
-    def are_of(self, checkpoint: ShapeCheckpoint, weights: WeightFormat) -> bool:
+    def are_of(self, checkpoint: Checkpoint, weights: WeightFormat) -> bool:
         """Whether these are the networks of what lies on the disk now, in this process."""
-        same = self.checkpoint == checkpoint and self._files == _stamps(checkpoint)
+        same = self.checkpoint == checkpoint and self.files == _stamps(checkpoint)
         return same and self.weights == weights and self._residency is current_residency()
 
     def forget(self) -> None:
         """Let weights that were loaded go, as soon as nobody uses them."""
         if not self._residency.started:
             return
-        for component in Component:
+        for component in self.checkpoint.components:
             self._drop_graphs(self._name(component))
             release(self._residency.manager(), self._name(component), drain=True)
 
@@ -93,12 +104,24 @@ class ShapeNetworks:
         ModelTooLarge, ModelLoadFailed, OutOfMemory, GpuBusy
         """
         manager = self._residency.manager()
-        loading = profile_stage("load_model", SpanKind.LOAD, {"model": self._name(component)})
-        # what is made in inference mode could never be written to outside of it
-        with loading, torch.inference_mode(mode=False):
+        with self._loading(component):
             lease = manager.lease(self._name(component), vram_extra_bytes=extra_bytes)
         with lease as network:
             yield network
+
+    def weight_bytes(self, component: Component) -> int:
+        """Load a network into the memory of the host; returns what it takes on the device.
+
+        Not every layer of a network has the same number format, so sizes alone do not tell.
+
+        Raises
+        ------
+        ModelTooLarge, ModelLoadFailed, OutOfMemory, GpuBusy
+        """
+        manager, name = self._residency.manager(), self._name(component)
+        with self._loading(component):
+            manager.prepare(name)
+        return manager.table.find(name).size_bytes
 
     def hosted(self, component: Component, network: nn.Module, part: str = "") -> HostedModel:
         """Return a network, or a part of one, as it is called: compiled if so set, and counted."""
@@ -109,11 +132,25 @@ class ShapeNetworks:
             known = self._hosts[name] = HostedModel(name, module, clock=SystemClock())
         return known
 
+    @contextmanager
+    def _loading(self, component: Component) -> Iterator[None]:
+        stage = profile_stage("load_model", SpanKind.LOAD, {"model": self._name(component)})
+        # what is made in inference mode could never be written to outside of it
+        with stage, torch.inference_mode(mode=False):
+            yield
+
     def _load(self, component: Component) -> nn.Module:
-        attend = chosen_attention(SystemClock())
+        attend = self._attention(component)
         dtype = self.weights.of(component)
         network = load_component(self.checkpoint, component, dtype=dtype, attend=attend)
-        return quantised(network) if self.weights.is_int8 else network
+        return quantised(network, kept=_NEVER_ROUNDED) if self.weights.is_int8 else network
+
+    def _attention(self, component: Component) -> Attend:
+        """Choose torch's own where measuring the others takes long and is in vain."""
+        architecture = self.checkpoint.components[component].architecture
+        if architecture in _ATTENDS_IN_MANY_SHAPES and not has_gpu(Settings.from_env()):
+            return plain_attention
+        return chosen_attention(SystemClock())
 
     def _drop_graphs(self, name: str) -> None:
         for hosted_name, hosted in tuple(self._hosts.items()):  # another thread may add one
@@ -124,11 +161,11 @@ class ShapeNetworks:
         return f"{self._model_id}/{_NAMES[component]}"
 
 
-_known: dict[str, ShapeNetworks] = {}
+_known: dict[str, ModelNetworks] = {}
 _lock = threading.Lock()
 
 
-def networks_of(model_id: str) -> ShapeNetworks:
+def networks_of(model_id: str) -> ModelNetworks:
     """Return the networks of a model; they stay the same until its files change.
 
     Weights of files that are no longer there as they were leave memory, so that what is told of
@@ -140,20 +177,23 @@ def networks_of(model_id: str) -> ShapeNetworks:
     """
     settings = Settings.from_env()
     checkpoint = open_model(model_id, settings, SystemClock())
-    weights = weight_format(settings)
+    weights = weight_format(settings, model_of(model_id).kind)
     with _lock:
         known = _known.get(model_id)
         if known is not None and known.are_of(checkpoint, weights):
             return known
-        _known[model_id] = ShapeNetworks(checkpoint, model_id, weights)
+        _known[model_id] = ModelNetworks(checkpoint, model_id, weights)
         if known is not None:
             known.forget()
         return _known[model_id]
 
 
-def _stamps(checkpoint: ShapeCheckpoint) -> tuple[tuple[Path, int, int], ...]:
-    """Tell files apart from others that came in their place."""
-    stats = ((path, path.stat()) for path in checkpoint.weight_files)
+def _stamps(checkpoint: Checkpoint) -> tuple[tuple[Path, int, int], ...]:
+    """Tell files apart from others that came in their place; raises WeightsMissing."""
+    try:
+        stats = [(path, path.stat()) for path in checkpoint.weight_files]
+    except FileNotFoundError as error:
+        raise WeightsMissing(f"{error.filename} is not there any more.") from error
     return tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
 
 

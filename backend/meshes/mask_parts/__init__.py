@@ -1,0 +1,1 @@
+"""From masks over points of a surface to parts of its faces."""

@@ -1,0 +1,1 @@
+"""P3-SAM: finds the parts of a surface."""

@@ -1,0 +1,1 @@
+"""Sonata: features of the points of a cloud."""

@@ -1,0 +1,1 @@
+"""X-Part: from the boxes of an object's parts to closed shapes of them."""

@@ -1,0 +1,135 @@
+"""The form that splits a mesh into parts: its fields, and why some cannot be chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from backend.catalog import (
+    CompletePartsParams,
+    CompletionEngine,
+    CompletionParams,
+    PartSolver,
+    PipelineName,
+    Preset,
+    SegmentationEngine,
+)
+from backend.web.api.models import models_document
+from backend.web.pages.parameter_form import FormField, fields_of
+from backend.web.pages.service import job_service
+
+ONLY_CLOSED = frozenset(CompletionParams.model_fields)
+_LABELS = {
+    "engine": "Found by",
+    "preset": "Quality",
+    "points": "Points to look at",
+    "prompts": "Points to ask for",
+    "threshold": "Area in large parts",
+    "post_process": "Join small parts",
+    "completion": "Closed by",
+    "part_steps": "Steps",
+    "part_solver": "Way to take them",
+    "part_cells": "Cells",
+}
+_HELP = {
+    "engine": "p3sam runs a network and needs its weights; line_of_sight_parts goes by the shape "
+    "alone and needs nothing. Auto takes the network if it is ready.",
+    "preset": "For networks. Draft is faster and misses small parts.",
+    "points": "More find smaller parts and take longer.",
+    "prompts": "More find more parts and take longer.",
+    "threshold": "Parts beyond this share of the area are small.",
+    "post_process": "They join the largest part that they touch; off leaves them as they are.",
+    "completion": "xpart makes up what is hidden and needs weights; cap_parts closes cuts flat.",
+    "part_steps": "From noise to parts.",
+    "part_solver": "midpoint gives other parts than euler.",
+    "part_cells": "Along the longest side of the object.",
+}
+_WORDS: dict[str, dict[str, str]] = {
+    "engine": {SegmentationEngine.P3SAM.value: "p3sam (network)",
+               SegmentationEngine.LINE_OF_SIGHT_PARTS.value: "line_of_sight_parts (built in)"},
+    "completion": {CompletionEngine.XPART.value: "xpart (network)",
+                   CompletionEngine.CAP_PARTS.value: "cap_parts (built in)"},
+    "part_solver": {"": "from the preset", PartSolver.EULER.value: "euler, as published"},
+    "preset": {preset.value: preset.value for preset in Preset},
+}  # fmt: skip
+_ENGINES = {
+    "engine": (SegmentationEngine.P3SAM.value, "segmentation"),
+    "completion": (CompletionEngine.XPART.value, "completion"),
+}
+
+
+@dataclass(frozen=True)
+class MeshFields:
+    """Fields of the form, by where they stand.
+
+    Parameters
+    ----------
+    finding : list of FormField
+        How parts are found.
+    network : list of FormField
+        What only the network that finds parts heeds.
+    closing : list of FormField
+        How parts are closed.
+    completion : list of FormField
+        What only the network that closes parts heeds.
+    has_network, has_completion : bool
+        Whether that network may be there; unknown counts as yes.
+    """
+
+    finding: list[FormField]
+    network: list[FormField]
+    closing: list[FormField]
+    completion: list[FormField]
+    has_network: bool
+    has_completion: bool
+
+
+def mesh_fields() -> MeshFields:
+    """Return the fields with what the worker says of the models."""
+    document = models_document(job_service())
+    reasons = document["parts_unavailable"] if document["looked_at"] else {}
+    fields = {
+        field.name: _explained(field, reasons)
+        for field in fields_of(CompletePartsParams, _LABELS, {})
+    }
+
+    def chosen(*names: str) -> list[FormField]:
+        return [fields[name] for name in names]
+
+    return MeshFields(
+        chosen("engine", "preset"),
+        chosen("points", "prompts", "threshold", "post_process"),
+        chosen("completion"),
+        chosen("part_steps", "part_solver", "part_cells"),
+        has_network=not fields["engine"].disabled,
+        has_completion=not fields["completion"].disabled,
+    )
+
+
+def without_foreign(pipeline: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what the form holds for closed parts where parts are left as they are.
+
+    A form without JavaScript sends all of its fields.
+    """
+    closes = pipeline != PipelineName.SEGMENT_PARTS
+    return {name: value for name, value in params.items() if closes or name not in ONLY_CLOSED}
+
+
+def _explained(field: FormField, reasons: Mapping[str, str | None]) -> FormField:
+    words = _WORDS.get(field.name, {})
+    choices = field.choices
+    if choices and field.value is None:
+        choices = ("", *choices)
+    told = replace(field, help=_HELP[field.name], words=words, choices=choices)
+    return _by_model(told, reasons) if field.name in _ENGINES else told
+
+
+def _by_model(field: FormField, reasons: Mapping[str, str | None]) -> FormField:
+    """Say of a network that it cannot be chosen, and why; nothing where nobody has looked."""
+    engine, role = _ENGINES[field.name]
+    reason = reasons.get(role)
+    if reason is None:
+        return field
+    words = {**field.words, engine: f"{field.words[engine]}: not available"}
+    return replace(field, words=words, disabled=frozenset({engine}), hint=f"{engine}: {reason}.")

@@ -1,0 +1,1 @@
+"""How much is gained over the published way of finding and completing parts?"""
