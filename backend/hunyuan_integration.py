@@ -50,6 +50,8 @@ USUAL_THRESHOLD, LOWEST_THRESHOLD = 0.95, 0.5
 P3SAM, XPART = SegmentationEngine.P3SAM, CompletionEngine.XPART
 UNMERGED, COARSEST = 0.25, 4.0
 
+_LAZY = ("LazyPartFormerPipeline", "VRAMEfficientModelManager", "PrecisionMode")
+
 Picture = str | Path | bytes | Image.Image
 Boxes = NDArray[np.float32]
 Segmented = tuple[str, str, list[tuple[Boxes, str]]]
@@ -271,6 +273,15 @@ def generate(
 ) -> tuple[str, str, str]:
     """Make each part of a mesh a closed mesh; see ``Processor3D.generate``."""
     return _processor.generate(mesh_path, seed, gr_state)
+
+
+def __getattr__(name: str) -> Any:
+    """Give what scripts look for here from ``lazy_pipelines``, which imports this module."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from backend import lazy_pipelines
+
+    return getattr(lazy_pipelines, name)
 
 
 def new_folder() -> Path:

@@ -154,3 +154,10 @@ def test_the_calls_of_scripts_take_both_networks_where_they_are(mesh_path, monke
     parts, _, _ = generate(mesh_path, gr_state=[(np.array([FIRST, LAST]), str(mesh_path))])
     assert asked[2][1] == ["boxes", "mesh"]
     assert sorted(trimesh.load(parts).geometry) == ["part_00", "part_01", "part_02"]
+
+
+def test_scripts_find_the_names_where_they_look_for_them():
+    for name in ("LazyPartFormerPipeline", "VRAMEfficientModelManager", "PrecisionMode"):
+        assert getattr(hunyuan_integration, name) is getattr(lazy_pipelines, name)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        hunyuan_integration.Nothing  # noqa: B018

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backend.engines.model_networks import ModelNetworks, device_of
-from backend.engines.point_feature_cache import PointFeatureCache, geometry_digest
+from backend.engines.point_feature_cache import feature_cache, geometry_digest
 from backend.engines.segmentation_memory import encode_bytes
 from backend.meshes.mask_parts.surface_samples import SurfaceSamples, surface_samples
 from backend.meshes.source_mesh import SourceMesh
@@ -80,9 +80,6 @@ class CloudFeatures:
         return self.rows.to(device)[inverse], shifted
 
 
-_cache: PointFeatureCache[CloudFeatures] = PointFeatureCache()
-
-
 def features_for(
     mesh: SourceMesh,
     points: int,
@@ -119,7 +116,7 @@ def features_for(
     rows = _encoded(cloud, seed, networks, tell)
     found = CloudFeatures(geometry, samples, cloud.shifted, rows, cloud.inverse)
     limit_bytes = Settings.from_env().feature_cache_mb * MB
-    _cache.put(_key(geometry, points, seed, networks), found, limit_bytes)
+    feature_cache.put(_key(geometry, points, seed, networks), found, limit_bytes)
     return found
 
 
@@ -133,12 +130,13 @@ def kept_features(
     geometry : str
         Names the surface; see ``geometry_digest``.
     """
-    return _cache.get(_key(geometry, points, seed, networks))
+    known: CloudFeatures | None = feature_cache.get(_key(geometry, points, seed, networks))
+    return known
 
 
 def forget_features() -> None:
     """Let go of everything that is kept."""
-    _cache.clear()
+    feature_cache.clear()
 
 
 def _key(geometry: str, points: int, seed: int, networks: ModelNetworks) -> Hashable:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from backend.engines.model_networks import ModelNetworks, device_of
 from backend.engines.part_memory import encode_bytes, surfaces_per_call
 from backend.engines.part_points import PartPoints
 from backend.engines.part_room import room_beside
+from backend.engines.point_feature_cache import feature_cache
 from backend.engines.segmentation_memory import encode_bytes as feature_bytes
 from backend.models.checkpoints.checkpoint import Component
 from backend.models.sonata.serialization import order_permutations
@@ -27,6 +29,8 @@ from backend.models.xpart.part_conditioner import (
 from backend.models.xpart.point_set_encoder import chosen_points, surface_order
 from backend.profiling.recorder import profile_stage
 from backend.profiling.spans import SpanKind
+from backend.settings import Settings
+from backend.units import MB
 
 SHARE_OF_ROOM = 0.5
 VOXEL_STREAM = 1
@@ -50,6 +54,27 @@ class PartContexts:
     own: Tensor
 
 
+@dataclass(frozen=True)
+class ObjectEncoding:
+    """What is computed of an object whatever its parts are, in the memory of the host.
+
+    Parameters
+    ----------
+    features : Tensor, shape (n, channels) float32
+        What each point belongs to.
+    whole : Tensor, shape (1, tokens, channels)
+        Context of the object.
+    """
+
+    features: Tensor
+    whole: Tensor
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of all of it."""
+        return int(self.features.nbytes + self.whole.nbytes)
+
+
 @torch.inference_mode()
 def encoded_parts(
     networks: ModelNetworks,
@@ -59,6 +84,8 @@ def encoded_parts(
     tell: Callable[[float], None],
 ) -> PartContexts:
     """Describe the object once, and each part; the encoder may leave the device afterwards.
+
+    What is told of the object is kept for other parts of it, see ``point_feature_cache``.
 
     Parameters
     ----------
@@ -75,16 +102,27 @@ def encoded_parts(
         encode_bytes(config.part_encoder, at_once, item_bytes), feature_bytes(len(cloud.cells))
     )
     lease = networks.lease(Component.CONDITIONER, extra)
-    with lease as net, profile_stage("encode_parts", SpanKind.GPU):
+    key = _key(points, seed, networks)
+    known: ObjectEncoding | None = feature_cache.get(key)
+    noted = {"from_cache": known is not None}
+    with lease as net, profile_stage("encode_parts", SpanKind.GPU, noted):
         encoder = _Encoder(networks, net, points, seed)
-        features = encoder.features(cloud)
-        tell(0.5 / (1 + len(points.own)))
-        whole = encoder.whole(features)
+        if known is None:
+            known = encoder.of_object(cloud, lambda: tell(0.5 / (1 + len(points.own))))
+            feature_cache.put(key, known, Settings.from_env().feature_cache_mb * MB)
+        features = known.features.to(device_of(net))
         own = []
         for first in range(0, len(points.own), at_once):
             tell((1 + first) / (1 + len(points.own)))
             own.append(encoder.some(slice(first, first + at_once), features))
-    return PartContexts(whole, torch.cat(own))
+    return PartContexts(known.whole, torch.cat(own))
+
+
+def _key(points: PartPoints, seed: int, networks: ModelNetworks) -> Hashable:
+    """Name what the encoding of an object depends on; its parts are none of it."""
+    shown = np.ascontiguousarray(points.whole)
+    digest = hashlib.sha256(shown.data).hexdigest()
+    return digest, shown.shape, seed, networks.files, networks.weights
 
 
 def _voxels(points: PartPoints, seed: int) -> VoxelCloud:
@@ -105,6 +143,13 @@ class _Encoder:
         self._seed = seed
         self._device = device_of(net)
         self._whole = torch.from_numpy(points.whole)[None].to(self._device)
+
+    def of_object(self, cloud: VoxelCloud, tell: Callable[[], None]) -> ObjectEncoding:
+        """Describe the object; tells when the features are there."""
+        features = self.features(cloud)
+        tell()
+        whole = self.whole(features)
+        return ObjectEncoding(features.cpu(), whole)
 
     def features(self, cloud: VoxelCloud) -> Tensor:
         """Return what each point of the object belongs to, (n, channels) float32."""

@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -67,6 +67,10 @@ class PointFeatureCache(Generic[Kept]):
 
     def _size_bytes(self) -> int:
         return sum(one.size_bytes for one in self._kept.values())
+
+
+feature_cache: PointFeatureCache[Any] = PointFeatureCache()
+"""Of this process, for P3-SAM and X-Part alike, so that one limit holds for both together."""
 
 
 def geometry_digest(mesh: SourceMesh) -> str:

@@ -76,7 +76,9 @@ def card(document: dict[str, Any]) -> dict[str, Any]:
 def size_text(size: int) -> str:
     """Write a file size for people.
 
-    >>> size_text(812_345), size_text(2_500_000)
-    ('793 KB', '2.4 MB')
+    >>> size_text(212), size_text(812_345), size_text(2_500_000)
+    ('212 bytes', '793 KB', '2.4 MB')
     """
+    if size < 1024:
+        return f"{size} bytes"
     return f"{size / 2**20:.1f} MB" if size >= 2**20 else f"{size / 1024:.0f} KB"
