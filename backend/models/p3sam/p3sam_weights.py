@@ -19,15 +19,7 @@ def fold(state: Mapping[str, Tensor], config: P3SamConfig) -> dict[str, Tensor]:
     First layers are taken apart into what they make of features, of points, of prompts and of
     masks; each of these is then one layer for all perceptrons.
 
-    Parameters
-    ----------
-    state : mapping
-        By published name without prefix. Names that are not in ``upstream_shapes`` are left out.
-
-    Raises
-    ------
-    KeyError
-        With the published name of a tensor that is missing.
+    Parameters and errors are those of ``plain_weights.fold``.
     """
     return fold_origins(state, origins(config))
 

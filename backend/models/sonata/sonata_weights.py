@@ -25,16 +25,8 @@ _SIDE = 3
 def fold(state: Mapping[str, Tensor], config: SonataConfig) -> dict[str, Tensor]:
     """Turn published weights into those of ``PointFeatures``; nothing is copied.
 
-    Parameters
-    ----------
-    state : mapping
-        By published name: ``sonata.`` and ``mlp.``. Names that are not in ``upstream_shapes``
-        are left out.
-
-    Raises
-    ------
-    KeyError
-        With the published name of a tensor that is missing.
+    Names begin with ``sonata.`` and ``mlp.``; parameters and errors are those of
+    ``plain_weights.fold``.
     """
     return fold_origins(state, origins(config))
 

@@ -25,15 +25,7 @@ def fold(state: Mapping[str, Tensor], config: PartDenoiserConfig) -> dict[str, T
     Projections to queries, keys and values become one whose output lies as attention wants it.
     Experts are stacked. Everything else is passed on without a copy.
 
-    Parameters
-    ----------
-    state : mapping
-        By published name without prefix. Names that are not in ``upstream_shapes`` are left out.
-
-    Raises
-    ------
-    KeyError
-        With the published name of a tensor that is missing.
+    Parameters and errors are those of ``plain_weights.fold``.
     """
     return fold_origins(state, origins(config))
 

@@ -29,15 +29,7 @@ LEFT_OUT_PREFIXES = (
 def fold(state: Mapping[str, Tensor], config: PartConditionerConfig) -> dict[str, Tensor]:
     """Turn published weights into those of ``PartConditioner``.
 
-    Parameters
-    ----------
-    state : mapping
-        By published name without prefix. Names that are not in ``upstream_shapes`` are left out.
-
-    Raises
-    ------
-    KeyError
-        With the published name of a tensor that is missing.
+    Parameters and errors are those of ``plain_weights.fold``.
     """
     return fold_origins(state, origins(config))
 

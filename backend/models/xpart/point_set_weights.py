@@ -29,15 +29,7 @@ _PUBLISHED_PARTS = {
 def fold(state: Mapping[str, Tensor], config: PointSetConfig) -> dict[str, Tensor]:
     """Turn published weights of a shape VAE into those of ``PointSetEncoder``.
 
-    Parameters
-    ----------
-    state : mapping
-        By published name without prefix. Names that are not in ``upstream_shapes`` are left out.
-
-    Raises
-    ------
-    KeyError
-        With the published name of a tensor that is missing.
+    Parameters and errors are those of ``plain_weights.fold``.
     """
     return fold_origins(state, origins(config))
 
