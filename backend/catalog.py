@@ -19,13 +19,17 @@ from backend.choices import (
     FieldDecoder,
     LengthUnit,
     MeshFileFormat,
+    MeshFront,
     OtherView,
+    PartQuality,
     PartSolver,
     Preset,
     SegmentationEngine,
     ShapeEngine,
     ShapeMode,
     ShapeModel,
+    TextureEngine,
+    TextureModel,
     UpAxis,
 )
 from backend.errors import FieldProblem, InvalidParameter
@@ -43,6 +47,8 @@ from backend.parameters import (
     PipelineParams,
     PrepareMeshParams,
     SegmentPartsParams,
+    TextureMeshParams,
+    TextureParams,
     TunedPipeline,
     TuneParams,
 )
@@ -66,9 +72,11 @@ __all__ = [
     "JobOptions",
     "LengthUnit",
     "MeshFileFormat",
+    "MeshFront",
     "MeshStageName",
     "OtherView",
     "PartAtPointParams",
+    "PartQuality",
     "PartSolver",
     "PartStageName",
     "PipelineName",
@@ -83,6 +91,10 @@ __all__ = [
     "ShapeMode",
     "ShapeModel",
     "StageName",
+    "TextureEngine",
+    "TextureMeshParams",
+    "TextureModel",
+    "TextureParams",
     "TuneParams",
     "TuneStageName",
     "TunedPipeline",
@@ -109,6 +121,7 @@ class PipelineName(StrEnum):
     IMAGE_TO_PARTS = "image_to_parts"
     PART_AT_POINT = "part_at_point"
     PREPARE_MESH = "prepare_mesh"
+    TEXTURE_MESH = "texture_mesh"
 
 
 class StageName(StrEnum):
@@ -265,6 +278,20 @@ PIPELINES: dict[PipelineName, PipelineSpec] = {
             listed=True,
             upload=Upload.MESH,
         ),
+        PipelineSpec(
+            PipelineName.TEXTURE_MESH,
+            "Colour a mesh by pictures",
+            (
+                PartStageName.MESH_LOADING,
+                StageName.IMAGE_PREPROCESSING,
+                StageName.TEXTURE_SYNTHESIS,
+                StageName.MESH_EXPORT,
+            ),
+            TextureMeshParams,
+            Queue.GPU,
+            listed=True,
+            upload=Upload.MESH,
+        ),
     )
 }
 
@@ -308,12 +335,14 @@ def cost_key(pipeline: str, params: PipelineParams) -> str:
     if isinstance(params, TuneParams):
         return f"{pipeline}:{params.preset}:{params.budget_s:g}"
     if isinstance(params, CompletePartsParams):
-        return f"{pipeline}:{params.preset}:{params.engine}:{_completion_key(params)}"
+        return f"{pipeline}:{params.preset}:{_division_key(params)}:{_completion_key(params)}"
     if isinstance(params, SegmentPartsParams):
-        return f"{pipeline}:{params.preset}:{params.engine}"
+        return f"{pipeline}:{params.preset}:{_division_key(params)}"
+    if isinstance(params, TextureMeshParams):
+        return f"{pipeline}:{params.preset}:{_painting_key(params.engine, params)}"
     if not isinstance(params, ImageTo3DParams):
         return pipeline
-    textured = "textured" if params.texture else "plain"
+    textured = _texture_key(params)
     engine: str = params.engine
     if params.model is not ShapeModel.AUTO:
         engine = f"{engine}/{params.model}"
@@ -323,10 +352,33 @@ def cost_key(pipeline: str, params: PipelineParams) -> str:
     return key
 
 
+def _texture_key(params: ImageTo3DParams) -> str:
+    if not params.texture:
+        return "plain"
+    key = _painting_key(params.texture_engine, params)
+    plain = _painting_key(TextureEngine.AUTO, TextureParams())
+    return "textured" if key == plain else f"textured/{key}"
+
+
+def _painting_key(engine: TextureEngine, params: TextureParams) -> str:
+    sizes = _given(params.texture_steps, params.texture_views, params.view_px)
+    return f"{engine}/{params.texture_model}" + (f"/{sizes}" if sizes.strip("/") else "")
+
+
+def _division_key(params: SegmentPartsParams) -> str:
+    given = _given(params.points, params.prompts)
+    return f"{params.engine}/{given}" if given.strip("/") else params.engine
+
+
 def _completion_key(params: CompletionParams) -> str:
-    asked = (params.part_steps, params.part_solver, params.part_cells)
-    given = "/".join("" if value is None else str(value) for value in asked)
-    return f"{params.completion}/{given}" if given.strip("/") else str(params.completion)
+    given = _given(params.part_steps, params.part_solver, params.part_cells)
+    named = "" if params.part_quality is None else f"/{params.part_quality}"
+    return f"{params.completion}/{given}{named}" if given.strip("/") or named else params.completion
+
+
+def _given(*values: object) -> str:
+    """Join what was asked for, each in its place; only strokes where nothing was."""
+    return "/".join("" if value is None else str(value) for value in values)
 
 
 def _validated(model: type[_Model], raw: dict[str, Any], root: str) -> _Model:

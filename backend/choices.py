@@ -78,6 +78,23 @@ class BackSide(StrEnum):
     PLAIN = "plain"
 
 
+class TextureEngine(StrEnum):
+    """Ways of colouring a mesh by pictures."""
+
+    AUTO = "auto"
+    HUNYUAN3D_PAINT = "hunyuan3d_paint"
+    PROJECTION = "projection"
+
+
+class TextureModel(StrEnum):
+    """Models with weights that `hunyuan3d_paint` runs."""
+
+    AUTO = "auto"
+    HUNYUAN3D_PAINT_20 = "hunyuan3d-paint-2.0"
+    HUNYUAN3D_PAINT_20_TURBO = "hunyuan3d-paint-2.0-turbo"
+    HUNYUAN3D_PAINT_21 = "hunyuan3d-paint-2.1"
+
+
 class SegmentationEngine(StrEnum):
     """Ways of finding parts."""
 
@@ -92,6 +109,17 @@ class CompletionEngine(StrEnum):
     AUTO = "auto"
     XPART = "xpart"
     CAP_PARTS = "cap_parts"
+
+
+class PartQuality(StrEnum):
+    """How closely `xpart` follows the published way from noise to parts.
+
+    Only `exact` does; both others take half the time and give other parts.
+    """
+
+    EXACT = "exact"
+    FEWER_STEPS = "fewer_steps"
+    SECOND_ORDER = "second_order"
 
 
 class PartSolver(StrEnum):
@@ -121,6 +149,20 @@ class LengthUnit(StrEnum):
     M = "m"
     IN = "in"
     FT = "ft"
+
+
+class MeshFront(StrEnum):
+    """Where the front of a mesh faces, with +Y up."""
+
+    PLUS_Z = "+z"
+    PLUS_X = "+x"
+    MINUS_Z = "-z"
+    MINUS_X = "-x"
+
+    @property
+    def azimuth_deg(self) -> float:
+        """Angle from +Z towards +X."""
+        return 90.0 * tuple(MeshFront).index(self)
 
 
 class UpAxis(StrEnum):

@@ -33,6 +33,7 @@ from backend.gpu.presets import TARGET, preset_for
 from backend.gpu.recommendations import Advice, advise, should_reduce_batch
 from backend.gpu.telemetry import device_status
 from backend.gpu.torch_telemetry import cuda_in_use
+from backend.gpu.work_room import DeviceUse, WorkRoom, room_for_work
 from backend.profiling.peak_growth import PeakGrowth
 from backend.profiling.recorder import profile_stage
 from backend.profiling.spans import SpanKind
@@ -164,6 +165,16 @@ class GPUOptimizer:
 
     def _trend(self, window_size: int = 20) -> MemoryTrend | None:
         return memory_trend(list(self._used_pct)[-window_size:])
+
+    def work_room(self, use: DeviceUse, weights_bytes: int) -> WorkRoom:
+        """Decide how much the work of a network may take beside its weights.
+
+        Parameters
+        ----------
+        use : DeviceUse
+            Who holds what, without the network itself, and the limits that are set.
+        """
+        return room_for_work(use, weights_bytes)
 
     # Batch size
 

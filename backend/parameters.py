@@ -16,12 +16,16 @@ from backend.choices import (
     FieldDecoder,
     LengthUnit,
     MeshFileFormat,
+    MeshFront,
+    PartQuality,
     PartSolver,
     Preset,
     SegmentationEngine,
     ShapeEngine,
     ShapeMode,
     ShapeModel,
+    TextureEngine,
+    TextureModel,
     UpAxis,
 )
 
@@ -44,7 +48,67 @@ class CutOutParams(PipelineParams):
     )
 
 
-class ImageTo3DParams(CutOutParams):
+class TextureParams(PipelineParams):
+    """How a mesh is coloured. What is null follows from the preset and the model."""
+
+    texture_model: TextureModel = Field(
+        default=TextureModel.AUTO, description="Weights of hunyuan3d_paint; auto goes by preset."
+    )
+    texture_steps: int | None = Field(
+        default=None, ge=1, le=100, description="Steps of hunyuan3d_paint from noise to pictures."
+    )
+    texture_guidance: float | None = Field(
+        default=None, ge=0, le=30, description="How strictly hunyuan3d_paint follows the picture."
+    )
+    texture_views: int | None = Field(
+        default=None,
+        ge=6,
+        le=9,
+        description="Sides that hunyuan3d_paint paints; 2.1 takes up to 9.",
+    )
+    view_px: int | None = Field(
+        default=None,
+        ge=256,
+        le=1024,
+        multiple_of=64,
+        description="Side of the pictures that hunyuan3d_paint paints.",
+    )
+    delight: bool | None = Field(
+        default=None, description="Take light and shadow out of the picture first; 2.0 only."
+    )
+    upscale: bool | None = Field(
+        default=None, description="Enlarge painted pictures by a network before they are baked."
+    )
+    back_side: BackSide = Field(
+        default=BackSide.AUTO, description="How projection colours the side that is not seen."
+    )
+    texture_size_px: int | None = Field(
+        default=None, ge=256, le=4096, description="Atlas side in pixels."
+    )
+
+
+class TextureMeshParams(TextureParams, CutOutParams):
+    """Parameters of `texture_mesh`: a mesh is coloured by pictures of the object."""
+
+    engine: TextureEngine = Field(
+        default=TextureEngine.AUTO, description="Engine that makes the texture."
+    )
+    preset: Preset = Field(default=Preset.STANDARD, description="draft, standard or high.")
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_SEED,
+        description="Same seed, same texture; drawn and reported if absent.",
+    )
+    front: MeshFront = Field(
+        default=MeshFront.PLUS_Z, description="Where the front of the mesh faces; +Y is up."
+    )
+    keep_uvs: bool = Field(
+        default=True, description="Keep the texture coordinates of the mesh where they can be used."
+    )
+
+
+class ImageTo3DParams(TextureParams, CutOutParams):
     """Parameters of `image_to_3d`. What is null follows from the preset."""
 
     engine: ShapeEngine = Field(default=ShapeEngine.AUTO, description="Engine of the shape stage.")
@@ -76,10 +140,9 @@ class ImageTo3DParams(CutOutParams):
     depth_scale: float = Field(
         default=1.0, ge=0.2, le=3.0, description="Thickness relative to the guess of inflate."
     )
-    texture: bool = Field(default=True, description="Bake the picture into a texture.")
-    back_side: BackSide = Field(default=BackSide.AUTO, description="Colour of the side not seen.")
-    texture_size_px: int | None = Field(
-        default=None, ge=256, le=4096, description="Atlas side in pixels."
+    texture: bool = Field(default=True, description="Give the model a texture.")
+    texture_engine: TextureEngine = Field(
+        default=TextureEngine.AUTO, description="Engine that makes the texture."
     )
     grid_resolution: int | None = Field(
         default=None, ge=48, le=512, description="Cells along the longest side."
@@ -175,8 +238,16 @@ class CompletionParams(PipelineParams):
     completion: CompletionEngine = Field(
         default=CompletionEngine.AUTO, description="Engine that completes the parts."
     )
+    part_quality: PartQuality | None = Field(
+        default=None,
+        description="exact: 50 Euler steps as published. fewer_steps (25 Euler steps) and "
+        "second_order (13 midpoint steps) take half the time and give other parts.",
+    )
     part_steps: int | None = Field(
-        default=None, ge=1, le=200, description="Steps of xpart from noise to parts."
+        default=None,
+        ge=1,
+        le=200,
+        description="Steps of xpart from noise to parts, whatever the quality says.",
     )
     part_solver: PartSolver | None = Field(
         default=None, description="How xpart takes them; midpoint gives other parts than euler."

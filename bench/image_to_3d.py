@@ -114,7 +114,7 @@ def contact_row(source: Path, out_dir: Path) -> NDArray[np.uint8]:
 def _load_textured(path: Path) -> Any:
     import trimesh
 
-    from backend.meshes.atlas import TexturedMesh
+    from backend.meshes.textured_mesh import TexturedMesh
 
     mesh: Any = trimesh.load(path, force="mesh", process=False)
     texture = np.asarray(mesh.visual.material.baseColorTexture.convert("RGB"))

@@ -23,7 +23,9 @@ MESH_PIPELINES = (PipelineName.SEGMENT_PARTS, PipelineName.COMPLETE_PARTS)
 
 def test_each_pipeline_says_what_it_is_sent():
     of_meshes = {name for name, spec in PIPELINES.items() if spec.upload is Upload.MESH}
-    others = {PipelineName.PREPARE_MESH, PipelineName.PART_AT_POINT}
+    others = {
+        PipelineName.PREPARE_MESH, PipelineName.PART_AT_POINT, PipelineName.TEXTURE_MESH
+    }  # fmt: skip
     assert of_meshes == {*MESH_PIPELINES, *others}
 
 
@@ -64,5 +66,9 @@ def test_keys_tell_the_pipelines_apart_and_ignore_the_seed():
     assert cost_key("complete_parts", both) == "complete_parts:standard:p3sam:cap_parts"
     finer = parse_params("complete_parts", {"part_steps": 20, "part_cells": 512})
     assert cost_key("complete_parts", finer) == "complete_parts:standard:auto:auto/20//512"
+    named = parse_params("complete_parts", {"part_quality": "second_order"})
+    assert cost_key("complete_parts", named) == "complete_parts:standard:auto:auto////second_order"
+    closer = parse_params("segment_parts", {"engine": "p3sam", "points": 50_000})
+    assert cost_key("segment_parts", closer) == "segment_parts:standard:p3sam/50000/"
     image = parse_params("image_to_parts", {"preset": "draft"})
     assert cost_key("image_to_parts", image) == "image_to_parts:draft:auto:textured:auto:auto"

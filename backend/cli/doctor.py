@@ -207,6 +207,11 @@ _OPTIONAL = (
         ".venv/bin/python -m pip install -r requirements-gpu.txt",
     ),
     _Optional(
+        "diffusers",
+        "no model can paint; the built-in engine colours meshes without one",
+        ".venv/bin/python -m pip install -r requirements-paint.txt",
+    ),
+    _Optional(
         "flash_attn",
         "attention runs through torch's own kernels",
         ".venv/bin/python -m pip install flash-attn (needs torch, a GPU and the CUDA compiler)",

@@ -106,15 +106,9 @@ def _files(args: argparse.Namespace) -> dict[str, Path]:
 
 def _inputs(given: Given, folder: Path, settings: Settings) -> dict[str, Path]:
     """Write the pictures as the pipeline takes them; raises BadInput."""
-    from backend.web.other_views import normalised_views
-    from backend.web.uploads import normalise_image, normalise_mask
+    from backend.web.picture_files import files_of_picture
 
-    filename, image = given["file"]
-    picture = normalise_image(image, filename, settings)
-    kept = {picture.file_name: picture.data} | normalised_views(given, settings)
-    if "mask" in given:
-        size = (picture.width, picture.height)
-        kept["mask.png"] = normalise_mask(given["mask"][1], size, settings)
+    _, kept = files_of_picture(given, "file", settings)
     for name, data in kept.items():
         (folder / name).write_bytes(data)
     return {name.partition(".")[0]: folder / name for name in kept}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backend import __version__, catalog
-from backend.cli import batch, complete, keys, mesh, models, segment, webhook_secret
+from backend.cli import batch, complete, keys, mesh, models, segment, texture, webhook_secret
 from backend.errors import MeshkilnError, StartFailed
 from backend.settings import RESIDENCY_POLICIES, Settings
 
@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_parser(commands)
     complete.add_parser(commands)
     mesh.add_parser(commands)
+    texture.add_parser(commands)
     batch.add_parser(commands)
     models.add_parser(commands)
     _add_tune(commands)

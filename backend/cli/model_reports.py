@@ -23,6 +23,8 @@ KIND_HEADINGS = {
     "shape": "Shapes from pictures",
     "segmentation": "Parts of a mesh",
     "completion": "Parts made whole",
+    "texture": "Textures",
+    "companion": "What the models of textures take along",
 }
 
 
@@ -50,6 +52,9 @@ def state_json(state: ModelState) -> dict[str, Any]:
         "folder": str(found.folder) if found else None,
         "revision": state.revision,
         "missing": list(found.missing) if found else None,
+        "needs": list(model.needs),
+        "uses": list(model.uses),
+        "lacking": list(state.lacking),
         "size_bytes": state.size_bytes,
         "download_gb": model.download_gb,
         "steps": model.steps,
@@ -70,9 +75,10 @@ def print_states(states: Sequence[ModelState]) -> None:
             console.print(f"{state.model.id}: {state.model.unsupported}", markup=False)
         if state.found is None:
             continue
+        lacks = [*state.found.missing, *(f"the model {each}" for each in state.lacking)]
         words = f"{state.model.id}: {state.found.origin}, {state.found.folder}"
-        if state.found.missing:
-            words += f", lacks {'; '.join(state.found.missing)}"
+        if lacks:
+            words += f", lacks {'; '.join(lacks)}"
         console.print(words, markup=False)
 
 
@@ -94,7 +100,7 @@ def _presence(state: ModelState) -> str:
         return "unsupported"
     if state.found is None:
         return "not here"
-    return "complete" if state.found.is_complete else "incomplete"
+    return "complete" if state.found.is_complete and not state.lacking else "incomplete"
 
 
 def _size(state: ModelState) -> str:

@@ -24,6 +24,7 @@ from backend.units import SystemClock
 if TYPE_CHECKING:
     from backend.models.checkpoints.acceptance import Acceptances
     from backend.models.checkpoints.catalogue import Model
+    from backend.models.checkpoints.hub import Hub
     from backend.models.checkpoints.places import Places
 
 NOT_GOOD = 1
@@ -35,8 +36,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     actions = models.add_subparsers(required=True, metavar="action")
     listing = actions.add_parser("list", help="every model: where it is, what is missing")
     listing.set_defaults(command=list_models)
-    pull = actions.add_parser("pull", help="get a model from the hub")
+    pull = actions.add_parser("pull", help="get a model, and those that belong to it")
     pull.add_argument("--again", action="store_true", help="even if it is here already")
+    pull.add_argument("--needed-only", action="store_true", help="without what it may use besides")
     pull.set_defaults(command=pull_model)
     verify = actions.add_parser("verify", help="check every tensor, and the checksums if pulled")
     verify.set_defaults(command=verify_model)
@@ -69,36 +71,60 @@ def list_models(args: argparse.Namespace) -> int:
 
 
 def pull_model(args: argparse.Namespace) -> int:
-    """Get a model from the hub once its licence is accepted."""
-    from backend.models.checkpoints.finding import find_model
-    from backend.models.checkpoints.hub import HuggingFaceHub
+    """Get a model, and those that belong to it, once their licences are accepted."""
+    from backend.models.checkpoints.catalogue import model_of
     from backend.models.checkpoints.listing import model_state
     from backend.models.checkpoints.opening import runnable_model
-    from backend.models.checkpoints.pulling import pull
 
     model = runnable_model(args.model)
     places, acceptances = _here(args)
-    hub = HuggingFaceHub(shows_progress=not args.json)
-    _accept(args, model, acceptances)
+    names = [*model.needs, model.id, *(() if args.needed_only else model.uses)]
+    wanted = [model_of(name) for name in names]
+    for each in {each.licence: each for each in wanted}.values():
+        _accept(args, each, acceptances)
+    for each in wanted:
+        _pull_one(args, each, places)
+    if args.json:
+        print_json(state_json(model_state(model, places, acceptances)))
+    return 0
+
+
+def _pull_one(args: argparse.Namespace, model: Model, places: Places) -> None:
+    """Get a model unless it is here."""
+    from backend.models.checkpoints.finding import find_model, pickles_of, require_model
+    from backend.models.checkpoints.pickle_names import converted_path
+    from backend.models.checkpoints.pulling import pull
+
     found = find_model(model, places)
     if found is not None and found.is_complete and not args.again:
         _say(f"{model.title} is here already, in {found.folder}. '--again' gets it once more.")
     else:
-        record = pull(model, places.own_folder / model.id, hub, SystemClock(), _say)
+        record = pull(
+            model, places.own_folder / model.id, _hub_of(args, model), SystemClock(), _say
+        )
         _say(f"{model.title} is here, revision {record.revision}.")
-    state = model_state(model, places, acceptances)
-    if args.json:
-        print_json(state_json(state))
-    if state.found is not None and any(state.found.folder.glob("*.ckpt")):
+    pickles = pickles_of(require_model(model, places))
+    if not all(converted_path(path).is_file() for path in pickles):
         _say(
             f"It is a pickle. Loading is faster after: python -m backend models convert {model.id}"
         )
-    return 0
+
+
+def _hub_of(args: argparse.Namespace, model: Model) -> Hub:
+    from backend.models.checkpoints.hub import HuggingFaceHub
+    from backend.models.checkpoints.release_hub import ReleaseHub
+
+    if model.release is not None:
+        return ReleaseHub(model.release)
+    return HuggingFaceHub(shows_progress=not args.json)
 
 
 def verify_model(args: argparse.Namespace) -> int:
     """Check the files of a model; status 1 when they are not as they should be."""
+    from dataclasses import replace
+
     from backend.models.checkpoints.finding import require_model
+    from backend.models.checkpoints.listing import lacking_models
     from backend.models.checkpoints.opening import described
     from backend.models.checkpoints.pull_record import read_record
     from backend.models.checkpoints.verify import verify
@@ -107,6 +133,9 @@ def verify_model(args: argparse.Namespace) -> int:
     found = require_model(model, places)
     record = read_record(found.root)
     result = verify(described(found), record, found.root)
+    lacking = lacking_models(model, places, _here(args)[1])
+    notes = (f"It cannot be run without {each}, which is not ready." for each in lacking)
+    result = replace(result, notes=(*result.notes, *notes))
     if args.json:
         print_json(verification_json(found, result))
     else:

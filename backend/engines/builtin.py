@@ -9,6 +9,7 @@ from backend.engines.cap_parts import CapParts
 from backend.engines.engine import Listing, Role
 from backend.engines.grabcut_background import GrabcutBackground
 from backend.engines.hunyuan3d import Hunyuan3D
+from backend.engines.hunyuan3d_paint import Hunyuan3DPaint
 from backend.engines.inflate import Inflate
 from backend.engines.line_of_sight_parts import LineOfSightParts
 from backend.engines.p3sam import P3SamParts
@@ -28,6 +29,7 @@ def default_registry() -> EngineRegistry:
             Listing(Role.BACKGROUND, AlphaBackground(), rank=0),
             Listing(Role.SHAPE, Hunyuan3D(), rank=20),
             Listing(Role.SHAPE, Inflate(), rank=10),
+            Listing(Role.TEXTURE, Hunyuan3DPaint(), rank=20),
             Listing(Role.TEXTURE, ProjectionTexture(), rank=10),
             Listing(Role.SEGMENTATION, P3SamParts(), rank=20),
             Listing(Role.SEGMENTATION, LineOfSightParts(), rank=10),

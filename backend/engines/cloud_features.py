@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backend.engines.model_networks import ModelNetworks, device_of
-from backend.engines.point_feature_cache import feature_cache, geometry_digest
+from backend.engines.point_feature_cache import feature_cache, geometry_digest, term_cache
 from backend.engines.segmentation_memory import encode_bytes
 from backend.meshes.mask_parts.surface_samples import SurfaceSamples, surface_samples
 from backend.meshes.source_mesh import SourceMesh
@@ -137,6 +137,7 @@ def kept_features(
 def forget_features() -> None:
     """Let go of everything that is kept."""
     feature_cache.clear()
+    term_cache.clear()
 
 
 def _key(geometry: str, points: int, seed: int, networks: ModelNetworks) -> Hashable:

@@ -26,7 +26,7 @@ from backend.models.checkpoints.revision import revision_of
 from backend.models.quantised_linear import quantised
 from backend.profiling.recorder import profile_stage
 from backend.profiling.spans import SpanKind
-from backend.residency.controls import release
+from backend.residency.controls import offload, release
 from backend.residency.process import current_residency
 from backend.residency.records import ModelSpec
 from backend.settings import Settings
@@ -37,8 +37,21 @@ _NAMES = {
     Component.DENOISER: "denoiser",
     Component.VAE: "vae",
     Component.SEGMENTER: "segmenter",
+    Component.UNET: "unet",
+    Component.REFERENCE: "reference",
+    Component.IMAGE_ENCODER: "image_encoder",
+    Component.TEXT_ENCODER: "text_encoder",
+    Component.UPSCALER: "upscaler",
 }
-_ATTENDS_IN_MANY_SHAPES = frozenset({Architecture.P3SAM, Architecture.PART_CONDITIONER})
+_ATTENDS_IN_MANY_SHAPES = frozenset(
+    {
+        Architecture.P3SAM,
+        Architecture.PART_CONDITIONER,
+        Architecture.PAINT_UNET,
+        Architecture.PAINT_REFERENCE,
+        Architecture.DELIGHT_UNET,
+    }
+)
 # Of modules inside a network: small differences of their outputs count.
 _NEVER_ROUNDED = frozenset({"features"})
 
@@ -109,6 +122,10 @@ class ModelNetworks:
         with lease as network:
             yield network
 
+    def send_away(self, component: Component) -> None:
+        """Let a network leave the device that a job needs no more; it stays in host memory."""
+        offload(self._residency.manager(), self._name(component), drain=True)
+
     def weight_bytes(self, component: Component) -> int:
         """Load a network into the memory of the host; returns what it takes on the device.
 
@@ -122,6 +139,12 @@ class ModelNetworks:
         with self._loading(component):
             manager.prepare(name)
         return manager.table.find(name).size_bytes
+
+    def held_bytes(self, component: Component) -> int:
+        """Return what a network holds on the device now; 0 where it is not there."""
+        manager = self._residency.manager()
+        with manager.table:
+            return manager.table.find(self._name(component)).block_bytes
 
     def hosted(self, component: Component, network: nn.Module, part: str = "") -> HostedModel:
         """Return a network, or a part of one, as it is called: compiled if so set, and counted."""

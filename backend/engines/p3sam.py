@@ -102,6 +102,7 @@ class _Portions:
         self, progress: StageProgress, effort: SegmentationEffort, done: int, total: int
     ) -> None:
         self._portions = StagePortions(progress, _portions(effort), done, total)
+        self.check = progress.check_canceled
         self.encoded(0)
 
     def encoded(self, share: float) -> None:

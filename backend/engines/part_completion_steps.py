@@ -138,6 +138,8 @@ class PartSteps:
             "steps": effort.steps,
             "solver": effort.solver.value,
             "cells": effort.cells,
+            "quality": effort.quality.value if effort.quality else None,
+            "is_lossy": not effort.is_published,
             "is_published_way": effort.is_published and self._groups == 1,
             "groups": self._groups,
             "precision": self._networks.weights.title,

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from backend.catalog import PartSolver, Preset
+from backend.catalog import PartQuality, PartSolver, Preset
 from backend.engines.part_tasks import CompletionWishes
 
 PUBLISHED_STEPS, PUBLISHED_CELLS = 50, 512
-DRAFT_STEPS, DRAFT_CELLS = 25, 192
+FEWER_STEPS, SECOND_ORDER_STEPS = 25, 13
+"""Both ask the denoiser 24 times instead of 49."""
+WAYS = {
+    PartQuality.EXACT: (PUBLISHED_STEPS, PartSolver.EULER),
+    PartQuality.FEWER_STEPS: (FEWER_STEPS, PartSolver.EULER),
+    PartQuality.SECOND_ORDER: (SECOND_ORDER_STEPS, PartSolver.MIDPOINT),
+}
 _SIZES = {
-    Preset.DRAFT: (DRAFT_STEPS, DRAFT_CELLS),
-    Preset.STANDARD: (PUBLISHED_STEPS, 256),
-    Preset.HIGH: (PUBLISHED_STEPS, PUBLISHED_CELLS),
+    Preset.DRAFT: (PartQuality.FEWER_STEPS, 192),
+    Preset.STANDARD: (PartQuality.EXACT, 256),
+    Preset.HIGH: (PartQuality.EXACT, PUBLISHED_CELLS),
 }
 
 
@@ -46,6 +52,17 @@ class PartEffort:
         return self.steps == PUBLISHED_STEPS and self.solver is PartSolver.EULER
 
     @property
+    def quality(self) -> PartQuality | None:
+        """The named way that is gone; None for one that was put together by hand.
+
+        >>> PartEffort(steps=13, solver=PartSolver.MIDPOINT).quality.value
+        'second_order'
+        >>> PartEffort(steps=13).quality
+        """
+        way = self.steps, self.solver
+        return next((quality for quality, named in WAYS.items() if named == way), None)
+
+    @property
     def calls(self) -> int:
         """Calls of the denoiser.
 
@@ -59,6 +76,8 @@ class PartEffort:
 def effort_for(wishes: CompletionWishes, *, on_gpu: bool) -> PartEffort:
     """Fill in what was not asked for: by the preset, on a processor always that of a draft.
 
+    Steps and solver that are asked for count before the quality, and that before the preset.
+
     Examples
     --------
     >>> effort_for(CompletionWishes(Preset.HIGH), on_gpu=True).cells
@@ -67,13 +86,13 @@ def effort_for(wishes: CompletionWishes, *, on_gpu: bool) -> PartEffort:
     192
     """
     preset = wishes.preset if on_gpu else Preset.DRAFT
-    steps, cells = _SIZES[preset]
-    effort = PartEffort(
-        wishes.steps or steps, wishes.solver or PartSolver.EULER, wishes.cells or cells
-    )
+    quality, cells = _SIZES[preset]
+    steps, solver = WAYS[wishes.quality or quality]
+    effort = PartEffort(wishes.steps or steps, wishes.solver or solver, wishes.cells or cells)
     is_less = not on_gpu and wishes.preset is not Preset.DRAFT
-    told = _on_processor(effort, wishes) if is_less and None in (wishes.steps, wishes.cells) else ""
-    return PartEffort(effort.steps, effort.solver, effort.cells, f"{told} {_way(effort)}".strip())
+    is_open = wishes.cells is None or (wishes.steps is None and wishes.quality is None)
+    told = _on_processor(effort, wishes) if is_less and is_open else ""
+    return replace(effort, notice=f"{told} {_way(effort)}".strip())
 
 
 def _way(effort: PartEffort) -> str:
@@ -81,9 +100,10 @@ def _way(effort: PartEffort) -> str:
     if effort.is_published:
         return ""
     published = f"{PUBLISHED_STEPS} {PartSolver.EULER} steps"
+    named = f" (quality {effort.quality})" if effort.quality else ""
     return (
-        f"Parts differ from those of the published way: {effort.steps} {effort.solver} steps "
-        f"instead of {published}."
+        f"Lossy{named}: parts differ from those of the published way, {effort.steps} "
+        f"{effort.solver} steps instead of {published}."
     )
 
 

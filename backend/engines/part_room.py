@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from backend.residency.budget import budget_of
+from backend.gpu.work_room import DeviceUse, WorkRoom
+from backend.gpu_optimizer import get_gpu_optimizer
 from backend.residency.process import current_residency
 
 
 def room_beside(weights_bytes: int) -> int:
     """Return what is left of the device once every other network has left it, at least 0."""
+    return work_room(weights_bytes).most
+
+
+def work_room(weights_bytes: int, held_bytes: int = 0) -> WorkRoom:
+    """Return what the optimizer gives to the work of a network.
+
+    Parameters
+    ----------
+    weights_bytes : int
+        That the network takes on the device.
+    held_bytes : int
+        Of these, what it holds there already.
+    """
     manager = current_residency().manager()
-    budget = budget_of(
-        manager.device.memory(),
-        0,
-        0,
+    reading = manager.device.memory()
+    with manager.table:
+        budget = manager.table.budget(reading)
+    work_of_others = max(budget.promised, budget.activations)
+    use = DeviceUse(
+        total=reading.total_bytes,
+        free=reading.free_bytes,
+        reserved=reading.reserved_bytes,
+        held=max(0, budget.models - held_bytes) + work_of_others,
         fraction=manager.rules.fraction,
-        margin=manager.rules.margin_bytes,
+        reserve=manager.rules.margin_bytes,
     )
-    return max(0, budget.ceiling - weights_bytes)
+    return get_gpu_optimizer().work_room(use, weights_bytes)

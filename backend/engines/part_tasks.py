@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.catalog import PartSolver, Preset
+from backend.catalog import PartQuality, PartSolver, Preset
 from backend.meshes.closed_part import ClosedPart
 from backend.meshes.parts.part_tree import PartTree
 from backend.meshes.source_mesh import SourceMesh
@@ -78,6 +78,8 @@ class CompletionWishes:
 
     Parameters
     ----------
+    quality : PartQuality or None
+        How closely the published way is followed; ``steps`` and ``solver`` count before it.
     steps : int or None
         From noise to parts.
     cells : int or None
@@ -88,6 +90,7 @@ class CompletionWishes:
     steps: int | None = None
     solver: PartSolver | None = None
     cells: int | None = None
+    quality: PartQuality | None = None
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,8 @@ class PointFeatureCache(Generic[Kept]):
 
 feature_cache: PointFeatureCache[Any] = PointFeatureCache()
 """Of this process, for P3-SAM and X-Part alike, so that one limit holds for both together."""
+term_cache: PointFeatureCache[Any] = PointFeatureCache()
+"""What follows from features for questions about single points; it holds these, too."""
 
 
 def geometry_digest(mesh: SourceMesh) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from backend.gpu.work_room import WorkRoom
 from backend.models.p3sam.config import HeadsConfig
 from backend.models.p3sam.mask_heads import ROWS
 from backend.models.p3sam.prompt_masks import working_bytes
@@ -21,7 +22,6 @@ ENCODE_NUMBERS_PER_VOXEL = 1_600
 FLOAT32_BYTES = 4
 DEVICE_LIMIT_BYTES = 4_000 * MB
 """P3-SAM stays within this on a device, weights and all, up to 250,000 points."""
-SHARE_OF_FREE = 0.5
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,10 @@ def fitting_work(room_bytes: int, working_bytes: Callable[[MaskWork], int]) -> M
     return work
 
 
-def room_bytes(free_bytes: int, weights_bytes: int) -> int:
-    """Return what masks may take on a device that the weights lie on already.
+def room_bytes(room: WorkRoom, weights_bytes: int) -> int:
+    """Return what masks may take on a device beside the weights.
 
-    >>> room_bytes(24_000 * MB, 430 * MB) // MB
+    >>> room_bytes(WorkRoom(most=20_000 * MB, as_it_is=12_000 * MB), 430 * MB) // MB
     3570
     """
-    return min(int(SHARE_OF_FREE * free_bytes), DEVICE_LIMIT_BYTES - weights_bytes)
+    return room.modest(DEVICE_LIMIT_BYTES - weights_bytes)

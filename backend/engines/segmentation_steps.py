@@ -9,9 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from backend.engines.cloud_features import PROMPT_STREAM, CloudFeatures, features_for
+from backend.engines.gpu_presence import has_gpu
 from backend.engines.mask_head_work import mask_flop
 from backend.engines.model_networks import device_of, networks_of
 from backend.engines.p3sam_effort import MODEL_ID, SegmentationEffort
+from backend.engines.part_room import work_room
 from backend.engines.part_tasks import FoundParts
 from backend.engines.segmentation_memory import (
     MaskWork,
@@ -26,10 +28,9 @@ from backend.meshes.parts.found_tree import SeenPoints, found_tree
 from backend.meshes.source_mesh import SourceMesh
 from backend.models.checkpoints.catalogue import model_of
 from backend.models.checkpoints.checkpoint import Component
-from backend.models.p3sam.config import P3SamConfig
+from backend.models.p3sam.config import HeadsConfig, P3SamConfig
 from backend.models.p3sam.farthest_points import farthest_points
 from backend.models.p3sam.mask_selection import SelectedMasks, select_masks
-from backend.models.p3sam.network import P3Sam
 from backend.models.p3sam.prompt_masks import (
     CPU_CHUNK_POINTS,
     CPU_PROMPT_BATCH,
@@ -39,6 +40,7 @@ from backend.models.p3sam.prompt_masks import (
 from backend.profiling.recorder import profile_stage
 from backend.profiling.spans import SpanKind
 from backend.profiling.work import note_work
+from backend.settings import Settings
 
 
 class Tell(Protocol):
@@ -52,6 +54,9 @@ class Tell(Protocol):
 
     def selected(self) -> None:
         """It is known which masks are parts."""
+
+    def check(self) -> None:
+        """Raise JobCanceled when the user asked to stop."""
 
 
 class SegmentationSteps:
@@ -78,10 +83,10 @@ class SegmentationSteps:
     @torch.inference_mode()
     def masked(self, cloud: CloudFeatures, seed: int) -> PromptMasks:
         """Ask for the part of points that lie far from each other; raises WeightsDamaged."""
-        effort, component = self._effort, Component.SEGMENTER
-        lease = self._networks.lease(component, self._mask_bytes(effort.points))
+        effort = self._effort
+        work = self._mask_work(effort.points)
+        lease = self._networks.lease(Component.SEGMENTER, self._mask_bytes(effort.points, work))
         with profile_stage("predict_masks", SpanKind.GPU), lease as network:
-            work = _work_for(network, effort.points)
             features, shifted = cloud.on(device_of(network))
             terms = network.heads.point_terms(features, shifted)
             del features
@@ -120,6 +125,7 @@ class SegmentationSteps:
                 picked.labels,
                 post_process=effort.post_process,
                 threshold=effort.threshold,
+                check_canceled=self._tell.check,
             )
             samples = cloud.samples
             seen = SeenPoints(
@@ -133,9 +139,26 @@ class SegmentationSteps:
         notice = f"{effort.notice} {picked.notice}".strip()
         return FoundParts(tree, self._facts(cloud, len(picked.kept)), notice)
 
-    def _mask_bytes(self, points: int) -> int:
+    @property
+    def _heads(self) -> HeadsConfig:
         params = self._networks.checkpoint.components[Component.SEGMENTER].params
-        return asking_bytes(P3SamConfig.from_upstream(params).heads, points)
+        return P3SamConfig.from_upstream(params).heads
+
+    def _mask_work(self, points: int) -> MaskWork:
+        """Choose how much goes through the heads at once, as the optimizer gives memory."""
+        if not has_gpu(Settings.from_env()):
+            return MaskWork(CPU_CHUNK_POINTS, CPU_PROMPT_BATCH)
+        weights_bytes = self._networks.weight_bytes(Component.SEGMENTER)
+        room = work_room(weights_bytes, self._networks.held_bytes(Component.SEGMENTER))
+        heads = self._heads
+        return fitting_work(
+            room_bytes(room, weights_bytes), lambda work: pass_bytes(heads, points, work)
+        )
+
+    def _mask_bytes(self, points: int, work: MaskWork) -> int:
+        """Memory that asking takes: while it is made ready, and pass after pass."""
+        heads = self._heads
+        return max(asking_bytes(heads, points), pass_bytes(heads, points, work))
 
     def _require_numbers(self, masks: PromptMasks) -> None:
         """Refuse weights that make no numbers: all that they said would be made up."""
@@ -157,19 +180,6 @@ class SegmentationSteps:
             "precision": self._networks.weights.title,
             "licence": model_of(MODEL_ID).licence.value,
         }
-
-
-def _work_for(network: P3Sam, points: int) -> MaskWork:
-    """Choose how much goes through the heads at once on the device where they are."""
-    device = device_of(network)
-    if device.type != "cuda":
-        return MaskWork(CPU_CHUNK_POINTS, CPU_PROMPT_BATCH)
-    free_bytes, _ = torch.cuda.mem_get_info(device)
-    weights_bytes = sum(one.nbytes for one in network.parameters())
-    config = network.heads.config
-    return fitting_work(
-        room_bytes(free_bytes, weights_bytes), lambda work: pass_bytes(config, points, work)
-    )
 
 
 def _chosen(masks: PromptMasks, numbers: NDArray[np.int64]) -> PromptMasks:

@@ -13,10 +13,23 @@ from backend.models.checkpoints.checkpoint import Component
 from backend.settings import INT8_WEIGHTS, Settings
 
 STAGE, PART_STAGE = "shape_generation", "part_completion"
+PAINT_STAGE = "texture_synthesis"
 # The weights of shapes were made for fp16; on a card, bf16 would only keep fewer digits of them.
-# X-Part is published with bf16 in mind.
-_RULES = PrecisionRules({STAGE: {Precision.FP16}, PART_STAGE: {Precision.BF16, Precision.FP16}})
-_STAGES = {ModelKind.SHAPE: STAGE, ModelKind.COMPLETION: PART_STAGE}
+# X-Part is published with bf16 in mind. Painted pictures differ eight times as much in bf16.
+_RULES = PrecisionRules(
+    {
+        STAGE: {Precision.FP16},
+        PART_STAGE: {Precision.BF16, Precision.FP16},
+        PAINT_STAGE: {Precision.FP16},
+    }
+)
+_STAGES = {
+    ModelKind.SHAPE: STAGE,
+    ModelKind.COMPLETION: PART_STAGE,
+    ModelKind.TEXTURE: PAINT_STAGE,
+    ModelKind.COMPANION: PAINT_STAGE,
+}
+_NEVER_INT8 = frozenset({ModelKind.TEXTURE, ModelKind.COMPANION})
 
 
 @dataclass(frozen=True)
@@ -62,11 +75,11 @@ def weight_format(settings: Settings, kind: ModelKind = ModelKind.SHAPE) -> Weig
     """Return the formats for the device of this process.
 
     A processor computes in fp32 unless bf16 is asked for, which many newer ones do faster. What
-    finds parts is fp32 everywhere, and as it is, without 8 bits.
+    finds parts is fp32 everywhere. Neither that nor what paints is kept in 8 bits.
     """
     if kind is ModelKind.SEGMENTATION:
         return WeightFormat(torch.float32, torch.float32)
-    is_int8 = settings.weights == INT8_WEIGHTS
+    is_int8 = settings.weights == INT8_WEIGHTS and kind not in _NEVER_INT8
     wanted = Precision(settings.precision)
     if has_gpu(settings):
         capability = torch.cuda.get_device_capability()

@@ -65,7 +65,8 @@ class XPart:
 
     def cost_key(self, params: CutOutParams) -> str:
         """Cost by effort."""
-        return params.model_dump_json(include={"preset", "part_steps", "part_solver", "part_cells"})
+        asked = {"preset", "part_quality", "part_steps", "part_solver", "part_cells"}
+        return params.model_dump_json(include=asked)
 
     def run(self, batch: Sequence[CompletionTask], progress: StageProgress) -> list[CompletedParts]:
         """Make the parts of every task.

@@ -36,6 +36,7 @@ MeshkilnError
 │   ├── JobFinished               job-finished            409
 │   ├── JobNotFinished            job-not-finished        409
 │   ├── PickingUnavailable        picking-unavailable     409
+│   ├── TextureUnavailable        texture-unavailable     409
 │   ├── BatchFinished             batch-finished          409
 │   ├── NothingFailed             nothing-failed          409
 │   ├── StaleVersion              stale-version           412
@@ -63,6 +64,7 @@ MeshkilnError
 │   ├── NoSurfaceFound            no-surface-found        422
 │   ├── MeshInvalid               result-invalid          500
 │   ├── PartNotClosed             part-not-closed         422
+│   ├── PaintingFailed            painting-failed         500
 │   ├── OutOfMemory               out-of-memory           507
 │   ├── ModelTooLarge             model-too-large         507
 │   ├── ModelLoadFailed           model-load-failed       500
@@ -128,6 +130,7 @@ from backend.errors.generation import (
     ModelTooLarge,
     NoSurfaceFound,
     OutOfMemory,
+    PaintingFailed,
     PartNotClosed,
     TensorMisshapen,
     TensorMissing,
@@ -167,6 +170,7 @@ from backend.errors.refused import (
     StaleVersion,
     StorageFull,
     StoreUnavailable,
+    TextureUnavailable,
     TooManySockets,
     Unauthorized,
     UnknownModel,
@@ -224,6 +228,7 @@ __all__ = [
     "NothingFailed",
     "OutOfMemory",
     "PackageMissing",
+    "PaintingFailed",
     "PartNotClosed",
     "PickingUnavailable",
     "QueueFull",
@@ -239,6 +244,7 @@ __all__ = [
     "TensorMisshapen",
     "TensorMissing",
     "TensorUnexpected",
+    "TextureUnavailable",
     "TooManySockets",
     "Unauthorized",
     "UnknownModel",

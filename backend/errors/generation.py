@@ -47,6 +47,17 @@ class PartNotClosed(GenerationFailed):
     default_advice = "Merge it with a neighbour, or repair the mesh there and upload it again."
 
 
+class PaintingFailed(GenerationFailed):
+    """The network that paints gave nothing that can be shown."""
+
+    code = "painting-failed"
+    title = "The texture could not be painted"
+    default_advice = (
+        "Retry with another seed or texture model, or with the engine 'projection'; "
+        "'python -m backend models verify' tells whether the weights are whole."
+    )
+
+
 class OutOfMemory(GenerationFailed):
     """Memory ran out."""
 

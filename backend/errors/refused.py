@@ -103,6 +103,14 @@ class PickingUnavailable(Refused):
     default_advice = "Run segment_parts on this mesh with the engine p3sam, and pick parts there."
 
 
+class TextureUnavailable(Refused):
+    """The job has no model that could be coloured."""
+
+    code = "texture-unavailable"
+    title = "There is no model to colour"
+    default_advice = "Send the mesh and a picture with the pipeline texture_mesh."
+
+
 class BatchFinished(Refused):
     """Nothing of the batch waits or runs any more."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from backend.jobs.model_shelf import ShelfDocument
 from backend.models.checkpoints.acceptance import FILE_NAME, Acceptances
-from backend.models.checkpoints.catalogue import ModelKind
+from backend.models.checkpoints.catalogue import Model, ModelKind
 from backend.models.checkpoints.licences import Licence, licence_of
 from backend.models.checkpoints.listing import ModelState, model_states
 from backend.models.checkpoints.places import Places
@@ -17,6 +17,7 @@ from backend.settings import Settings
 from backend.units import Clock, iso
 
 NO_TORCH = "torch is not installed (pip install -r requirements-gpu.txt)"
+NO_DIFFUSERS = "diffusers is not installed (pip install -r requirements-paint.txt)"
 NO_WEIGHTS = "no weights of a model are here"
 NO_PART_WEIGHTS = "its weights are not here"
 INCOMPLETE = "the weights that are here are not complete"
@@ -40,6 +41,7 @@ def shelf_document(
         "models": [_row(state) for state in states],
         "reason_unavailable": _reason(states, ModelKind.SHAPE, NO_WEIGHTS),
         "parts_unavailable": {kind.value: _reason(states, kind, NO_PART_WEIGHTS) for kind in PARTS},
+        "texture_unavailable": _texture_reason(states),
         "looked_at": iso(clock.now()),
     }
 
@@ -50,14 +52,17 @@ def acceptances_file(settings: Settings) -> Path:
 
 
 def _row(state: ModelState) -> dict[str, Any]:
-    model, found = state.model, state.found
+    model = state.model
     return {
         "id": model.id,
         "title": model.title,
         "kind": model.kind.value,
         "repository": model.repository,
+        "published_at": _published_at(model),
         "state": _condition(state),
-        "missing": list(found.missing) if found else [],
+        "missing": _missing(state),
+        "needs": list(model.needs),
+        "uses": list(model.uses),
         "unsupported": model.unsupported,
         "revision": state.revision,
         "size_bytes": state.size_bytes,
@@ -77,9 +82,21 @@ def _condition(state: ModelState) -> str:
         return "unsupported"
     if state.found is None:
         return "absent"
-    if not state.found.is_complete:
+    if not state.found.is_complete or state.lacking:
         return "incomplete"
     return "ready" if state.is_accepted else "licence_needed"
+
+
+def _missing(state: ModelState) -> list[str]:
+    """Return the files that a model lacks, and the models that it lacks."""
+    files = state.found.missing if state.found else ()
+    return [*files, *(f"the model {each}" for each in state.lacking if state.found)]
+
+
+def _published_at(model: Model) -> str:
+    """Return the address at which people can read about a model, without its beginning."""
+    site = "github.com" if model.release else "huggingface.co"
+    return f"{site}/{model.repository}"
 
 
 def _licence_row(licence: Licence) -> dict[str, Any]:
@@ -89,6 +106,13 @@ def _licence_row(licence: Licence) -> dict[str, Any]:
         "points": list(licence.points),
         "needs_acceptance": licence.needs_acceptance,
     }
+
+
+def _texture_reason(states: list[ModelState]) -> str | None:
+    """Say why no model can paint; None when one can."""
+    if importlib.util.find_spec("torch") and not importlib.util.find_spec("diffusers"):
+        return NO_DIFFUSERS
+    return _reason(states, ModelKind.TEXTURE, NO_WEIGHTS)
 
 
 def _reason(states: list[ModelState], kind: ModelKind, nothing: str) -> str | None:

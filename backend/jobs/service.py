@@ -165,15 +165,20 @@ class JobService:
         return self._insert(replace(new, inputs=tuple(files), input_bytes=size_bytes))
 
     def submit_given(
-        self, new: NewJob, files: Mapping[str, Path]
+        self, new: NewJob, files: Mapping[str, Path], sent: Mapping[str, bytes] | None = None
     ) -> tuple[JobRecord, bool, list[str]]:
         """Store a job whose uploads are files of another one, then ring; see ``submit``.
 
-        What is given so is counted where it was sent or made, not once more.
+        What is given so is counted where it was sent or made, not once more. ``sent`` are further
+        files by name, which were sent for this job.
         """
+        sent = sent or {}
         for name, path in files.items():
             self.artefacts.give_input(new.id, name, path)
-        return self._insert(replace(new, inputs=tuple(files), input_bytes=0))
+        for name, data in sent.items():
+            self.artefacts.put_input(new.id, name, data)
+        size_bytes = sum(map(len, sent.values()))
+        return self._insert(replace(new, inputs=(*files, *sent), input_bytes=size_bytes))
 
     def cancel(self, job_id: str) -> JobRecord:
         """Ask a job to stop; raises NotFound, JobFinished."""

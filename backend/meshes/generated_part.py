@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from backend.meshes.closed_part import ClosedPart, ClosingMethod
 from backend.meshes.parts.face_colors import GAMMA, face_srgb
+from backend.meshes.shine_maps import mean_shine
 from backend.meshes.source_mesh import Material, SourceMesh
 from backend.meshes.triangle_mesh import TriangleMesh
 
@@ -57,11 +58,12 @@ def part_look(mesh: SourceMesh) -> Material:
     color: tuple[float, ...] = dominant.base_color[:3]
     if mesh.colors is not None or dominant.texture is not None:
         color = _mean_color(mesh, np.where(mesh.face_materials == kind, areas, 0.0))
+    metallic, roughness = mean_shine(dominant)
     return Material(
         NAME,
         base_color=(color[0], color[1], color[2], 1.0),
-        metallic=dominant.metallic,
-        roughness=dominant.roughness,
+        metallic=metallic,
+        roughness=roughness,
     )
 
 

@@ -91,6 +91,9 @@ class GlbBuilder:
         }
         if look.texture is not None:
             surface["baseColorTexture"] = {"index": self._texture(look.texture)}
+        if look.metallic_roughness is not None:
+            number = self._texture(look.metallic_roughness)
+            surface["metallicRoughnessTexture"] = {"index": number}
         made: dict[str, Any] = {"name": name, "pbrMetallicRoughness": surface}
         if look.is_double_sided:
             made["doubleSided"] = True

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from backend.catalog import MeshFileFormat
 from backend.meshes.closing.half_edges import Indices
+from backend.meshes.export import png_bytes
 from backend.meshes.glb_builder import GlbBuilder, Primitive
 from backend.meshes.mending.vertex_merging import look_numbers
 from backend.meshes.reading.vertex_colors import to_linear
 from backend.meshes.shading_normals import shading_normals
+from backend.meshes.shine_maps import shine_maps
 from backend.meshes.source_mesh import AlphaMode, Material, SourceMesh
 
 NAME = "model"
@@ -126,12 +128,23 @@ def _write_obj_zip(mesh: SourceMesh, path: Path) -> None:
         for number, (look, _) in enumerate(looks):
             if look.texture is not None:
                 _add(archive, f"texture_{number}{_ENDINGS[look.texture.mime]}", look.texture.data)
+            for name, picture in _shine_pictures(look, number).items():
+                _add(archive, name, picture)
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     entry = zipfile.ZipInfo(name, date_time=_DATE)
     entry.compress_type = zipfile.ZIP_DEFLATED
     archive.writestr(entry, data, compresslevel=1)
+
+
+def _shine_pictures(look: Material, number: int) -> dict[str, bytes]:
+    """Encode the maps of roughness and metal of a material, by name of their file."""
+    maps = shine_maps(look)
+    if maps is None:
+        return {}
+    found = {"roughness": maps.roughness, "metallic": maps.metallic}
+    return {f"{kind}_{number}.png": png_bytes(picture) for kind, picture in found.items()}
 
 
 def _obj_names(looks: list[tuple[Material, NDArray[np.bool_]]]) -> list[str]:
@@ -155,6 +168,8 @@ def _mtl_text(looks: list[tuple[Material, NDArray[np.bool_]]]) -> str:
             lines.append(f"map_Kd {picture}")
             if look.alpha_mode is not AlphaMode.OPAQUE:
                 lines.append(f"map_d {picture}")
+        if look.metallic_roughness is not None:
+            lines += [f"map_Pr roughness_{number}.png", f"map_Pm metallic_{number}.png"]
     return "\n".join(lines) + "\n"
 
 

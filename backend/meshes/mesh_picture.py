@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.meshes.atlas import TexturedMesh
 from backend.meshes.shading_normals import shading_normals
 from backend.meshes.source_mesh import Material, SourceMesh
+from backend.meshes.textured_mesh import TexturedMesh
 from backend.meshes.triangle_mesh import TriangleMesh
 
 TEXTURE_PX = 1024

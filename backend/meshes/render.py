@@ -9,8 +9,8 @@ from embreex.mesh_construction import TriangleMesh as EmbreeMesh
 from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
-from backend.meshes.atlas import TexturedMesh
 from backend.meshes.frame import PictureFrame
+from backend.meshes.textured_mesh import TexturedMesh
 from backend.meshes.triangle_mesh import TriangleMesh, vertex_normals
 
 PLAIN = np.array([0.75, 0.76, 0.80])

@@ -49,6 +49,8 @@ class Material:
         Whether it is seen through; leaves are often cut out by their texture (MASK).
     alpha_cutoff : float
         Opacity below which it is cut out.
+    metallic_roughness : EncodedImage or None
+        By the same texture coordinates: green multiplies the roughness, blue the metal.
     """
 
     name: str = "material"
@@ -59,6 +61,7 @@ class Material:
     is_double_sided: bool = False
     alpha_mode: AlphaMode = AlphaMode.OPAQUE
     alpha_cutoff: float = 0.5
+    metallic_roughness: EncodedImage | None = None
 
 
 @dataclass(frozen=True)

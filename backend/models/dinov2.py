@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -32,6 +32,9 @@ class Dinov2Config:
         SwiGLU in place of GELU.
     norm_eps : float
     colours : int
+    picture_px : int or None
+        Side of the pictures that are given; that of the positions if None. The positions are
+        resampled for it when weights are loaded.
     """
 
     width: int
@@ -43,6 +46,7 @@ class Dinov2Config:
     is_gated: bool = False
     norm_eps: float = 1e-6
     colours: int = 3
+    picture_px: int | None = None
 
     @classmethod
     def from_upstream(cls, params: Mapping[str, Any]) -> Dinov2Config:
@@ -71,9 +75,33 @@ class Dinov2Config:
             colours=int(params.get("num_channels", cls.colours)),
         )
 
+    @classmethod
+    def for_crops(cls, params: Mapping[str, Any]) -> Dinov2Config:
+        """Read the published configuration, for pictures as ``dinov2_picture`` makes them.
+
+        Raises
+        ------
+        KeyError, ValueError
+            As ``from_upstream``.
+        """
+        config = cls.from_upstream(params)
+        if CROP_PX % config.patch_px:
+            raise ValueError(f"{CROP_PX} px are no multiple of patches of {config.patch_px} px")
+        return replace(config, picture_px=CROP_PX)
+
+    @property
+    def given_px(self) -> int:
+        """Side of the pictures that are given."""
+        return self.picture_px or self.image_px
+
     @property
     def tokens(self) -> int:
-        """Patches and the class token."""
+        """Patches of a picture that is given, and the class token."""
+        return 1 + (self.given_px // self.patch_px) ** 2
+
+    @property
+    def published_tokens(self) -> int:
+        """Patches of a picture that the positions were trained for, and the class token."""
         return 1 + (self.image_px // self.patch_px) ** 2
 
     @property
@@ -87,6 +115,10 @@ class Dinov2Config:
         return (int(full * 2 / 3) + 7) // 8 * 8 if self.is_gated else full
 
 
+CROP_PX = 224
+# Of the colours of the pictures it was trained on, from 0 to 1.
+COLOUR_MEAN = (0.485, 0.456, 0.406)
+COLOUR_STD = (0.229, 0.224, 0.225)
 DINOV2_LARGE = Dinov2Config(width=1024, layers=24, heads=16)
 DINOV2_GIANT = Dinov2Config(width=1536, layers=40, heads=24, is_gated=True)
 
@@ -126,7 +158,7 @@ class Dinov2(nn.Module):
 
         Parameters
         ----------
-        pixels : Tensor, shape (batch, colours, image_px, image_px)
+        pixels : Tensor, shape (batch, colours, given_px, given_px)
             Normalised, in the dtype of the weights.
 
         Returns
@@ -139,7 +171,7 @@ class Dinov2(nn.Module):
         ValueError
             The pictures have another size than the positions.
         """
-        side = self.config.image_px
+        side = self.config.given_px
         if pixels.shape[-2:] != (side, side):
             raise ValueError(f"pictures of {tuple(pixels.shape[-2:])}, not of {side} x {side}")
         patches = self.patches(pixels).flatten(2).transpose(1, 2)

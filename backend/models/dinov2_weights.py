@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from backend.models.dinov2 import Dinov2Config
 
@@ -44,7 +45,8 @@ def fold(state: Mapping[str, Tensor], config: Dinov2Config) -> dict[str, Tensor]
     Returns
     -------
     dict
-        Query, key and value are fused; everything else is passed on without a copy.
+        Query, key and value are fused, and positions are resampled where pictures have another
+        size; everything else is passed on without a copy.
 
     Raises
     ------
@@ -52,11 +54,24 @@ def fold(state: Mapping[str, Tensor], config: Dinov2Config) -> dict[str, Tensor]
         A tensor is missing; its published name.
     """
     folded = {ours: state[theirs] for theirs, ours in _renamed(config)}
+    if config.tokens != config.published_tokens:
+        folded["positions"] = _resampled(folded["positions"], config)
     for layer in range(config.layers):
         for kind in _KINDS:
             parts = [state[_attention_name(layer, part, kind)] for part in _QKV]
             folded[f"layers.{layer}.qkv.{kind}"] = torch.cat(parts)
     return folded
+
+
+def _resampled(positions: Tensor, config: Dinov2Config) -> Tensor:
+    """Resample positions as the library transformers does in every call: bicubic, in float32."""
+    class_token, patches = positions[:, :1], positions[:, 1:]
+    trained = config.image_px // config.patch_px
+    side = config.given_px // config.patch_px
+    grid = patches.float().unflatten(1, (trained, trained)).permute(0, 3, 1, 2)
+    resampled = functional.interpolate(grid, (side, side), mode="bicubic", align_corners=False)
+    tokens = resampled.flatten(2).transpose(1, 2).to(positions.dtype)
+    return torch.cat([class_token, tokens], dim=1)
 
 
 def _renamed(config: Dinov2Config) -> Iterator[tuple[str, str]]:
@@ -84,7 +99,7 @@ def upstream_shapes(config: Dinov2Config) -> dict[str, torch.Size]:
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.cls_token": (1, 1, width),
         "embeddings.mask_token": (1, width),
-        "embeddings.position_embeddings": (1, config.tokens, width),
+        "embeddings.position_embeddings": (1, config.published_tokens, width),
         "embeddings.patch_embeddings.projection.weight": patch,
         "embeddings.patch_embeddings.projection.bias": (width,),
         "layernorm.weight": (width,),

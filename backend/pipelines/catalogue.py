@@ -14,13 +14,17 @@ from backend.pipelines.part_at_point import PartAtPointPipeline
 from backend.pipelines.pipeline import Pipeline, PipelineOutcome, PipelineRequest
 from backend.pipelines.prepare_mesh import PrepareMeshPipeline
 from backend.pipelines.segment_parts import SegmentPartsPipeline
+from backend.pipelines.texture_mesh import TextureMeshPipeline
 from backend.pipelines.tune import TunePipeline
 from backend.progress import ProgressSink
 
 
 def batched_stages(name: str, params: PipelineParams) -> list[BatchedStage]:
     """Name the stages of some work that take batches or the device; raises EngineUnavailable."""
-    if pipeline_spec(name).name not in (PipelineName.IMAGE_TO_3D, PipelineName.IMAGE_TO_PARTS):
+    pipeline = pipeline_spec(name).name
+    if pipeline is PipelineName.TEXTURE_MESH:
+        return TextureMeshPipeline(default_registry()).batched_stages(params)
+    if pipeline not in (PipelineName.IMAGE_TO_3D, PipelineName.IMAGE_TO_PARTS):
         return []
     return ImageTo3DPipeline(default_registry()).batched_stages(params)
 
@@ -43,5 +47,6 @@ def run_pipeline(name: str, request: PipelineRequest, sink: ProgressSink) -> Pip
         PipelineName.IMAGE_TO_PARTS: ImageToPartsPipeline(registry),
         PipelineName.PART_AT_POINT: PartAtPointPipeline(),
         PipelineName.PREPARE_MESH: PrepareMeshPipeline(),
+        PipelineName.TEXTURE_MESH: TextureMeshPipeline(registry),
     }
     return pipelines[pipeline_spec(name).name].run(request, sink)

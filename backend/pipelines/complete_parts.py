@@ -132,7 +132,9 @@ def complete(
     """
     engine = registry.choose(Role.COMPLETION, str(params.completion))
     progress.engine_chosen(Role.COMPLETION, engine.name)
-    wishes = CompletionWishes(preset, params.part_steps, params.part_solver, params.part_cells)
+    wishes = CompletionWishes(
+        preset, params.part_steps, params.part_solver, params.part_cells, params.part_quality
+    )
     task = CompletionTask(given.division.mesh, given.face_parts, given.boxes, seed, wishes, on_part)
     completed: CompletedParts = run_engine(engine, task, progress)
     if completed.notice:

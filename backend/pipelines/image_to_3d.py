@@ -18,24 +18,33 @@ from backend.catalog import (
     ShapeMode,
     ShapeModel,
     StageName,
+    TextureModel,
+    TextureParams,
 )
 from backend.engines.background_task import CutOut
-from backend.engines.engine import Role
-from backend.engines.projection_texture import TextureTask
+from backend.engines.engine import AnyEngine, Role
 from backend.engines.registry import EngineRegistry
 from backend.engines.shape_task import NetworkWishes, Rgba, Shape, ShapeTask
+from backend.engines.texture_task import (
+    ReferencePicture,
+    TextureResult,
+    TextureTask,
+    TextureWishes,
+)
 from backend.errors import MeshInvalid
-from backend.meshes.atlas import TexturedMesh
 from backend.meshes.export import write_glb
 from backend.meshes.frame import PictureFrame, to_metres
+from backend.meshes.glb_notes import SHAPE_MODE
 from backend.meshes.masks import agreement, iou
 from backend.meshes.picture import Picture
 from backend.meshes.render import covered_pixels
 from backend.meshes.simplify import simplify
 from backend.meshes.smoothing import taubin
+from backend.meshes.textured_mesh import TexturedMesh
 from backend.meshes.triangle_mesh import TriangleMesh
 from backend.meshes.validate import validate
 from backend.pipelines.cut_out import find_object, find_views, mask_facts, write_mask_files
+from backend.pipelines.engine_of_model import shape_engine, texture_engine
 from backend.pipelines.model_files import write_model_files
 from backend.pipelines.pipeline import (
     OutputFile,
@@ -96,6 +105,12 @@ class MadeModel:
     outputs: list[OutputFile]
     facts: dict[str, Any]
 
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What its GLB says of itself: a texture of another picture must know of a guess."""
+        mode = self.facts["shape"]["mode"]
+        return {} if mode is None else {SHAPE_MODE: mode}
+
 
 class ImageTo3DPipeline:
     """Picture to textured model."""
@@ -110,7 +125,9 @@ class ImageTo3DPipeline:
         with join_pipeline(self.name) as times:
             made = self.make(request, sink)
             with stage(StageName.MESH_EXPORT, sink) as progress:
-                files = write_model_files(made.body.mesh, made.textured, request.out_dir, progress)
+                files = write_model_files(
+                    made.body.mesh, made.textured, request.out_dir, progress, made.notes
+                )
         facts = made.facts | {"timings_s": rounded_seconds(times)}
         return PipelineOutcome(made.outputs + files, facts)
 
@@ -134,25 +151,32 @@ class ImageTo3DPipeline:
             outputs.append(write_preview(body.mesh, out_dir, sink))
 
         with stage(StageName.TEXTURE_SYNTHESIS, sink) as progress:
-            textured = self._texture(picture, found, body, params, effort, progress)
+            textured = self._texture(picture, found, shape, body, params, progress)
 
         facts = {
             "mask": mask_facts(found),
             "shape": shape_facts(shape),
             "mesh": body.facts,
-            "texture": _texture_facts(textured, params),
+            "texture": texture_facts(textured),
         }
-        return MadeModel(body, textured, outputs, facts)
+        return MadeModel(body, textured.mesh if textured else None, outputs, facts)
 
     def batched_stages(self, raw: PipelineParams) -> list[BatchedStage]:
         """Name the stages whose engines take batches or the device; raises EngineUnavailable."""
         params = own_params(raw)
-        shape = self._registry.choose(Role.SHAPE, params.engine)
+        shape = self._shape_engine(params)
         stages = [BatchedStage(StageName.SHAPE_GENERATION, shape)]
         if params.texture:
-            texture = self._registry.choose(Role.TEXTURE)
+            texture = self._texture_engine(params)
             stages.append(BatchedStage(StageName.TEXTURE_SYNTHESIS, texture))
         return [one for one in stages if needs_device_alone(one.engine)]
+
+    def _shape_engine(self, params: ImageTo3DParams) -> AnyEngine:
+        return self._registry.choose(Role.SHAPE, shape_engine(params.engine, params.model))
+
+    def _texture_engine(self, params: ImageTo3DParams) -> AnyEngine:
+        name = texture_engine(params.texture_engine, params.texture_model)
+        return self._registry.choose(Role.TEXTURE, name)
 
     def _shape(
         self,
@@ -162,7 +186,7 @@ class ImageTo3DPipeline:
         params: ImageTo3DParams,
         progress: StageProgress,
     ) -> Shape:
-        engine = self._registry.choose(Role.SHAPE, params.engine)
+        engine = self._shape_engine(params)
         progress.engine_chosen(Role.SHAPE, engine.name)
         if len(views) > 1 and not getattr(engine, "takes_views", False):
             progress.warn("Only the front picture was used: this engine takes no other views.")
@@ -186,25 +210,28 @@ class ImageTo3DPipeline:
         self,
         picture: Picture,
         found: CutOut,
+        shape: Shape,
         body: Body,
         params: ImageTo3DParams,
-        effort: Effort,
         progress: StageProgress,
-    ) -> TexturedMesh | None:
+    ) -> TextureResult | None:
         if not params.texture:
             return None
-        engine = self._registry.choose(Role.TEXTURE)
+        engine = self._texture_engine(params)
         progress.engine_chosen(Role.TEXTURE, engine.name)
         task = TextureTask(
             body.mesh,
-            picture,
-            found.mask,
-            body.frame,
-            effort.texture_px,
+            (ReferencePicture(picture, found.mask, body.frame),),
+            effort_of(params).texture_px,
             params.back_side,
+            is_inflated=shape.mode is not None,
+            seed=params.seed or 0,
+            wishes=texture_wishes(params.preset, params),
         )
-        textured: TexturedMesh
+        textured: TextureResult
         textured = run_engine(engine, task, progress)
+        if textured.notice:
+            progress.warn(textured.notice)
         return textured
 
 
@@ -300,8 +327,24 @@ def write_preview(mesh: TriangleMesh, out_dir: Path, sink: ProgressSink) -> Outp
     return preview
 
 
-def _texture_facts(textured: TexturedMesh | None, params: ImageTo3DParams) -> dict[str, Any]:
+def texture_wishes(preset: Preset, params: TextureParams) -> TextureWishes:
+    """What was asked of a texture engine with networks."""
+    model = None if params.texture_model is TextureModel.AUTO else params.texture_model.value
+    return TextureWishes(
+        preset,
+        model,
+        params.texture_steps,
+        params.texture_guidance,
+        params.texture_views,
+        params.view_px,
+        params.delight,
+        params.upscale,
+    )
+
+
+def texture_facts(textured: TextureResult | None) -> dict[str, Any]:
+    """JSON-ready findings about the texture."""
     if textured is None:
         return {"size_px": None, "back_side": None}
-    height, width = np.shape(textured.texture)[:2]
-    return {"size_px": [width, height], "back_side": params.back_side.value}
+    height, width = np.shape(textured.mesh.texture)[:2]
+    return {"size_px": [width, height]} | textured.facts

@@ -11,9 +11,9 @@ from backend.catalog import (
     StageName,
 )
 from backend.engines.registry import EngineRegistry
-from backend.meshes.atlas import TexturedMesh
-from backend.meshes.export import METALLIC, NAME, ROUGHNESS, jpeg_bytes
-from backend.meshes.source_mesh import EncodedImage, Material, SourceMesh
+from backend.meshes.export import look_of
+from backend.meshes.source_mesh import SourceMesh
+from backend.meshes.textured_mesh import TexturedMesh
 from backend.meshes.triangle_mesh import TriangleMesh
 from backend.pipelines.complete_parts import complete
 from backend.pipelines.given_parts import GivenParts
@@ -32,6 +32,7 @@ from backend.profiling.recorder import join_pipeline
 from backend.progress import ProgressSink, StageProgress
 
 PARTS_PICTURE = "parts_thumbnail.png"
+HALF_STEPS = 10
 
 
 class ImageToPartsPipeline:
@@ -72,7 +73,7 @@ class ImageToPartsPipeline:
             with stage(StageName.MESH_EXPORT, sink) as progress:
                 out_dir = request.out_dir
                 first, second = (HalfOf(sink, progress.stage, half) for half in (0, 1))
-                files = write_model_files(made.body.mesh, made.textured, out_dir, first)
+                files = write_model_files(made.body.mesh, made.textured, out_dir, first, made.notes)
                 files += PartFiles(division, completion.parts).write(out_dir, second, PARTS_PICTURE)
 
         facts = made.facts | {
@@ -84,7 +85,7 @@ class ImageToPartsPipeline:
 
 
 class HalfOf(StageProgress):
-    """One of two halves of a stage, each of which counts its own steps.
+    """One of two halves of a stage, each of which counts its own steps; both are shown as one.
 
     Parameters
     ----------
@@ -98,21 +99,21 @@ class HalfOf(StageProgress):
 
     def step(self, step: int, steps: int) -> None:
         """Report a step of this half; raises JobCanceled if asked to stop."""
-        super().step(step + self._half * steps, 2 * steps)
+        done = HALF_STEPS * step // max(steps, 1)
+        super().step(done + self._half * HALF_STEPS, 2 * HALF_STEPS)
 
 
 def source_of(mesh: TriangleMesh, textured: TexturedMesh | None) -> SourceMesh:
     """Take a model as a mesh that somebody gave, with its texture if there is one."""
     if textured is None:
         return SourceMesh.plain(mesh)
-    look = Material(
-        NAME,
-        metallic=METALLIC,
-        roughness=ROUGHNESS,
-        texture=EncodedImage(jpeg_bytes(textured.texture), "image/jpeg"),
-    )
     from_top = np.stack([textured.uv[:, 0], 1 - textured.uv[:, 1]], axis=1)
     kinds = np.zeros(len(textured.faces), dtype=np.int16)
     return SourceMesh(
-        textured.vertices, textured.faces, from_top.astype(np.float32), None, (look,), kinds
+        textured.vertices,
+        textured.faces,
+        from_top.astype(np.float32),
+        None,
+        (look_of(textured),),
+        kinds,
     )

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.meshes.atlas import TexturedMesh
 from backend.meshes.closed_part import ClosedPart, ClosingMethod
 from backend.meshes.closing.explosion import explosion_offsets
 from backend.meshes.export import write_stl
@@ -23,6 +22,7 @@ from backend.meshes.part_facts import measure_enclosure, measure_parts
 from backend.meshes.part_scene import PartScene, ScenePart, part_name, write_surface
 from backend.meshes.part_split import ShadedMesh, split, split_at_borders
 from backend.meshes.source_mesh import SourceMesh
+from backend.meshes.textured_mesh import TexturedMesh
 from backend.meshes.triangle_mesh import TriangleMesh
 from backend.pipelines.model_files import write_thumbnail
 from backend.pipelines.part_division import Division
@@ -310,8 +310,9 @@ def _repeated_textures_mb(parts: Sequence[ScenePart]) -> float:
     total = 0
     for part in parts:
         mesh = part.shape.mesh
-        used = {mesh.materials[kind].texture for kind in np.unique(mesh.face_materials)}
-        total += sum(len(texture.data) for texture in used if texture is not None)
+        used = [mesh.materials[kind] for kind in np.unique(mesh.face_materials)]
+        textures = {one for look in used for one in (look.texture, look.metallic_roughness)}
+        total += sum(len(texture.data) for texture in textures if texture is not None)
     return total / MB
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from backend.gpu.work_room import ceiling_bytes
 from backend.residency.device import MemoryReading
 
 
@@ -59,7 +60,13 @@ def budget_of(
     what is neither free nor ours counts as held by others, so the smaller of the two views rules.
     """
     others = max(0, reading.total_bytes - reading.free_bytes - reading.reserved_bytes)
-    ceiling = min(reading.total_bytes - others - margin, int(fraction * reading.total_bytes))
+    ceiling = ceiling_bytes(
+        reading.total_bytes,
+        reading.free_bytes,
+        reading.reserved_bytes,
+        fraction=fraction,
+        reserve=margin,
+    )
     return Budget(
         total=reading.total_bytes,
         others=others,
@@ -68,5 +75,5 @@ def budget_of(
         cache=max(0, reading.reserved_bytes - reading.allocated_bytes),
         promised=promised,
         margin=margin,
-        ceiling=max(0, ceiling),
+        ceiling=ceiling,
     )

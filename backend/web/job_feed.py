@@ -14,10 +14,11 @@ import redis
 from backend.errors import NotFound
 from backend.jobs.event_hub import Subscription
 from backend.jobs.events import FROM_START, Event, is_stream_id
-from backend.jobs.records import JobRecord, job_document
+from backend.jobs.records import JobRecord
 from backend.jobs.service import JobService
 from backend.jobs.states import EventType, JobState
 from backend.units import iso
+from backend.web.live_files import document_now
 
 LOOK_AT_ROW_S = 5.0
 REPLAY_S = 0.3
@@ -100,7 +101,7 @@ class JobFeed:
     def document(self) -> dict[str, Any] | None:
         """Return the job as stored now, or None when it was deleted."""
         try:
-            return job_document(self._service.store.get(self.job_id))
+            return document_now(self._service, self._service.store.get(self.job_id))
         except NotFound:
             return None
 
@@ -109,7 +110,7 @@ class JobFeed:
         trimmed = resumes and self._is_trimmed(str(last_event_id))
         if resumes and not trimmed:
             self._position = str(last_event_id)
-        data = {"job": job_document(job)}
+        data = {"job": document_now(self._service, job)}
         self._waiting.append(self._made(EventType.SNAPSHOT, data, self._position))
         if trimmed:
             self._waiting.append(self._made(EventType.GAP, data, newest))
@@ -143,7 +144,7 @@ class JobFeed:
             return
         if self._seen != _state_of(job):
             self._seen = _state_of(job)
-            self._tell(EventType.SNAPSHOT, {"job": job_document(job)})
+            self._tell(EventType.SNAPSHOT, {"job": document_now(self._service, job)})
         if job.status.is_terminal:
             self._tell(EventType.END, {"status": job.status.value})
 

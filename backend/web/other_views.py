@@ -11,7 +11,8 @@ from backend.settings import Settings
 from backend.web.uploads import NormalisedImage, normalise_image
 
 SIDES = tuple(side.value for side in OtherView)
-TAKE_VIEWS = frozenset({PipelineName.IMAGE_TO_3D.value, PipelineName.IMAGE_TO_PARTS.value})
+OF_PICTURES = frozenset({PipelineName.IMAGE_TO_3D.value, PipelineName.IMAGE_TO_PARTS.value})
+TAKE_VIEWS = OF_PICTURES | {PipelineName.TEXTURE_MESH.value}
 
 Files = Mapping[str, tuple[str | None, bytes]]
 

@@ -25,11 +25,13 @@ from backend.units import MB
 from backend.web.mesh_uploads import SentMesh
 from backend.web.other_views import SIDES, check_views
 from backend.web.security import CSRF_FIELD
+from backend.web.texture_inputs import FIELDS as TEXTURE_FIELDS
+from backend.web.texture_inputs import PICTURE, check_has_picture, picture_field
 
 MAX_DEPTH = 32
 PART_FIELDS = ("face_ids", "boxes")
-FILE_FIELDS = ("file", "mask", *PART_FIELDS, *SIDES)
-DATA_FIELDS = (("image", "file"), ("mask", "mask"), ("face_ids", "face_ids"))
+FILE_FIELDS = ("file", *TEXTURE_FIELDS, *PART_FIELDS)
+DATA_FIELDS = ("mask", "face_ids")
 NO_MESH = "Send the mesh in the multipart field 'file', or as a data URI 'mesh' in JSON."
 
 
@@ -43,7 +45,7 @@ class SubmitBody:
     params, options : dict
         Parameters of the pipeline; name, priority and webhook.
     files : mapping of str to (filename, bytes)
-        'file', 'mask', 'face_ids', 'boxes', 'left', 'back' and 'right'.
+        'file', 'image', 'mask', 'face_ids', 'boxes', 'left', 'back' and 'right'.
     image_url : str or None
         Where the picture is, instead of a 'file'.
     mesh : SentMesh or None
@@ -71,13 +73,21 @@ def read_submit(request: Request) -> SubmitBody:
     ------
     MalformedRequest, MissingFile, InvalidParameter, UrlNotAllowed, UploadTooLarge
     """
+    return with_own_files(read_fields(request))
+
+
+def read_fields(request: Request, pipeline: str = PipelineName.IMAGE_TO_3D) -> SubmitBody:
+    """Read what was sent, whatever its pipeline needs; ``pipeline`` holds where none is named.
+
+    Raises
+    ------
+    MalformedRequest, InvalidParameter, UrlNotAllowed, UploadTooLarge
+    """
     if request.mimetype == "application/json":
-        body = json_fields(parse_json(request.get_data()))
-    elif request.mimetype in ("multipart/form-data", "application/x-www-form-urlencoded"):
-        body = _from_form(request)
-    else:
-        raise MalformedRequest(f"The content type {request.mimetype or 'none'!r} is not read.")
-    return with_own_files(body)
+        return json_fields(parse_json(request.get_data()), pipeline)
+    if request.mimetype in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        return _from_form(request, pipeline)
+    raise MalformedRequest(f"The content type {request.mimetype or 'none'!r} is not read.")
 
 
 def with_own_files(body: SubmitBody) -> SubmitBody:
@@ -85,7 +95,8 @@ def with_own_files(body: SubmitBody) -> SubmitBody:
     check_views(body.pipeline, body.files)
     if body.is_for_mesh:
         return _with_mesh(body)
-    of_mesh = ["mesh"] * (body.mesh is not None) + [n for n in PART_FIELDS if n in body.files]
+    own = (PICTURE, *PART_FIELDS)
+    of_mesh = ["mesh"] * (body.mesh is not None) + [n for n in own if n in body.files]
     if of_mesh:
         raise _not_expected(of_mesh[0])
     if "file" not in body.files and body.image_url is None:
@@ -98,13 +109,16 @@ def _with_mesh(body: SubmitBody) -> SubmitBody:
     of_parts = [name for name in PART_FIELDS if name in body.files]
     if of_parts and body.pipeline != PipelineName.COMPLETE_PARTS:
         raise _only_for_closed_parts(of_parts[0])
-    for name in ("mask", "file"):
+    is_coloured = body.pipeline == PipelineName.TEXTURE_MESH
+    for name in ("file",) if is_coloured else ("mask", "file", PICTURE):
         if name in body.files:
-            raise _not_expected("image" if name == "file" else name)
-    if body.image_url is not None:
+            raise _not_expected(PICTURE if name == "file" else name)
+    if body.image_url is not None and not is_coloured:
         raise _not_expected("image_url")
     if body.mesh is None:
         raise MissingFile(advice=NO_MESH)
+    if is_coloured:
+        check_has_picture(body.files, body.image_url)
     return body
 
 
@@ -135,11 +149,11 @@ def split_options(fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     return fields, options
 
 
-def form_fields(form: MultiDict[str, str]) -> SubmitBody:
+def form_fields(form: MultiDict[str, str], pipeline: str = PipelineName.IMAGE_TO_3D) -> SubmitBody:
     """Read the fields of a form, without its files."""
     fields = _single_values(form)
     fields.pop(CSRF_FIELD, None)
-    pipeline = str(fields.pop("pipeline", "image_to_3d"))
+    pipeline = str(fields.pop("pipeline", pipeline))
     _refuse_address("image_url", fields.get("image_url"))
     packed = fields.pop("params", None)
     if packed:
@@ -148,8 +162,8 @@ def form_fields(form: MultiDict[str, str]) -> SubmitBody:
     return SubmitBody(pipeline, params, options)
 
 
-def _from_form(request: Request) -> SubmitBody:
-    fields = form_fields(request.form)
+def _from_form(request: Request, pipeline: str) -> SubmitBody:
+    fields = form_fields(request.form, pipeline)
     files: dict[str, tuple[str | None, bytes]] = {}
     mesh: SentMesh | None = None
     for name, many in request.files.lists():
@@ -197,13 +211,16 @@ def _not_expected(name: str, detail: str = "is not for this pipeline") -> Invali
     return InvalidParameter(f"{name}: not expected here.", fields=(problem,))
 
 
-def json_fields(body: dict[str, Any]) -> SubmitBody:
+def json_fields(body: dict[str, Any], pipeline: str = PipelineName.IMAGE_TO_3D) -> SubmitBody:
     """Read a submit from a JSON object, which is used up."""
     image_url = _image_url(body)
-    files: dict[str, tuple[str | None, bytes]] = {}
-    for source, target in DATA_FIELDS:
-        if source in body:
-            files[target] = (None, _data_uri(source, body.pop(source)))
+    pipeline = str(body.pop("pipeline", pipeline))
+    targets = {PICTURE: picture_field(pipeline)} | {name: name for name in DATA_FIELDS}
+    files: dict[str, tuple[str | None, bytes]] = {
+        target: (None, _data_uri(source, body.pop(source)))
+        for source, target in targets.items()
+        if source in body
+    }
     if "boxes" in body:
         files["boxes"] = (None, json.dumps(body.pop("boxes")).encode())
     files |= _views(body)
@@ -213,7 +230,6 @@ def json_fields(body: dict[str, Any]) -> SubmitBody:
     if not isinstance(nested, dict):
         problem = FieldProblem("/params", "must be an object")
         raise InvalidParameter("params: must be an object", fields=(problem,))
-    pipeline = str(body.pop("pipeline", "image_to_3d"))
     params, options = split_options({**body, **nested})
     return SubmitBody(pipeline, params, options, files, image_url, mesh)
 

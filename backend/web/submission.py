@@ -9,8 +9,8 @@ from typing import Any
 
 from flask import Request, current_app
 
-from backend.catalog import parse_options
-from backend.errors import FieldProblem, InvalidParameter, MissingFile, NoForeground
+from backend.catalog import PipelineName, parse_options
+from backend.errors import FieldProblem, InvalidParameter, MissingFile
 from backend.jobs.mesh_size import sized_cost_key
 from backend.jobs.parts.picking import refuse_alone
 from backend.jobs.records import JobRecord
@@ -18,16 +18,11 @@ from backend.jobs.repeated_submits import made_before
 from backend.jobs.service import JobService, priority_of
 from backend.web.mesh_inputs import files_of_mesh
 from backend.web.mesh_uploads import NormalisedMesh, SentMesh
-from backend.web.other_views import normalised_views
 from backend.web.picture_fetch import check_fetching, fetch_picture
+from backend.web.picture_files import files_of_picture
 from backend.web.request_body import NO_MESH, PART_FIELDS, SubmitBody, read_submit
-from backend.web.uploads import (
-    MAX_NAME,
-    NormalisedImage,
-    clean_text,
-    normalise_image,
-    normalise_mask,
-)
+from backend.web.texture_inputs import PICTURE, check_has_picture, picture_field
+from backend.web.uploads import MAX_NAME, NormalisedImage, clean_text
 
 MAX_KEY = 128
 
@@ -75,7 +70,7 @@ def submit_body(
             return service.store.get(known), False, []
     if body.image_url:
         fetched = fetch_picture(body.image_url, service.settings, service.outbound)
-        body = replace(body, files={**body.files, "file": fetched})
+        body = replace(body, files={**body.files, picture_field(body.pipeline): fetched})
     given, files = files_of(body, service)
     if isinstance(given, NormalisedMesh):
         new = replace(new, cost_key=sized_cost_key(new.cost_key, given.facts["faces"]))
@@ -88,15 +83,7 @@ def files_of(
     """Turn what a submit holds into what is kept; raises BadInput, QueueFull, StorageFull."""
     if body.is_for_mesh:
         return _mesh_files(body, service)
-    filename, data = body.files["file"]
-    picture = normalise_image(data, filename, service.settings)
-    files = {picture.file_name: picture.data}
-    if "mask" in body.files:
-        size = (picture.width, picture.height)
-        files["mask.png"] = normalise_mask(body.files["mask"][1], size, service.settings)
-    elif picture.is_uniform:
-        raise NoForeground("The picture is of a single colour, or fully transparent.")
-    return picture, files | normalised_views(body.files, service.settings)
+    return files_of_picture(body.files, "file", service.settings)
 
 
 def _mesh_files(body: SubmitBody, service: JobService) -> tuple[NormalisedMesh, dict[str, bytes]]:
@@ -104,7 +91,11 @@ def _mesh_files(body: SubmitBody, service: JobService) -> tuple[NormalisedMesh, 
         raise MissingFile(advice=NO_MESH)
     sent = body.mesh or SentMesh.of_bytes(*body.files["file"])
     of_parts = {name: body.files[name][1] for name in PART_FIELDS if name in body.files}
-    return files_of_mesh(sent, service.settings, **of_parts)
+    mesh, files = files_of_mesh(sent, service.settings, **of_parts)
+    if body.pipeline == PipelineName.TEXTURE_MESH:
+        check_has_picture(body.files, None)
+        files |= files_of_picture(body.files, PICTURE, service.settings)[1]
+    return mesh, files
 
 
 def idempotency_key(request: Request) -> str | None:

@@ -27,6 +27,8 @@ from bench.parity.inputs import (
     picture_comparisons,
     schedule_comparisons,
 )
+from bench.parity.paint_networks import is_paint_network, paint_network_comparisons
+from bench.parity.paint_schedules import is_paint_schedules, paint_schedule_comparisons
 from bench.parity.part_denoisers import is_part_denoiser, part_denoiser_comparisons
 from bench.parity.part_faces import face_part_comparisons, is_face_parts
 from bench.parity.part_grids import is_part_grid, part_grid_comparisons
@@ -40,6 +42,15 @@ from bench.parity.part_surfaces import (
 from bench.parity.point_clouds import is_point_features, point_feature_comparisons
 from bench.parity.shape_pipelines import is_shape_pipeline, shape_pipeline_comparisons
 from bench.parity.shape_vaes import is_shape_vae, shape_vae_comparisons
+from bench.parity.texture_bakes import bake_comparisons
+from bench.parity.texture_views import is_texture_views, texture_view_comparisons
+
+
+def _texture_comparisons(file: GoldenFile) -> Iterator[Comparison]:
+    """Compare views of a mesh, and the textures made of them."""
+    yield from texture_view_comparisons(file)
+    yield from bake_comparisons(file)
+
 
 CHECKS: tuple[
     tuple[Callable[[GoldenFile], bool], Callable[[GoldenFile], Iterator[Comparison]]], ...
@@ -58,6 +69,9 @@ CHECKS: tuple[
     (is_part_vae, part_vae_comparisons),
     (is_part_grid, part_grid_comparisons),
     (is_point_features, point_feature_comparisons),
+    (is_paint_network, paint_network_comparisons),
+    (is_paint_schedules, paint_schedule_comparisons),
+    (is_texture_views, _texture_comparisons),
 )
 # What a file that is not as it should be leads to; everything else is a fault of this program.
 _BAD_FILE = (MeshkilnError, KeyError, IndexError, TypeError, ValueError, RuntimeError)

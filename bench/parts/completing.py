@@ -110,7 +110,7 @@ def _tokens(sizes: PartSizes) -> dict[str, int]:
     return {"num_latents": sizes.context_tokens}
 
 
-class _Denoising:
+class Denoising:
     """A denoiser with all that it is given."""
 
     def __init__(self, sizes: PartSizes, device: torch.device, dtype: torch.dtype) -> None:
@@ -160,7 +160,7 @@ class _Denoising:
 
 def step_stage(sizes: PartSizes, device: torch.device, dtype: torch.dtype) -> Stage:
     """Ask for one velocity; what the steps share is there already."""
-    given = _Denoising(sizes, device, dtype)
+    given = Denoising(sizes, device, dtype)
     with torch.no_grad():
         prepared = given.prepared()
     place = torch.full((1,), STEP, device=device)
@@ -175,7 +175,7 @@ def step_stage(sizes: PartSizes, device: torch.device, dtype: torch.dtype) -> St
 
 def trajectory_stage(sizes: PartSizes, device: torch.device, dtype: torch.dtype) -> Stage:
     """Follow the denoiser from noise, what is prepared once included."""
-    given = _Denoising(sizes, device, dtype)
+    given = Denoising(sizes, device, dtype)
 
     def ours() -> Tensor:
         prepared = given.prepared()

@@ -42,10 +42,11 @@ def _listed(models, model_id, *words):
 def test_a_bare_machine_lists_every_model_as_not_here(models):
     status, shown, _ = models("list")
     assert status == 0
-    assert shown.count("not here") == 12
+    assert shown.count("not here") == 18
     assert "hunyuan3d-2mini-turbo" in shown
     words = [shown.index(word) for word in ("hunyuan3d-2.1", "Parts of a mesh", "p3-sam",
-                                            "Parts made whole", "x-part")]  # fmt: skip
+                                            "Parts made whole", "x-part", "Textures",
+                                            "hunyuan3d-paint-2.1", "dinov2-giant")]  # fmt: skip
     assert words == sorted(words)
     row = _listed(models, "hunyuan3d-2mv")
     assert row["folder"] is row["size_bytes"] is row["revision"] is row["download_gb"] is None
@@ -146,6 +147,94 @@ def test_a_model_of_parts_is_pulled_without_the_others(models, monkeypatch, tmp_
     assert row["size_bytes"] == sum(sizes) - 10
     status, shown, _ = models("verify", "x-part", "--json")
     assert (status, json.loads(shown)["notes"]) == (0, [])
+
+
+def test_what_belongs_to_a_model_comes_with_it(models, monkeypatch, tmp_path):
+    from backend.models.checkpoints import catalogue, hub
+    from tests.models.checkpoints.local_hub import COMMIT, local_hub
+    from tests.models.tiny_paint_checkpoints import write_tiny_paint, write_tiny_realesrgan
+
+    folder = write_tiny_paint(tmp_path / "made")
+    upscaler = write_tiny_realesrgan(tmp_path / "made")
+    encoder = tmp_path / "made" / "dinov2-giant"
+    painting = {
+        f"{folder.name}/{path.relative_to(folder).as_posix()}": path.read_bytes()
+        for path in folder.rglob("*.*")
+    }
+    painting[f"{folder.name}/unet/modules.py"] = b"raise SystemExit"
+    others = {path.name: path.read_bytes() for path in (*encoder.iterdir(), upscaler)}
+    with (
+        local_hub("tencent/Hunyuan3D-2.1", painting) as first,
+        local_hub("facebook/dinov2-giant", others) as second,
+    ):
+        monkeypatch.setitem(
+            catalogue._BY_ID, "realesrgan-x4plus", _released(second.endpoint, COMMIT, upscaler)
+        )
+        running = {"tencent": first, "facebook": second}
+        real = hub.HuggingFaceHub
+
+        class BothHubs:
+            def __init__(self, **how):
+                self.how = how
+
+            def listing(self, repository):
+                return self._of(repository).listing(repository)
+
+            def download(self, listing, paths, folder):
+                self._of(listing.repository).download(listing, paths, folder)
+
+            def _of(self, repository):
+                return real(running[repository.partition("/")[0]].endpoint, **self.how)
+
+        monkeypatch.setattr(hub, "HuggingFaceHub", BothHubs)
+        asked = ("pull", "hunyuan3d-paint-2.1", "--accept-licence", "--json")
+        status, shown, said = models(*asked, "--needed-only")
+        assert status == 0, said
+        assert json.loads(shown)["usable"] is True
+        assert upscaler.name not in {name for name, _ in second.sent}
+        assert "Open RAIL++-M" in said
+        assert "Apache License 2.0, as its authors state" in said
+        assert models(*asked)[0] == 0
+    assert f"{folder.name}/unet/modules.py" not in {name for name, _ in first.sent}
+    for name in ("hunyuan3d-paint-2.1", "dinov2-giant", "realesrgan-x4plus"):
+        assert models("verify", name)[0] == 0
+        assert _listed(models, name)["usable"] is True
+
+
+def _released(endpoint, commit, path):
+    from dataclasses import replace
+
+    from backend.models.checkpoints.catalogue import Release, model_of
+    from backend.models.checkpoints.pull_record import sha256_of
+
+    url = f"{endpoint}/any/resolve/{commit}/{path.name}"
+    release = Release(url, "v0.1.0", path.stat().st_size, sha256_of(path))
+    return replace(model_of("realesrgan-x4plus"), release=release)
+
+
+def test_a_model_that_cannot_be_run_without_another_says_so(models, tmp_path):
+    from tests.models.tiny_paint_checkpoints import write_tiny_paint
+
+    folder = write_tiny_paint(tmp_path / "mine", has_companions=False)
+    where = ("--model-path", str(tmp_path / "mine"))
+    models("accept", "hunyuan3d-paint-2.1", "--accept-licence")
+    row = _listed(models, "hunyuan3d-paint-2.1", *where)
+    assert (row["complete"], row["usable"], row["lacking"]) == (True, False, ["dinov2-giant"])
+    _, shown, _ = models("list", *where)
+    assert "lacks the model dinov2-giant" in shown
+    status, shown, _ = models("verify", str(folder))
+    assert (status, "cannot be run without dinov2-giant" in shown) == (0, True)
+
+
+def test_the_pickles_of_a_model_that_paints_are_converted(models, tmp_path):
+    from tests.models.tiny_paint_checkpoints import write_tiny_paint
+
+    folder = write_tiny_paint(tmp_path / "mine", has_companions=False)
+    status, shown, _ = models("convert", str(folder), "--json")
+    assert status == 0
+    targets = {row["target"] for row in json.loads(shown)["files"]}
+    name = "diffusion_pytorch_model.converted.safetensors"
+    assert targets == {str(folder / part / name) for part in ("unet", "vae")}
 
 
 def test_what_was_taken_for_granted_is_told(models, tmp_path):

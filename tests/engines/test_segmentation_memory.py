@@ -17,6 +17,7 @@ from backend.engines.segmentation_memory import (
     pass_bytes,
     room_bytes,
 )
+from backend.gpu.work_room import WorkRoom
 from backend.models.p3sam.config import HeadsConfig
 from backend.models.p3sam.mask_heads import MaskHeads
 from backend.models.p3sam.prompt_masks import prompt_masks
@@ -32,7 +33,7 @@ def full_size(points):
 
 @pytest.mark.parametrize("points", [20_000, 100_000, 200_000])
 def test_masks_stay_within_four_gigabytes_with_the_weights(points):
-    room = room_bytes(GPU_BYTES, WEIGHTS_BYTES)
+    room = room_bytes(WorkRoom(most=GPU_BYTES, as_it_is=GPU_BYTES), WEIGHTS_BYTES)
     work = fitting_work(room, full_size(points))
     assert WEIGHTS_BYTES + full_size(points)(work) <= DEVICE_LIMIT_BYTES <= 4_096 * MB
     pairs = work.chunk_points * work.prompt_batch
@@ -45,7 +46,8 @@ def test_little_memory_gives_the_smallest_pass_and_much_the_largest():
 
 
 def test_no_more_than_a_share_of_what_is_free_is_taken():
-    assert room_bytes(2_000 * MB, WEIGHTS_BYTES) == 1_000 * MB
+    room = WorkRoom(most=GPU_BYTES, as_it_is=2_000 * MB)
+    assert room_bytes(room, WEIGHTS_BYTES) == 1_000 * MB
 
 
 class LiveBytes(TorchDispatchMode):

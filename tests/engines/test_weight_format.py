@@ -52,3 +52,10 @@ def test_parts_are_made_in_bf16_where_a_card_knows_it_but_decoded_in_fp16(monkey
 def test_a_processor_keeps_the_decoder_in_full_when_asked_for_bf16():
     found = weight_format(Settings(precision="bf16", weights="int8"))
     assert found == WeightFormat(torch.bfloat16, torch.float32, is_int8=True)
+
+
+def test_what_paints_computes_in_half_precision_and_never_in_8_bits(monkeypatch):
+    on_a_card(monkeypatch)
+    for kind in (ModelKind.TEXTURE, ModelKind.COMPANION):
+        found = weight_format(Settings(weights="int8"), kind)
+        assert found == WeightFormat(torch.float16, torch.float16)

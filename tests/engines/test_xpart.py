@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.catalog import PartSolver, Preset
+from backend.catalog import PartQuality, PartSolver, Preset
 from backend.engines import part_completion_steps, part_contexts, xpart
 from backend.engines import registry as engine_registry
 from backend.engines.builtin import default_registry
@@ -85,6 +85,7 @@ def test_the_job_learns_what_they_were_made_with_and_that_it_is_another_way(made
     assert (facts["model"], facts["steps"], facts["solver"]) == ("x-part", 4, "euler")
     assert (facts["cells"], facts["groups"]) == (12, 1)
     assert facts["is_published_way"] is False
+    assert (facts["is_lossy"], facts["quality"]) == (True, None)
     assert NOTICE in completed.notice
     assert "4 euler steps instead of 50" in completed.notice
 
@@ -308,6 +309,16 @@ def test_midpoint_steps_are_another_way():
     (completed,) = run(task(wishes=replace(wishes, steps=3)), sink=sink)
     assert completed.facts["solver"] == "midpoint"
     assert sink.seen[0][1] == 1 + 4 + 4 + 3 * xpart.STEPS_PER_PART
+
+
+@pytest.mark.usefixtures("solid_spaces")
+def test_a_named_way_is_gone_and_told():
+    wishes = replace(WISHES, steps=None, quality=PartQuality.SECOND_ORDER)
+    (completed,) = run(task(wishes=wishes))
+    facts = completed.facts
+    assert (facts["quality"], facts["steps"], facts["solver"]) == ("second_order", 13, "midpoint")
+    assert facts["is_lossy"] is True
+    assert "Lossy (quality second_order)" in completed.notice
 
 
 def test_wrong_weights_are_a_typed_error(tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
 """A pipeline of one call that gains from batches; orders lie in the picture's place.
 
 ``good`` works, ``failing`` fails before the call, ``unsocial`` kills the process unless it is
-alone in the call. Each result tells how many shared the call. The name ``slow`` holds the device
-for a second, so that others gather behind it.
+alone in the call. Each result tells how many shared the call. ``slow:PATH`` holds the device until
+there is a file at the path, so that others gather behind it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from backend.batch_processor import BatchedStage, run_engine
 from backend.catalog import CutOutParams, StageName
@@ -38,12 +39,21 @@ class Gathering:
         return ""
 
     def run(self, batch: Sequence[str], progress: StageProgress) -> list[str]:
-        for step in range(20 if "slow" in batch else 4):
-            progress.step(step, 20)
+        for step in range(4):
+            progress.step(step, 4)
+            threading.Event().wait(0.05)
+        while not all(is_open(order) for order in batch):
+            progress.check_canceled()
             threading.Event().wait(0.05)
         if "unsocial" in batch and len(batch) > 1:
             os.kill(os.getpid(), signal.SIGKILL)
-        return [f"{order} {len(batch)}" for order in batch]
+        return [f"{order.partition(':')[0]} {len(batch)}" for order in batch]
+
+
+def is_open(order: str) -> bool:
+    """Whether nothing holds an order back."""
+    gate = order.partition(":")[2]
+    return not gate or Path(gate).exists()
 
 
 _ENGINE = Gathering()

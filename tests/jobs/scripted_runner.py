@@ -19,6 +19,8 @@ from backend.residency.process import current_residency
 
 STEPS = 20
 STEP_S = 0.05
+HOLD = "hold"
+"""A file of the data folder; while it is there no stage of ``run_slowly`` goes on."""
 
 
 def run_slowly(name: str, request: PipelineRequest, sink: ProgressSink) -> PipelineOutcome:
@@ -82,7 +84,7 @@ def _obey(order: str, out_dir: Path) -> None:
 
 
 class _Slow:
-    """Passes everything on, a second late at the start of a stage."""
+    """Passes everything on, a second late at each start of a stage, or once HOLD is gone."""
 
     def __init__(self, sink: ProgressSink) -> None:
         self._sink = sink
@@ -97,3 +99,9 @@ class _Slow:
                 return
             self._sink.stage_progress(stage, step, STEPS)
             time.sleep(STEP_S)
+        while _is_held() and not self._sink.is_canceled():
+            time.sleep(STEP_S)
+
+
+def _is_held() -> bool:
+    return Path(os.environ["MESHKILN_DATA_DIR"], HOLD).exists()

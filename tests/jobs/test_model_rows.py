@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 
 import pytest
 
@@ -111,6 +112,47 @@ def test_models_for_parts_have_reasons_of_their_own(settings, clock, put):
         None,
         None,
     )
+
+
+def test_models_that_paint_have_a_reason_of_their_own(settings, clock, put, monkeypatch):
+    def reason():
+        return shelf_document(settings, clock)["texture_unavailable"]
+
+    def put_picture_model(folder):
+        for part in ("unet", "vae", "scheduler"):
+            (settings_folder / folder / part).mkdir(parents=True, exist_ok=True)
+        for name in (
+            "unet/config.json",
+            "vae/config.json",
+            "scheduler/scheduler_config.json",
+            "unet/diffusion_pytorch_model.bin",
+            "vae/diffusion_pytorch_model.bin",
+        ):
+            (settings_folder / folder / name).write_bytes(b"x" * 10)  # fmt: skip
+
+    settings_folder = Path(settings.model_path)
+    assert reason() == model_rows.NO_WEIGHTS
+    put_picture_model("hunyuan3d-paintpbr-v2-1")
+    assert reason() == model_rows.INCOMPLETE
+    row = row_of(settings, clock, "hunyuan3d-paint-2.1")
+    assert (row["state"], row["missing"]) == ("incomplete", ["the model dinov2-giant"])
+    assert (row["kind"], row["size_bytes"]) == ("texture", 50)
+    put("config.json", "model.safetensors", folder="dinov2-giant")
+    assert reason() == model_rows.NOT_ACCEPTED
+    accept(settings, clock, "hunyuan3d-paint-2.1")
+    assert reason() is None
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "diffusers" else real(name)
+    )
+    assert reason() == model_rows.NO_DIFFUSERS
+
+
+def test_people_are_told_where_each_model_is_published(settings, clock):
+    at = row_of(settings, clock, "realesrgan-x4plus")["published_at"]
+    assert at == "github.com/xinntao/Real-ESRGAN"
+    at = row_of(settings, clock, "dinov2-giant")["published_at"]
+    assert at == "huggingface.co/facebook/dinov2-giant"
 
 
 class Shelf:

@@ -39,12 +39,13 @@ def ends_of(shop, job):
     return [e for e in shop.service.events.read_after(job.id, "0-0") if e.type == "end"]
 
 
-def test_jobs_share_calls_and_run_alone_after_a_crash(batching_workshop):
-    shop = batching_workshop
-    first = shop.submit("slow")
+def test_jobs_share_calls_and_run_alone_after_a_crash(batching_workshop, tmp_path):
+    shop, gates = batching_workshop, [tmp_path / name for name in ("first", "last")]
+    first = shop.submit(f"slow:{gates[0]}")
     shop.wait_for(first.id, JobState.RUNNING)
     good = [shop.submit("good") for _ in range(2)]
     failing = shop.submit("failing")
+    gates[0].touch()
     done = {job.id: shop.wait_for(job.id, *TERMINAL) for job in (first, *good, failing)}
     assert done[first.id].facts["told"] == "slow 1"
     assert [done[job.id].facts["told"] for job in good] == ["good 2"] * 2
@@ -53,9 +54,10 @@ def test_jobs_share_calls_and_run_alone_after_a_crash(batching_workshop):
     sizes = wait_until(lambda: sizes_of(shop, (first, *good)))
     assert sizes == [1, 2, 2]
 
-    last = shop.submit("slow")
+    last = shop.submit(f"slow:{gates[1]}")
     shop.wait_for(last.id, JobState.RUNNING)
     crashed = [shop.submit(order) for order in ("unsocial", "good", "good")]
+    gates[1].touch()
     for job in (last, *crashed):
         ended = shop.wait_for(job.id, *TERMINAL, timeout_s=60)
         assert ended.status is JobState.SUCCEEDED

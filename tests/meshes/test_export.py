@@ -10,7 +10,6 @@ import pytest
 import trimesh
 
 from backend.catalog import BackSide
-from backend.meshes.atlas import TexturedMesh, project
 from backend.meshes.export import (
     jpeg_bytes,
     reload_welded,
@@ -20,7 +19,9 @@ from backend.meshes.export import (
     write_stl,
 )
 from backend.meshes.frame import PictureFrame
+from backend.meshes.textured_mesh import TexturedMesh
 from backend.meshes.triangle_mesh import TriangleMesh
+from tests.meshes.pictured import pictured
 from tests.meshes.solids import disc_mask, sphere
 
 
@@ -33,7 +34,7 @@ def ball() -> TriangleMesh:
 def textured(ball) -> TexturedMesh:
     rgb = np.random.default_rng(0).integers(0, 255, (100, 100, 3), dtype=np.uint8)
     frame = PictureFrame(49.5, 49.5, 1 / 80)
-    return project(ball, rgb, disc_mask(100, 40), frame, 128, BackSide.AUTO)
+    return pictured(ball, rgb, disc_mask(100, 40), frame, 128, BackSide.AUTO)
 
 
 def _gltf(path) -> dict:

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from backend.meshes.atlas import TexturedMesh
 from backend.meshes.mesh_picture import pictured
 from backend.meshes.render import View, render
 from backend.meshes.source_mesh import EncodedImage, Material, SourceMesh
+from backend.meshes.textured_mesh import TexturedMesh
 from backend.meshes.triangle_mesh import TriangleMesh
 from tests.meshes.solids import sphere
 from tests.meshes.source_shapes import textured_box

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from backend.catalog import BackSide
-from backend.meshes.atlas import project
 from backend.meshes.frame import to_metres
 from backend.meshes.height_field import inflated
 from backend.meshes.inflation_surface import round_surface, sample_outline
 from backend.meshes.masks import iou
 from backend.meshes.render import View, covered_pixels, render
+from tests.meshes.pictured import pictured
 from tests.meshes.solids import box, disc_mask, sphere
 
 
@@ -41,7 +41,7 @@ def test_the_texture_is_seen_the_right_way_round():
     rgb[:64, :64], rgb[:64, 64:], rgb[64:] = (255, 0, 0), (0, 0, 255), (0, 200, 0)
     flat = np.zeros(mask.shape, dtype=np.float32)
     mesh, frame = to_metres(round_surface(sample_outline(mask, inflated(mask), flat, 40)), 1.0)
-    textured = project(mesh, rgb, mask, frame, 256, BackSide.MIRROR)
+    textured = pictured(mesh, rgb, mask, frame, 256, BackSide.MIRROR)
     image = render(textured, View(0), 64).astype(int)
     assert image[20, 22, 0] > 120 > image[20, 22, 2]
     assert image[20, 42, 2] > 120 > image[20, 42, 0]

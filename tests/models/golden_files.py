@@ -13,6 +13,7 @@ from torch import Tensor
 
 SHAPE = Path(__file__).parents[1] / "golden" / "shape"
 PART = SHAPE.parent / "part"
+TEXTURE = SHAPE.parent / "texture"
 
 
 @cache

@@ -18,7 +18,7 @@ from bench.parity import __main__ as parity
 from bench.parity import comparison
 from bench.parity.golden_folder import CONFIGS, golden_files
 from bench.parity.surfaces import RecordedGrid, surface_comparisons
-from tests.models.golden_files import PART, SHAPE
+from tests.models.golden_files import PART, SHAPE, TEXTURE
 
 
 @pytest.fixture
@@ -79,6 +79,43 @@ def test_every_recorded_tensor_of_networks_for_parts_has_a_line_and_holds(tmp_pa
     assert file.recorded
     for tensor in file.recorded:
         assert any(line.split(",")[0] == f"other {tensor}" for line in found)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_every_recorded_tensor_of_textures_has_a_line_and_holds(tmp_path):
+    """Views that are chosen are looked at elsewhere, as this takes seconds."""
+    views = load_file(TEXTURE / "render.safetensors")
+    del views["viewsel.elev_azim"]
+    save_file(views, tmp_path / "mesh.safetensors")
+    shutil.copy(TEXTURE / "sched.safetensors", tmp_path / "way.safetensors")
+    found = compared(tmp_path)
+    assert [one for one in found.values() if not one.holds] == []
+    for file in golden_files(tmp_path):
+        assert file.recorded
+        for tensor in file.recorded:
+            assert any(line.split(",")[0] == f"{file.name} {tensor}" for line in found)
+
+
+def test_a_network_that_paints_holds_and_its_reference_is_missed(tmp_path):
+    """The file that is kept here holds what the reference network gave, not its weights."""
+    shutil.copy(TEXTURE / "unet21_tiny.safetensors", tmp_path / "other.safetensors")
+    found = compared(tmp_path)
+    failures = {name for name, one in found.items() if not one.holds}
+    assert failures == {name for name in found if name.startswith("other ref.")}
+    assert len(failures) == 7
+    assert {"other out.full, all savings", "other vox21.768", "other w"} <= found.keys()
+
+
+def test_more_pixels_of_another_face_than_ties_explain_do_not_hold(tmp_path):
+    tensors = load_file(TEXTURE / "render.safetensors")
+    kept = ("mesh", "cam", "view4.findices", "view4.position_u8")
+    tensors = {name: tensors[name] for name in tensors if name.startswith(kept)}
+    shown = tensors["view4.findices"].view(-1)
+    shown[shown > 0] = shown[shown > 0].roll(1)
+    tensors["view4.position_u8"] = (tensors["view4.position_u8"].int() - 2).clamp(0).byte()
+    save_file(tensors, tmp_path / "some.safetensors")
+    failures = {name for name, one in compared(tmp_path).items() if not one.holds}
+    assert failures == {"some view4.findices", "some view4.position_u8"}
 
 
 def test_a_grid_of_parts_is_told_by_its_content_and_other_counts_do_not_hold(tmp_path):

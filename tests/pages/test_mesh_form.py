@@ -7,7 +7,7 @@ import re
 import pytest
 
 from backend.catalog import CompletePartsParams, CompletionParams, PipelineName
-from backend.web.pages import mesh_form
+from backend.web.pages import draft_time, mesh_form
 from tests.jobs.parts.made_tree import row_of_boxes, surface_glb
 from tests.web.meshes import without_child  # noqa: F401
 
@@ -84,10 +84,30 @@ def test_an_engine_that_is_not_available_cannot_be_chosen_and_says_why(client, m
     assert 'id="mesh-completion" data-available="true"' in form
 
 
+def test_where_the_network_is_there_its_form_tells_what_a_draft_takes(client, monkeypatch):
+    monkeypatch.setattr(mesh_form, "models_document", models(completion="no weights are here"))
+    text = "Without a GPU a draft with p3sam took 45 s on a machine with 2 cores"
+    assert text in form_of(client)
+    monkeypatch.setattr(draft_time, "network_part_times_s", lambda *_: [50.0, 40.4, 44.0])
+    form = form_of(client)
+    assert "A draft with p3sam took 44 s here (40 to 50 s, last 3 jobs)." in form
+    assert text not in form
+    monkeypatch.setattr(mesh_form, "models_document", models(segmentation="no weights are here"))
+    assert "a draft with p3sam" not in form_of(client).lower()
+
+
+def test_ways_that_give_other_parts_are_marked_lossy(client):
+    form = form_of(client)
+    assert '<option value="exact">exact: 50 Euler steps</option>' in form
+    assert "second order: 13 midpoint steps, lossy" in form
+    assert "fewer steps: 25 Euler steps, lossy" in form
+
+
 def test_while_nobody_has_looked_everything_can_be_chosen(client):
     form = form_of(client)
     assert " disabled>" not in form
     assert "not available" not in form
+    assert "a draft with p3sam" not in form.lower()
 
 
 @pytest.mark.usefixtures("without_child")

@@ -23,6 +23,7 @@ def document(*rows, reason=None):
         "items": list(rows),
         "reason_unavailable": reason,
         "parts_unavailable": {"segmentation": None, "completion": None},
+        "texture_unavailable": None,
         "looked_at": "2026-11-21T19:00:00Z",
     }
 
@@ -191,3 +192,19 @@ def test_every_choice_of_the_catalogue_has_its_place():
 def test_views_are_of_use_with_a_model_of_several_views(rows, expected):
     assert takes_views(document(*rows)) is expected
     assert takes_views(document(*rows) | {"looked_at": None}) is None
+
+
+def test_what_belongs_to_a_model_that_paints_is_shown(client, show):
+    show(
+        row(
+            "hunyuan3d-paint-2.1", "incomplete", kind="texture", missing=["the model dinov2-giant"],
+            needs=["dinov2-giant"], uses=["realesrgan-x4plus"],
+        ),
+        row("dinov2-giant", "absent", kind="companion", licence=OTHER, accepted=True),
+    )  # fmt: skip
+    text = client.get("/models").text
+    assert text.index("Textures") < text.index("What the models of textures take along")
+    assert "It lacks the model dinov2-giant." in text
+    assert "It needs dinov2-giant." in text
+    assert "use it with realesrgan-x4plus; it runs without" in text
+    assert "From huggingface.co/tencent/Hunyuan3D-2" in text

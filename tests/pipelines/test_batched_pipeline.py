@@ -84,17 +84,17 @@ def test_a_network_gives_the_same_shape_but_for_rounding(processor, request_for)
     from bench.tiny_native.runner import run_pipeline as run_tiny
 
     alone = [
-        run_tiny(PipelineName.IMAGE_TO_3D, request_for(n, "alone"), SilentSink()) for n in range(3)
+        run_tiny(PipelineName.IMAGE_TO_3D, request_for(n, "alone"), SilentSink()) for n in range(2)
     ]
-    batch, members = run_batch(processor, run_tiny, [request_for(n, "batch") for n in range(3)])
-    assert [member.batch_size for member in members] == [3] * 3, "all three shared one call"
+    batch, members = run_batch(processor, run_tiny, [request_for(n, "batch") for n in range(2)])
+    assert [member.batch_size for member in members] == [2] * 2, "both shared one call"
     volumes = []
     for one, other in zip(alone, batch, strict=True):
         mesh, again = (trimesh.load(model_of(o), force="mesh") for o in (one, other))
         assert again.extents == pytest.approx(mesh.extents, rel=5e-3)
         assert again.volume == pytest.approx(mesh.volume, rel=5e-3)
         volumes.append(mesh.volume)
-    assert len({round(volume, 6) for volume in volumes}) == 3, "each from its picture and seed"
+    assert len({round(volume, 6) for volume in volumes}) == 2, "each from its picture and seed"
 
 
 def test_seeds_are_those_of_the_items(processor, request_for):

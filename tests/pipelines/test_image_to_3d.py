@@ -83,6 +83,8 @@ def test_all_files_are_there_with_their_roles(made):
         "mask.png": ("png", "mask"),
         "cutout.png": ("png", "cutout"),
         "preview.glb": ("glb", "preview"),
+        "albedo.png": ("png", "albedo"),
+        "normal.png": ("png", "normal"),
     }
     assert all(file.path.stat().st_size > 100 for file in files.values())
 

@@ -12,6 +12,7 @@ from backend.catalog import PIPELINES, PartAtPointParams, PipelineName
 from backend.engines import point_prompt
 from backend.engines.cloud_features import features_for, forget_features
 from backend.engines.model_networks import networks_of
+from backend.engines.point_feature_cache import feature_cache, term_cache
 from backend.engines.point_prompt import PointAnswer
 from backend.errors import InvalidParameter
 from backend.meshes.mask_parts.surface_samples import SurfaceSamples
@@ -114,6 +115,26 @@ def test_masks_come_best_first_with_the_patches_they_cover(cloud, files, monkeyp
     assert [mask["share"] for mask in found["masks"]] == pytest.approx(shares, abs=1e-6)
 
 
+def test_a_processor_asks_at_some_points_and_the_others_go_with_the_nearest(
+    cloud, files, monkeypatch
+):
+    monkeypatch.setattr(point_prompt, "ON_PROCESSOR_POINTS", 300)
+    asked = []
+
+    def answer(heads, terms, prompt, *, chunk_points):
+        asked.append(len(terms))
+        chosen, _ = point_prompt._asked_points(cloud.shifted)
+        inside = np.tile(BALLS[cloud.samples.faces[chosen]] == 1, (3, 1))
+        return PromptMasks(packed(torch.from_numpy(inside)), len(chosen), torch.ones(3))
+
+    monkeypatch.setattr(point_prompt, "masks_of_point", answer)
+    found = run(files, params_at(cloud.samples.raw[0], geometry=cloud.geometry))
+    assert asked == [300]
+    share = (BALLS[cloud.samples.faces] == 1).mean()
+    assert found["masks"][0]["share"] == pytest.approx(share, abs=1e-6), "all points are told of"
+    assert found["masks"][0]["patches"] == [1]
+
+
 @pytest.mark.parametrize(("kept_mb", "computed"), [(512, 1), (0, 3)])
 def test_what_all_points_share_is_kept_on_a_processor(cloud, files, monkeypatch, kept_mb, computed):
     terms, calls = MaskHeads.point_terms, []
@@ -124,6 +145,13 @@ def test_what_all_points_share_is_kept_on_a_processor(cloud, files, monkeypatch,
     for row in (0, 5, 9):
         run(files, params_at(cloud.samples.raw[row], geometry=cloud.geometry))
     assert len(calls) == computed
+
+
+def test_what_questions_share_is_forgotten_with_the_features(cloud, files):
+    run(files, params_at(cloud.samples.raw[0], geometry=cloud.geometry))
+    assert len(term_cache) > 0
+    forget_features()
+    assert len(term_cache) == len(feature_cache) == 0
 
 
 def test_a_point_beside_the_mesh_or_without_patches_is_refused(cloud, files):

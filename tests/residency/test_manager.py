@@ -151,8 +151,8 @@ def test_real_models_give_bit_equal_results_however_often_they_move(make_manager
     assert moves == 8, "each lease brought its model back to the device"
 
 
-def test_threads_hammering_two_models_share_the_device_for_a_minute(make_manager):
-    quantum_s, seconds = 0.5, 60.0
+def test_threads_hammering_two_models_share_the_device(make_manager):
+    quantum_s, seconds = 0.5, 10.0
     manager = make_manager(
         100, models={"a": 60, "b": 60}, min_residency_s=quantum_s, idle_grace_s=0.01
     )
@@ -176,7 +176,7 @@ def test_threads_hammering_two_models_share_the_device_for_a_minute(make_manager
     stop.set()
     for caller in callers:
         caller.finished(within_s=15)
-    assert min(n for n, _ in served.values()) > 1000, "starved"
+    assert min(n for n, _ in served.values()) > 200, "starved"
     assert max(wait for _, wait in served.values()) < 4 * quantum_s
     assert manager.table.switches <= 2 * seconds / quantum_s + 4, (
         "the models changed places too often"

@@ -205,10 +205,10 @@ def test_every_change_of_the_server_needs_an_administrator(keyed, ann):
                 allowed.add(endpoint.partition(".")[0] if "pages" not in endpoint else endpoint)
             keyed.app.extensions["meshkiln.limits"]._here.storage.reset()
     assert allowed <= {
-        "jobs", "batches", "shares", "share_forms", "webhooks", "parts", "part_picks",
+        "jobs", "batches", "shares", "share_forms", "webhooks", "parts", "part_picks", "textures",
         "pages.submit", "pages.cancel", "pages.retry",
         "pages.delete", "pages.rename", "pages.selection", "pages.start_cutout",
-        "pages.submit_batch", "pages.batch_action", "pages.submit_mesh",
+        "pages.submit_batch", "pages.batch_action", "pages.submit_mesh", "pages.texture",
     }  # fmt: skip
     assert {"jobs", "pages.submit"} <= allowed
 

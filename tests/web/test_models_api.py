@@ -24,7 +24,8 @@ LICENCE = {
 def row(model_id: str = "hunyuan3d-2.0", state: str = "licence_needed", **more: Any):
     return {
         "id": model_id, "title": "Hunyuan3D 2.0", "kind": "shape",
-        "repository": "tencent/Hunyuan3D-2",
+        "repository": "tencent/Hunyuan3D-2", "published_at": "huggingface.co/tencent/Hunyuan3D-2",
+        "needs": [], "uses": [],
         "state": state, "missing": [], "unsupported": None, "revision": "c" * 40,
         "size_bytes": 4_930_000_000, "download_gb": 4.93, "views": 1, "steps": 50,
         "guidance": 5.0, "licence": LICENCE, "accepted": state == "ready", "accepted_at": None,
@@ -37,6 +38,7 @@ def shelf(*rows: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
         "models": list(rows),
         "reason_unavailable": reason,
         "parts_unavailable": {"segmentation": None, "completion": "its weights are not here"},
+        "texture_unavailable": "no weights of a model are here",
         "looked_at": "2026-11-21T19:00:00.000Z",
     }
 
@@ -62,7 +64,8 @@ def test_without_a_worker_the_names_are_listed_and_nothing_is_claimed(server):
     assert answer.status_code == 200
     assert [model["id"] for model in answer.json["items"]] == list(MODEL_IDS)
     assert ShapeModel.AUTO not in MODEL_IDS
-    assert {"p3-sam", "x-part"} < set(MODEL_IDS)
+    assert {"p3-sam", "x-part", "hunyuan3d-paint-2.1", "dinov2-giant"} < set(MODEL_IDS)
+    assert answer.json["texture_unavailable"] == answer.json["reason_unavailable"]
     assert set(answer.json["parts_unavailable"]) == {"segmentation", "completion"}
     assert None not in answer.json["parts_unavailable"].values()
     assert answer.json["looked_at"] is None
@@ -77,6 +80,7 @@ def test_the_list_is_what_the_worker_said_last(live):
     assert answer["reason_unavailable"] == "not accepted"
     assert answer["parts_unavailable"]["segmentation"] is None
     assert "weights" in answer["parts_unavailable"]["completion"]
+    assert "weights" in answer["texture_unavailable"]
 
 
 def test_what_a_worker_said_is_forgotten_when_it_falls_silent(live):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
@@ -16,18 +18,29 @@ LOOKED_AT_GROWTH = 8
 MOST_PAIRS = 1_000_000
 """Of boxes that are compared at once."""
 ROUNDING = 1 + 1e-9
+REGIONS_PER_CHECK = 1024
+
+Check = Callable[[], None]
 
 Boxes = NDArray[np.float64]
 
 
-def all_labelled(surface: CleanSurface, regions: RegionMap) -> RegionMap:
+def all_labelled(
+    surface: CleanSurface, regions: RegionMap, check_canceled: Check = lambda: None
+) -> RegionMap:
     """Give every region a label.
 
     Regions of more than a thousandth of the area get new ones. Of the others, each takes that of
     the neighbour whose part's box would grow least, as a share of its coordinates, and of equals
     the smallest. Without a neighbour it takes that of the region whose box reaches least far from
     it. If no region is large or has a label, all get 0.
+
+    Parameters
+    ----------
+    check_canceled : callable
+        Called every now and then; what it raises is raised.
     """
+    check_canceled()
     labels = regions.labels.copy()
     large = np.flatnonzero((labels < 0) & (regions.shares > SMALL_SHARE))
     labels[large] = max(int(labels.max()), -1) + 1 + np.arange(len(large))
@@ -36,15 +49,19 @@ def all_labelled(surface: CleanSurface, regions: RegionMap) -> RegionMap:
         return regions.with_labels(np.zeros_like(labels))
     if len(left):
         boxes = label_boxes(surface.corners, regions.of_faces, len(regions))
-        labels[left] = _labels_to_join(regions.with_labels(labels), left, boxes)
+        labels[left] = _labels_to_join(regions.with_labels(labels), left, boxes, check_canceled)
     return regions.with_labels(labels)
 
 
-def _labels_to_join(regions: RegionMap, left: NDArray[np.int64], boxes: Boxes) -> NDArray[np.int64]:
+def _labels_to_join(
+    regions: RegionMap, left: NDArray[np.int64], boxes: Boxes, check_canceled: Check
+) -> NDArray[np.int64]:
     found = np.full(len(left), -1)
     parts = _part_boxes(regions.labels, boxes)
     touching = np.flatnonzero(np.diff(regions.starts)[left])
-    for place in touching.tolist():
+    for done, place in enumerate(touching.tolist()):
+        if done % REGIONS_PER_CHECK == 0:
+            check_canceled()
         around = regions.labels[regions.around(int(left[place]))]
         around = np.unique(around[around >= 0])
         if len(around):
@@ -52,7 +69,7 @@ def _labels_to_join(regions: RegionMap, left: NDArray[np.int64], boxes: Boxes) -
     lonely = np.flatnonzero(found < 0)
     if len(lonely):
         others = np.flatnonzero(regions.labels >= 0)
-        nearest = _least_reach(boxes[left[lonely]], boxes[others])
+        nearest = _least_reach(boxes[left[lonely]], boxes[others], check_canceled)
         found[lonely] = regions.labels[others[nearest]]
     return found
 
@@ -78,7 +95,7 @@ def _least_growth(labels: NDArray[np.int64], parts: Boxes, box: Boxes) -> int:
     return int(labels[growth.max(axis=(1, 2)).argmin()])
 
 
-def _least_reach(boxes: Boxes, others: Boxes) -> NDArray[np.int64]:
+def _least_reach(boxes: Boxes, others: Boxes, check_canceled: Check) -> NDArray[np.int64]:
     """Find for each box the other one whose far side is nearest, (k,) int64.
 
     That is the length of (distance of centres + both half sides), axis by axis. So none whose
@@ -94,6 +111,7 @@ def _least_reach(boxes: Boxes, others: Boxes) -> NDArray[np.int64]:
         rows, wanted = queue.pop()
         wanted = min(wanted, len(others))
         for some in np.array_split(rows, 1 + len(rows) * wanted // MOST_PAIRS):
+            check_canceled()
             away, near = map(np.asarray, tree.query(centres[some], k=range(1, wanted + 1)))
             reaches = _reaches(boxes[some][:, None], others[near])
             best = np.lexsort((near, volumes[near], reaches), axis=1)[:, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,7 @@ def face_parts(
     *,
     post_process: bool = True,
     threshold: float = 0.95,
+    check_canceled: Callable[[], None] = lambda: None,
 ) -> FaceParts:
     """Let points vote for the labels of their faces, and settle what they leave open.
 
@@ -70,6 +72,8 @@ def face_parts(
         Whether small regions beyond ``threshold`` join their neighbours.
     threshold : float
         Share of the area, from 0 to 1.
+    check_canceled : callable
+        Called every now and then; what it raises is raised.
 
     Returns
     -------
@@ -80,12 +84,16 @@ def face_parts(
     ------
     P3-SAM: Native 3D Part Segmentation (2025), its automatic segmentation.
     """
+    check_canceled()
     surface = CleanSurface.of(vertices, faces)
-    labels = _votes(surface.owners[sample_faces], sample_labels, len(surface))
-    labels = filled_from_neighbours(surface.table, labels - IN_NO_MASK) + IN_NO_MASK
-    labels = filled_from_neighbours(surface.table, _without_specks(surface, labels))
-    regions = all_labelled(surface, RegionMap.of(surface, labels))
+    check_canceled()
+    labels = _votes(surface.owners[sample_faces], sample_labels, len(surface)) - IN_NO_MASK
+    labels = filled_from_neighbours(surface.table, labels, check_canceled) + IN_NO_MASK
+    labels = _without_specks(surface, labels)
+    labels = filled_from_neighbours(surface.table, labels, check_canceled)
+    regions = all_labelled(surface, RegionMap.of(surface, labels), check_canceled)
     settled = with_tail_merged(regions, threshold) if post_process else regions.labels
+    check_canceled()
     found = settled[regions.of_faces]
     ids, numbers = np.unique(found, return_inverse=True)
     boxes = label_boxes(surface.corners, numbers, len(ids))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,9 @@ FEW = 16
 Labels = NDArray[np.int64]
 
 
-def filled_from_neighbours(table: NDArray[np.int64], labels: Labels) -> Labels:
+def filled_from_neighbours(
+    table: NDArray[np.int64], labels: Labels, check_canceled: Callable[[], None] = lambda: None
+) -> Labels:
     """Give faces without a label the one that most of their neighbours have.
 
     In each pass faces are looked at in the order of their numbers, and what one face is given
@@ -27,6 +31,8 @@ def filled_from_neighbours(table: NDArray[np.int64], labels: Labels) -> Labels:
         Neighbours of each face; -1 where there is none.
     labels : (m,) int64
         Below 0 for faces without one.
+    check_canceled : callable
+        Called before each pass; what it raises is raised.
 
     Returns
     -------
@@ -35,6 +41,7 @@ def filled_from_neighbours(table: NDArray[np.int64], labels: Labels) -> Labels:
     """
     found = np.append(labels, np.int64(-1))  # the neighbour that is not there
     for _ in range(MOST_PASSES):
+        check_canceled()
         reached = _reached_in_a_pass(table, found)
         if not len(reached):
             break

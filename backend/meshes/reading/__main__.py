@@ -85,7 +85,7 @@ def _facts(
         if face_ids is not None:
             with os.fdopen(face_ids, "rb", closefd=False) as file:
                 read_face_numbers(file, len(judged.mesh.faces))
-        left = not_read(data, judged.format)
+        left = not_read(data, judged.format, judged.mesh.materials)
     if output is not None:
         write_source_mesh(judged.mesh, Path(f"/proc/self/fd/{output}"), left)
     return mesh_facts(judged)

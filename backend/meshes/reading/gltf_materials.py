@@ -1,4 +1,4 @@
-"""Reads the materials of a glTF: base colour, and its texture."""
+"""Reads the materials of a glTF: base colour, roughness and metal, and their textures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.errors import MeshCorrupt, MeshTooLarge
+from backend.errors import MeshCorrupt, MeshTooLarge, UnsupportedExtension
 from backend.meshes.reading.gltf_document import (
     GltfDocument,
     child,
@@ -26,6 +26,7 @@ from backend.meshes.source_mesh import AlphaMode, EncodedImage, Material
 TRANSFORM = "KHR_texture_transform"
 GLOSSINESS = "KHR_materials_pbrSpecularGlossiness"
 WEBP = "EXT_texture_webp"
+SHINE = "metallicRoughnessTexture"
 MAX_NAME = 100
 
 
@@ -74,6 +75,7 @@ class MaterialShelf:
 
     def __post_init__(self) -> None:
         self._budget = TextureBudget(self.limits)
+        self._shine_budget = TextureBudget(self.limits)
 
     def look_up(self, chosen: object) -> tuple[int, TexturePlace]:
         """Return the number of a material among those in use, and where its texture lies.
@@ -101,21 +103,28 @@ class MaterialShelf:
             surface = child(extensions(entry), GLOSSINESS)
             color_key, texture_key = "diffuseFactor", "diffuseTexture"
         info = child(surface, texture_key) if texture_key in surface else None
+        shine_info = _shine_beside(surface, info)
+        shine = None if shine_info is None else self._shine(shine_info)
+        placed = info or shine_info
         r, g, b, opacity = _fractions(numbers(surface, color_key, [1.0, 1.0, 1.0, 1.0]))
         material = Material(
-            str(entry.get("name") or f"material_{key}")[:MAX_NAME],
+            material_name(entry, key),
             (r, g, b, opacity),
-            _metallic(surface),
+            _metallic(surface, has_map=shine is not None),
             _fractions([number(surface, "roughnessFactor", 1.0)])[0],
             None if info is None else self._texture(info),
             entry.get("doubleSided") is True,
             _alpha_mode(entry),
             _fractions([number(entry, "alphaCutoff", 0.5)])[0],
+            shine,
         )
-        return material, TexturePlace() if info is None else _place(info)
+        return material, TexturePlace() if placed is None else _place(placed)
 
-    def _texture(self, info: dict[str, Any]) -> EncodedImage | None:
+    def _texture(
+        self, info: dict[str, Any], budget: TextureBudget | None = None
+    ) -> EncodedImage | None:
         """Find the picture of a texture; None when it is only there in a format beside ours."""
+        budget = budget or self._budget
         texture = self.document.item("textures", info.get("index"))
         source = texture.get("source")
         if source is None:
@@ -124,8 +133,18 @@ class MaterialShelf:
             return None
         key = whole({"source": source}, "source")
         if key not in self._images:
-            self._images[key] = self._budget.checked(self._image_bytes(key), f"images[{key}]")
+            self._images[key] = budget.checked(self._image_bytes(key), f"images[{key}]")
         return self._images[key]
+
+    def _shine(self, info: dict[str, Any]) -> EncodedImage | None:
+        """Find the map of roughness and metal; None where it is too large or damaged.
+
+        What lights a mesh is no reason to refuse it. ``not_read`` tells of maps left behind.
+        """
+        try:
+            return self._texture(info, self._shine_budget)
+        except (MeshTooLarge, MeshCorrupt, UnsupportedExtension):
+            return None
 
     def _image_bytes(self, key: int) -> bytes:
         image = self.document.item("images", key)
@@ -134,6 +153,11 @@ class MaterialShelf:
         if "bufferView" not in image:
             raise MeshCorrupt(f"images[{key}] has no data.")
         return bytes(self.document.view(image["bufferView"])[0])
+
+
+def material_name(entry: dict[str, Any], key: int) -> str:
+    """Name a material as its file does, or by its number."""
+    return str(entry.get("name") or f"material_{key}")[:MAX_NAME]
 
 
 def _place(info: dict[str, Any]) -> TexturePlace:
@@ -145,9 +169,26 @@ def _place(info: dict[str, Any]) -> TexturePlace:
     return TexturePlace(f"TEXCOORD_{channel}", (u, v), turn, (scale_u, scale_v))
 
 
-def _metallic(surface: dict[str, Any]) -> float:
-    """Read how metallic it is; where a texture says so (it stays behind), or nothing does, not."""
-    if "metallicRoughnessTexture" in surface or "metallicFactor" not in surface:
+def _shine_beside(surface: dict[str, Any], info: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the map of roughness and metal of a material, if it can be kept.
+
+    Parameters
+    ----------
+    info : dict or None
+        Its texture. A map that lies elsewhere than the texture stays behind: vertices have one
+        set of texture coordinates.
+    """
+    shine = surface.get(SHINE)
+    if not isinstance(shine, dict):
+        return None
+    return shine if info is None or _place(shine) == _place(info) else None
+
+
+def _metallic(surface: dict[str, Any], *, has_map: bool) -> float:
+    """Read how metallic it is; where nothing says so, or only a map that stays behind, not."""
+    if has_map:
+        return _fractions([number(surface, "metallicFactor", 1.0)])[0]
+    if SHINE in surface or "metallicFactor" not in surface:
         return 0.0
     return _fractions([number(surface, "metallicFactor", 0.0)])[0]
 

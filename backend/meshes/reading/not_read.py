@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from backend.meshes.glb_notes import notes_in
 from backend.meshes.reading.gltf_container import open_glb, open_gltf
+from backend.meshes.reading.gltf_materials import SHINE, material_name
 from backend.meshes.reading.mesh_format import MeshFormat
+from backend.meshes.source_mesh import Material
 
 KEY = "not_read"
 MAX_WORDS = 20
@@ -26,7 +28,7 @@ _LISTS = {
 }
 
 
-def not_read(data: bytes, kind: MeshFormat) -> list[str]:
+def not_read(data: bytes, kind: MeshFormat, materials: Sequence[Material] = ()) -> list[str]:
     """Name what is left behind of a file that was read.
 
     Parameters
@@ -35,10 +37,12 @@ def not_read(data: bytes, kind: MeshFormat) -> list[str]:
         The file.
     kind : MeshFormat
         Its format.
+    materials : sequence of Material
+        What was read of its materials.
     """
     if kind in (MeshFormat.GLB, MeshFormat.GLTF):
         root = (open_glb if kind is MeshFormat.GLB else open_gltf)(data).root
-        return _of_gltf(root)
+        return _of_gltf(root, materials)
     if kind is MeshFormat.OBJ:
         return _of_obj(data)
     if kind is MeshFormat.PLY and re.search(rb"^comment TextureFile", data[:HEAD_BYTES], re.M):
@@ -48,26 +52,18 @@ def not_read(data: bytes, kind: MeshFormat) -> list[str]:
 
 def noted_in(path: Path) -> list[str]:
     """Read the names that were noted in the GLB that was made of a file."""
-    with path.open("rb") as file:
-        head = file.read(20)
-        if len(head) < 20:
-            return []
-        root = json.loads(file.read(struct.unpack("<I", head[12:16])[0]))
-    extras = root.get("asset", {}).get("extras", {})
-    words = extras.get(KEY, []) if isinstance(extras, dict) else []
+    words = notes_in(path).get(KEY, [])
     return [word for word in words if isinstance(word, str)][:MAX_WORDS]
 
 
-def _of_gltf(root: dict[str, Any]) -> list[str]:
+def _of_gltf(root: dict[str, Any], kept: Sequence[Material]) -> list[str]:
     materials = _entries(root, "materials")
-    surfaces = [entry.get("pbrMetallicRoughness") for entry in materials]
-    shiny = any(isinstance(one, dict) and "metallicRoughnessTexture" in one for one in surfaces)
     shapes = [shape for mesh in _entries(root, "meshes") for shape in _entries(mesh, "primitives")]
     second = [shape.get("attributes", {}) for shape in shapes]
     with_mesh = sum("mesh" in node for node in _entries(root, "nodes"))
     has = {
         **{what: any(key in entry for entry in materials) for key, what in _TEXTURES.items()},
-        "maps of roughness and metal": shiny,
+        "maps of roughness and metal": _has_lost_shine(materials, kept),
         "light that it gives off": any(_glows(entry) for entry in materials),
         "extensions of materials": any(entry.get("extensions") for entry in materials),
         "a second set of texture coordinates": any(
@@ -78,6 +74,17 @@ def _of_gltf(root: dict[str, Any]) -> list[str]:
         _objects(with_mesh): with_mesh > 1,
     }
     return [what for what, there in has.items() if there]
+
+
+def _has_lost_shine(entries: list[dict[str, Any]], kept: Sequence[Material]) -> bool:
+    """Whether a material that was read had a map of roughness and metal and has none now."""
+    surfaces = [entry.get("pbrMetallicRoughness") for entry in entries]
+    shiny = {
+        material_name(entry, key)
+        for key, (entry, surface) in enumerate(zip(entries, surfaces, strict=True))
+        if isinstance(surface, dict) and SHINE in surface
+    }
+    return any(look.metallic_roughness is None and look.name in shiny for look in kept)
 
 
 def _glows(material: dict[str, Any]) -> bool:

@@ -19,6 +19,8 @@ class ModelKind(StrEnum):
     SHAPE = "shape"
     SEGMENTATION = "segmentation"
     COMPLETION = "completion"
+    TEXTURE = "texture"
+    COMPANION = "companion"
 
 
 class Family(StrEnum):
@@ -29,6 +31,31 @@ class Family(StrEnum):
     TRIPOSG = "triposg"
     P3SAM = "p3sam"
     XPART = "xpart"
+    PAINT = "paint"
+    PAINT_TURBO = "paint turbo"
+    PAINT_PBR = "paint PBR"
+    DELIGHT = "delight"
+    DINOV2 = "dinov2"
+    REALESRGAN = "realesrgan"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A single file that is published outside of the model hub.
+
+    Parameters
+    ----------
+    url : str
+    version : str
+        Its authors' name of the release.
+    sha256 : str
+        In hexadecimal digits.
+    """
+
+    url: str
+    version: str
+    size_bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -42,7 +69,7 @@ class Model:
     id : str
         What people type.
     repository : str
-        On the model hub.
+        On the model hub, or of the release.
     denoiser_folder : str
         In the repository: holds the networks, but for a lighter VAE. Empty is the repository
         itself.
@@ -59,6 +86,12 @@ class Model:
     kind : ModelKind
     unsupported : str or None
         Why it cannot be run yet; None when it can.
+    needs : tuple of str
+        Other models without which this one cannot be run.
+    uses : tuple of str
+        Other models that its authors use with it, and without which it runs all the same.
+    release : Release or None
+        Of a model that does not lie on the model hub.
     """
 
     id: str
@@ -74,6 +107,9 @@ class Model:
     views: int | None = 1
     kind: ModelKind = ModelKind.SHAPE
     unsupported: str | None = None
+    needs: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    release: Release | None = None
 
 
 def _hunyuan(
@@ -129,6 +165,41 @@ def _of_parts(
     )
 
 
+def _of_pictures(
+    model_id: str,
+    title: str,
+    repository: str,
+    family: Family,
+    licence: LicenceId,
+    *,
+    folder: str = "",
+    kind: ModelKind = ModelKind.COMPANION,
+    download_gb: float | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    needs: tuple[str, ...] = (),
+    uses: tuple[str, ...] = (),
+    release: Release | None = None,
+) -> Model:
+    return Model(
+        id=model_id,
+        title=title,
+        repository=repository,
+        family=family,
+        licence=licence,
+        denoiser_folder=folder,
+        vae_folder=None,
+        download_gb=download_gb,
+        steps=steps,
+        guidance=guidance,
+        views=None,
+        kind=kind,
+        needs=needs,
+        uses=uses,
+        release=release,
+    )
+
+
 _FIRST, _MINI, _VIEWS = "tencent/Hunyuan3D-2", "tencent/Hunyuan3D-2mini", "tencent/Hunyuan3D-2mv"
 
 MODELS: tuple[Model, ...] = (
@@ -176,6 +247,73 @@ MODELS: tuple[Model, ...] = (
     _of_parts("p3-sam", "P3-SAM", Family.P3SAM, "p3sam", ModelKind.SEGMENTATION, download_gb=0.45),
     _of_parts(
         "x-part", "X-Part", Family.XPART, "", ModelKind.COMPLETION, download_gb=9.04, steps=50
+    ),
+    _of_pictures(
+        "hunyuan3d-paint-2.0",
+        "Hunyuan3D-Paint 2.0",
+        _FIRST,
+        Family.PAINT,
+        LicenceId.TENCENT_HUNYUAN_2_PAINT,
+        folder="hunyuan3d-paint-v2-0",
+        kind=ModelKind.TEXTURE,
+        steps=30,
+        guidance=2.0,
+        uses=("hunyuan3d-delight-2.0",),
+    ),
+    _of_pictures(
+        "hunyuan3d-paint-2.0-turbo",
+        "Hunyuan3D-Paint 2.0 turbo",
+        _FIRST,
+        Family.PAINT_TURBO,
+        LicenceId.TENCENT_HUNYUAN_2_PAINT,
+        folder="hunyuan3d-paint-v2-0-turbo",
+        kind=ModelKind.TEXTURE,
+        steps=10,
+        uses=("hunyuan3d-delight-2.0",),
+    ),
+    _of_pictures(
+        "hunyuan3d-paint-2.1",
+        "Hunyuan3D-Paint 2.1 PBR",
+        "tencent/Hunyuan3D-2.1",
+        Family.PAINT_PBR,
+        LicenceId.TENCENT_HUNYUAN_21_PAINT,
+        folder="hunyuan3d-paintpbr-v2-1",
+        kind=ModelKind.TEXTURE,
+        download_gb=4.25,
+        steps=15,
+        guidance=3.0,
+        needs=("dinov2-giant",),
+        uses=("realesrgan-x4plus",),
+    ),
+    _of_pictures(
+        "hunyuan3d-delight-2.0",
+        "Hunyuan3D-Delight 2.0",
+        _FIRST,
+        Family.DELIGHT,
+        LicenceId.TENCENT_HUNYUAN_2_PAINT,
+        folder="hunyuan3d-delight-v2-0",
+        steps=50,
+    ),
+    _of_pictures(
+        "dinov2-giant",
+        "DINOv2 giant",
+        "facebook/dinov2-giant",
+        Family.DINOV2,
+        LicenceId.APACHE_2,
+    ),
+    _of_pictures(
+        "realesrgan-x4plus",
+        "RealESRGAN x4plus",
+        "xinntao/Real-ESRGAN",
+        Family.REALESRGAN,
+        LicenceId.BSD_3,
+        download_gb=0.067,
+        release=Release(
+            "https://github.com/xinntao/Real-ESRGAN/releases/download/v0.1.0/RealESRGAN_x4plus.pth",
+            "v0.1.0",
+            67_040_989,
+            "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1",
+        ),
     ),
 )
 _BY_ID = {model.id: model for model in MODELS}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,11 @@ class Component(StrEnum):
     VAE = "vae"
     CONDITIONER = "conditioner"
     SEGMENTER = "segmenter"
+    UNET = "unet"
+    REFERENCE = "unet_dual"
+    IMAGE_ENCODER = "image_encoder"
+    TEXT_ENCODER = "text_encoder"
+    UPSCALER = "upscaler"
 
 
 class Architecture(StrEnum):
@@ -32,6 +37,13 @@ class Architecture(StrEnum):
     P3SAM = "P3-SAM"
     PART_DENOISER = "part denoiser"
     PART_CONDITIONER = "part conditioner"
+    PAINT_UNET = "painting network"
+    PAINT_REFERENCE = "reference network"
+    DELIGHT_UNET = "delighting network"
+    PICTURE_VAE = "picture VAE"
+    DINOV2 = "DINOv2"
+    CLIP_TEXT = "CLIP text encoder"
+    UPSCALER = "upscaler"
 
 
 class SchedulerKind(StrEnum):
@@ -126,6 +138,22 @@ class PartCheckpoint(Checkpoint):
         What its descriptions do not tell, so that the published sizes were taken; for people.
     """
 
+    assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PictureCheckpoint(Checkpoint):
+    """A model that makes pictures of noise: textures, or pictures without light and shadow.
+
+    Parameters
+    ----------
+    schedule : mapping
+        What its noise was like in training, by the published names, and checked.
+    assumed : tuple of str
+        What its descriptions do not tell, so that the published values were taken; for people.
+    """
+
+    schedule: Mapping[str, Any] = field(default_factory=dict)
     assumed: tuple[str, ...] = ()
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import nn
 
-from backend.errors import CheckpointConfigInvalid, WeightsDamaged
+from backend.errors import CheckpointConfigInvalid, PackageMissing, WeightsDamaged
 from backend.models.attention import Attend, plain_attention
 from backend.models.checkpoints.checkpoint import Checkpoint, Component, ComponentSource
+from backend.models.checkpoints.finite_check import check_finite
 from backend.models.checkpoints.network_table import network_of
 from backend.models.checkpoints.reading import ComponentTensors, TensorFile, open_tensors
 from backend.models.checkpoints.tensor_check import TensorFinding, check_tensors, refuse_findings
 from backend.models.checkpoints.tensor_entry import TensorEntry
+
+PAINT_PACKAGE = "diffusers"
 
 
 def load_component(
@@ -68,6 +71,24 @@ def load_component(
     return module.eval().requires_grad_(False)
 
 
+def check_numbers(
+    checkpoint: Checkpoint, component: Component, file: TensorFile
+) -> Iterator[TensorFinding]:
+    """Find tensors of a network that hold what is no number; reads all of them.
+
+    Parameters
+    ----------
+    file : TensorFile
+        The component's own, opened.
+    """
+    source = checkpoint.components[component]
+    unread = network_of(source.architecture).optional_prefixes
+    tensors = ComponentTensors(file, source.prefixes, source.added_prefix)
+    for name in tensors:
+        if not name.startswith(unread):
+            yield from check_finite(component, {name: tensors[name]})
+
+
 def check_component(
     checkpoint: Checkpoint, component: Component, file: TensorFile
 ) -> list[TensorFinding]:
@@ -93,7 +114,8 @@ def _described(
     """Return the config of a network, and which tensors do not fit it.
 
     The descriptions of lighter VAEs may not tell how light they are. Where the tensors agree with
-    each other, though not with the description, they are believed.
+    each other, though not with the description, they are believed; where neither fits, what fits
+    better is told.
     """
     network = network_of(source.architecture)
     read = _named(network.read_config)
@@ -106,7 +128,7 @@ def _described(
         inferred = _checked(component, source, lambda: infer(shapes, source.params), entries)
     except CheckpointConfigInvalid:
         return config, findings
-    return (config, findings) if inferred[1] else inferred
+    return min((config, findings), inferred, key=lambda each: len(each[1]))
 
 
 def _checked(
@@ -130,7 +152,9 @@ def _checked(
         raise CheckpointConfigInvalid(
             f"The description of the {source.architecture} of {source.file.parent} lacks {error}."
         ) from error
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError, AttributeError) as error:
+    except (
+        AttributeError, IndexError, RuntimeError, TypeError, ValueError, ZeroDivisionError
+    ) as error:  # fmt: skip
         raise CheckpointConfigInvalid(
             f"The description of the {source.architecture} of {source.file.parent} makes no "
             f"network: {error}."
@@ -142,6 +166,20 @@ def _checked(
 
 
 def _named(path: str) -> Any:
-    """Return what a path such as ``package.module:Class.method`` names."""
+    """Return what a path such as ``package.module:Class.method`` names.
+
+    Raises
+    ------
+    PackageMissing
+        The network is written with a package that not every server has.
+    """
     module, _, name = path.partition(":")
-    return attrgetter(name)(importlib.import_module(module))
+    try:
+        return attrgetter(name)(importlib.import_module(module))
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != PAINT_PACKAGE:
+            raise
+        raise PackageMissing(
+            f"The Python package {PAINT_PACKAGE} is not installed. Networks that paint need it.",
+            advice="Run: .venv/bin/python -m pip install -r requirements-paint.txt",
+        ) from error

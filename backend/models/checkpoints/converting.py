@@ -13,8 +13,9 @@ from torch import Tensor
 from backend.errors import StorageFull, WeightsDamaged
 from backend.models.checkpoints.atomic_file import written_whole
 from backend.models.checkpoints.optional_packages import optional_package
-from backend.models.checkpoints.pickled_tensors import PICKLE_SUFFIXES, pickled_tensors
-from backend.models.checkpoints.reading import SAFETENSORS_SUFFIX, SafetensorsFile
+from backend.models.checkpoints.pickle_names import PICKLE_SUFFIXES, converted_path
+from backend.models.checkpoints.pickled_tensors import pickled_tensors
+from backend.models.checkpoints.reading import SafetensorsFile
 
 SPARE_BYTES = 64 * 2**20
 
@@ -33,11 +34,6 @@ class Conversion:
     target: Path
     tensors: int
     is_new: bool
-
-
-def converted_path(source: Path) -> Path:
-    """Return where the tensors of a pickle are written to."""
-    return source.with_suffix(SAFETENSORS_SUFFIX)
 
 
 def convert(source: Path, tell: Callable[[str], None] = lambda words: None) -> Conversion:

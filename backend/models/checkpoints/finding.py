@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.errors import PackageMissing, WeightsMissing
-from backend.models.checkpoints.catalogue import CONFIG_FILES, WEIGHT_FILES, Model
+from backend.models.checkpoints.catalogue import CONFIG_FILES, WEIGHT_FILES, Family, Model
 from backend.models.checkpoints.identity import identified
 from backend.models.checkpoints.model_files import alternatives_in, needed_files
 from backend.models.checkpoints.optional_packages import optional_package
+from backend.models.checkpoints.pickle_names import PICKLE_SUFFIXES, converted_path
 from backend.models.checkpoints.places import Origin, Places
-
-PICKLE_SUFFIX = ".ckpt"
 
 
 @dataclass(frozen=True)
@@ -92,16 +91,21 @@ def pickles_of(found: FoundModel) -> tuple[Path, ...]:
 
     A pickle beside a .safetensors file of another precision is none of them.
     """
-    if needed_files(found.model.family) != (CONFIG_FILES, WEIGHT_FILES):
-        return ()
-    folders = [folder for folder in (found.folder, found.vae_folder) if folder is not None]
-    return tuple(path for folder in folders if (path := _pickle_in(folder)) is not None)
+    pairs = [(found.folder, names) for names in needed_files(found.model.family)]
+    if found.vae_folder is not None:
+        pairs.append((found.vae_folder, WEIGHT_FILES))
+    return tuple(path for pair in pairs if (path := _pickle_in(*pair)) is not None)
 
 
-def _pickle_in(folder: Path) -> Path | None:
-    weights = alternatives_in(folder, WEIGHT_FILES)
-    pickle = weights.with_suffix(PICKLE_SUFFIX) if weights else None
-    return pickle if pickle is not None and pickle.is_file() else None
+def _pickle_in(folder: Path, names: tuple[str, ...]) -> Path | None:
+    """Return the pickle among files of which one is read, if it is that one or was before."""
+    read = alternatives_in(folder, names)
+    pickles = (folder / name for name in names if Path(name).suffix in PICKLE_SUFFIXES)
+    return next((path for path in pickles if path.is_file() and _gives(path, read)), None)
+
+
+def _gives(pickle: Path, read: Path | None) -> bool:
+    return read in (pickle, converted_path(pickle))
 
 
 def missing_files(model: Model, folder: Path) -> tuple[str, ...]:
@@ -142,7 +146,9 @@ def _candidates(model: Model, places: Places) -> Iterator[tuple[Origin, Path, Pa
 
 def _roots(path: Path, model: Model) -> tuple[Path, ...]:
     name = model.repository.split("/")[-1]
-    return (path / model.repository, path / name, path / model.id, path)
+    named = (path / model.repository, path / name, path / model.id)
+    # the file names of this one are those of many: only the name of its folder tells what it is
+    return named if model.family is Family.DINOV2 else (*named, path)
 
 
 def _cached_folder(model: Model, places: Places) -> Path | None:

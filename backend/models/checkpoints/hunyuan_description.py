@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backend.errors import CheckpointConfigInvalid, UnknownTarget, WeightsMissing
+from backend.errors import CheckpointConfigInvalid, UnknownTarget
 from backend.models.checkpoints.catalogue import CONFIG_FILES, WEIGHT_FILES
 from backend.models.checkpoints.checkpoint import (
     Architecture,
@@ -22,7 +22,7 @@ from backend.models.checkpoints.checkpoint import (
     ShapeCheckpoint,
 )
 from backend.models.checkpoints.config_file import entry_of, read_config, section_of
-from backend.models.checkpoints.model_files import alternatives_in
+from backend.models.checkpoints.model_files import required_file
 
 AUTHORS_PACKAGES = frozenset({"hy3dgen", "hy3dshape"})
 IMAGE_PROCESSOR = "ImageProcessorV2"
@@ -55,7 +55,9 @@ def hunyuan_checkpoint(folder: Path, vae_folder: Path | None = None) -> ShapeChe
     ------
     WeightsMissing, CheckpointConfigInvalid, UnknownTarget
     """
-    checkpoint = described_by(_one_of(folder, CONFIG_FILES), _one_of(folder, WEIGHT_FILES))
+    checkpoint = described_by(
+        required_file(folder, CONFIG_FILES), required_file(folder, WEIGHT_FILES)
+    )
     if vae_folder is None:
         return checkpoint
     components = {**checkpoint.components, Component.VAE: lone_vae(vae_folder)}
@@ -90,10 +92,10 @@ def lone_vae(folder: Path) -> ComponentSource:
 
     Its description is that of the section alone, or has the section; so with its tensors.
     """
-    path = _one_of(folder, CONFIG_FILES)
+    path = required_file(folder, CONFIG_FILES)
     config = read_config(path)
     sections = config if Component.VAE in config else {str(Component.VAE): config}
-    source = _component(sections, Component.VAE, path, _one_of(folder, WEIGHT_FILES))
+    source = _component(sections, Component.VAE, path, required_file(folder, WEIGHT_FILES))
     return replace(source, prefixes=(f"{Component.VAE}.", ""))
 
 
@@ -150,10 +152,3 @@ def _class_name(target: str) -> str:
 
 def _unknown(target: str, section: str, path: Path) -> UnknownTarget:
     return UnknownTarget(f"Section '{section}' of {path} names {target!r}, which is not supported.")
-
-
-def _one_of(folder: Path, names: tuple[str, ...]) -> Path:
-    found = alternatives_in(folder, names)
-    if found is None:
-        raise WeightsMissing(f"{folder} lacks {' or '.join(names)}.")
-    return found

@@ -23,7 +23,9 @@ from backend.models.checkpoints.checkpoint import (
 from backend.models.checkpoints.hunyuan_description import described_by
 from backend.models.checkpoints.model_files import (
     P3SAM_WEIGHTS,
+    REALESRGAN_WEIGHTS,
     TRIPOSG_FILES,
+    UNET_WEIGHTS,
     XPART_WEIGHTS,
     alternatives_in,
 )
@@ -35,7 +37,9 @@ _TELLING_FILES: dict[Family, tuple[str, ...]] = {
     Family.TRIPOSG: tuple(name for names in TRIPOSG_FILES for name in names),
     Family.XPART: (XPART_WEIGHTS[Component.CONDITIONER], XPART_WEIGHTS[Component.VAE]),
     Family.P3SAM: (P3SAM_WEIGHTS, f"p3sam/{P3SAM_WEIGHTS}"),
+    Family.REALESRGAN: REALESRGAN_WEIGHTS,
 }
+_OF_PICTURES = (*UNET_WEIGHTS, Family.DINOV2)
 
 
 def identified(folder: Path) -> Model | None:
@@ -70,6 +74,9 @@ def model_in(folder: Path) -> Model:
     CheckpointConfigInvalid, UnknownTarget, PackageMissing
         Its description cannot be read, or is of no model that we know.
     """
+    named = _named(folder)
+    if named is not None:
+        return named
     for family, names in _TELLING_FILES.items():
         if alternatives_in(folder, names):
             return next(model for model in MODELS if model.family is family)
@@ -77,6 +84,19 @@ def model_in(folder: Path) -> Model:
     if description is None:
         raise WeightsMissing(f"{folder} lacks {' or '.join(CONFIG_FILES)}.")
     return _described(described_by(description, folder / WEIGHT_FILES[0]))
+
+
+def _named(folder: Path) -> Model | None:
+    """Return the model of pictures that a folder is named after.
+
+    Their descriptions do not tell one from the other, and their names are the only other thing
+    that does.
+    """
+    for model in MODELS:
+        names = (model.id, model.denoiser_folder or model.repository.rpartition("/")[2])
+        if model.family in _OF_PICTURES and folder.absolute().name in names:
+            return model
+    return None
 
 
 def _described(checkpoint: ShapeCheckpoint) -> Model:

@@ -12,7 +12,11 @@ class LicenceId(StrEnum):
     TENCENT_HUNYUAN_2 = "tencent-hunyuan3d-2.0"
     TENCENT_HUNYUAN_21 = "tencent-hunyuan3d-2.1"
     TENCENT_HUNYUAN_PART = "tencent-hunyuan3d-part"
+    TENCENT_HUNYUAN_2_PAINT = "tencent-hunyuan3d-2.0-paint"
+    TENCENT_HUNYUAN_21_PAINT = "tencent-hunyuan3d-2.1-paint"
     MIT = "mit"
+    APACHE_2 = "apache-2.0"
+    BSD_3 = "bsd-3-clause"
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,13 @@ _PART_POINTS = (
     "use carries over is an open legal question.",
     _TENCENT_POINTS[-1],
 )
+_PAINT_POINTS = (
+    *_TENCENT_POINTS[:-1],
+    "Its networks are made from Stable Diffusion 2.1, which is under the CreativeML Open RAIL++-M "
+    "licence: the uses that this one forbids are forbidden here too.",
+    "This is a summary. The LICENSE file of the model's repository, and the card of Stable "
+    "Diffusion 2.1, are what counts.",
+)
 _LICENCES = {
     licence.id: licence
     for licence in (
@@ -75,6 +86,38 @@ _LICENCES = {
             "Tencent Hunyuan 3D-Part Community License",
             _PART_POINTS,
             needs_acceptance=True,
+        ),
+        Licence(
+            LicenceId.TENCENT_HUNYUAN_2_PAINT,
+            "Tencent Hunyuan 3D 2.0 Community License, and CreativeML Open RAIL++-M",
+            _PAINT_POINTS,
+            needs_acceptance=True,
+        ),
+        Licence(
+            LicenceId.TENCENT_HUNYUAN_21_PAINT,
+            "Tencent Hunyuan 3D 2.1 Community License, and CreativeML Open RAIL++-M",
+            _PAINT_POINTS,
+            needs_acceptance=True,
+        ),
+        Licence(
+            LicenceId.APACHE_2,
+            "Apache License 2.0, as its authors state",
+            (
+                "Any use is allowed, in every country.",
+                "Who passes the files on must add the licence and its notices, and mark changed "
+                "files.",
+            ),
+            needs_acceptance=False,
+        ),
+        Licence(
+            LicenceId.BSD_3,
+            "BSD 3-Clause licence, as its authors state",
+            (
+                "Any use is allowed, in every country.",
+                "Who passes the files on must keep the copyright notice and the licence. The "
+                "authors' names may not be used to advertise.",
+            ),
+            needs_acceptance=False,
         ),
         Licence(
             LicenceId.MIT,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.models.checkpoints.acceptance import Acceptances
-from backend.models.checkpoints.catalogue import MODELS, Family, Model
+from backend.models.checkpoints.catalogue import MODELS, Family, Model, model_of
 from backend.models.checkpoints.finding import FoundModel, find_model
 from backend.models.checkpoints.model_files import lies_among_others, needed_files, optional_files
 from backend.models.checkpoints.places import Places
@@ -29,6 +29,8 @@ class ModelState:
         Whether its licence lets it be loaded.
     accepted_at : str or None
         RFC 3339, UTC.
+    lacking : tuple of str
+        Models without which it cannot be run, and that cannot be loaded themselves.
     """
 
     model: Model
@@ -37,11 +39,12 @@ class ModelState:
     revision: str | None
     is_accepted: bool
     accepted_at: str | None
+    lacking: tuple[str, ...] = ()
 
     @property
     def is_usable(self) -> bool:
-        """Whether it can be loaded."""
-        is_here = self.found is not None and self.found.is_complete
+        """Whether it can be run."""
+        is_here = self.found is not None and self.found.is_complete and not self.lacking
         return is_here and self.is_accepted and self.model.unsupported is None
 
 
@@ -61,6 +64,16 @@ def model_state(model: Model, places: Places, acceptances: Acceptances) -> Model
         revision=None if found is None else revision_of(found.folder),
         is_accepted=acceptances.covers(model),
         accepted_at=None if acceptance is None else acceptance.at,
+        lacking=lacking_models(model, places, acceptances),
+    )
+
+
+def lacking_models(model: Model, places: Places, acceptances: Acceptances) -> tuple[str, ...]:
+    """Return the models without which a model cannot be run, and that cannot be loaded."""
+    return tuple(
+        name
+        for name in model.needs
+        if not model_state(model_of(name), places, acceptances).is_usable
     )
 
 

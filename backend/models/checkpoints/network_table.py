@@ -38,6 +38,7 @@ class Network:
 
 _SHAPES, _TRIPOSG = "backend.models.hunyuan3d", "backend.models.triposg"
 _P3SAM, _XPART = "backend.models.p3sam", "backend.models.xpart"
+_PAINT, _UPSCALING = "backend.models.hunyuan3d_paint", "backend.models.upscaling"
 _MASK_TOKEN = "sonata.embedding.mask_token"  # noqa: S105
 _FLUX = Network(
     f"{_SHAPES}.flux_denoiser:FluxDenoiser",
@@ -100,6 +101,64 @@ _PART_CONDITIONER = Network(
     ),
     float32_prefixes=("seg_feat_encoder.",),
 )
+_PAINT_UNET = Network(
+    f"{_PAINT}.paint_unet:PaintUnet",
+    f"{_PAINT}.paint_config:PaintConfig.from_upstream",
+    f"{_PAINT}.paint_weights",
+    optional_prefixes=("unet_dual.", "unet.learned_text_clip_ref"),
+    infer_config=f"{_PAINT}.paint_config:PaintConfig.from_shapes",
+)
+# It is published in one file with the network that paints, which holds its text.
+_PAINT_REFERENCE = replace(
+    _PAINT_UNET,
+    network=f"{_PAINT}.reference_unet:ReferenceUnet",
+    weights=f"{_PAINT}.reference_weights",
+    optional_prefixes=tuple(
+        f"unet.{name}"
+        for name in (
+            "conv_",
+            "time_embedding.",
+            "class_embedding.",
+            "down_blocks.",
+            "mid_block.",
+            "up_blocks.",
+            "image_proj_model_dino.",
+            "learned_text_clip_gen",
+            "learned_text_clip_albedo",
+            "learned_text_clip_mr",
+        )
+    ),
+)
+_DELIGHT_UNET = Network(
+    f"{_PAINT}.text_unet:TextUnet",
+    f"{_PAINT}.unet_config:UnetConfig.from_upstream",
+    f"{_PAINT}.text_unet_weights",
+)
+_PICTURE_VAE = Network(
+    f"{_PAINT}.picture_vae:PictureVae",
+    f"{_PAINT}.picture_vae_config:PictureVaeConfig.from_upstream",
+    f"{_PAINT}.vae_weights",
+    infer_config=f"{_PAINT}.picture_vae_config:PictureVaeConfig.from_shapes",
+)
+_DINOV2 = Network(
+    "backend.models.dinov2:Dinov2",
+    "backend.models.dinov2:Dinov2Config.for_crops",
+    "backend.models.dinov2_weights",
+    optional_prefixes=("embeddings.mask_token",),
+)
+# Older files hold the numbers of the positions as well.
+_CLIP_TEXT = Network(
+    "backend.models.clip_text:ClipText",
+    "backend.models.clip_text:ClipTextConfig.from_upstream",
+    "backend.models.clip_text_weights",
+    optional_prefixes=("embeddings.position_ids",),
+)
+_UPSCALER = Network(
+    f"{_UPSCALING}.rrdb:RrdbNet",
+    f"{_UPSCALING}.rrdb_config:RrdbConfig.from_upstream",
+    f"{_UPSCALING}.rrdb_weights",
+    infer_config=f"{_UPSCALING}.rrdb_config:RrdbConfig.from_shapes",
+)
 _NETWORKS = {
     Architecture.FLUX_DENOISER: _FLUX,
     Architecture.PLAIN_DENOISER: _PLAIN,
@@ -111,6 +170,13 @@ _NETWORKS = {
     Architecture.P3SAM: _P3SAM_NETWORK,
     Architecture.PART_DENOISER: _PART_DENOISER,
     Architecture.PART_CONDITIONER: _PART_CONDITIONER,
+    Architecture.PAINT_UNET: _PAINT_UNET,
+    Architecture.PAINT_REFERENCE: _PAINT_REFERENCE,
+    Architecture.DELIGHT_UNET: _DELIGHT_UNET,
+    Architecture.PICTURE_VAE: _PICTURE_VAE,
+    Architecture.DINOV2: _DINOV2,
+    Architecture.CLIP_TEXT: _CLIP_TEXT,
+    Architecture.UPSCALER: _UPSCALER,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from backend.errors import EngineUnavailable
@@ -12,6 +13,12 @@ from backend.models.checkpoints.checkpoint import Checkpoint
 from backend.models.checkpoints.finding import FoundModel, require_model
 from backend.models.checkpoints.hunyuan_description import hunyuan_checkpoint
 from backend.models.checkpoints.part_description import p3sam_checkpoint, xpart_checkpoint
+from backend.models.checkpoints.picture_description import (
+    delight_checkpoint,
+    dinov2_checkpoint,
+    paint_checkpoint,
+    realesrgan_checkpoint,
+)
 from backend.models.checkpoints.places import Places
 from backend.models.checkpoints.triposg_description import triposg_checkpoint
 from backend.settings import Settings
@@ -21,6 +28,13 @@ _IN_SEPARATE_FILES: dict[Family, Callable[[Path], Checkpoint]] = {
     Family.TRIPOSG: triposg_checkpoint,
     Family.P3SAM: p3sam_checkpoint,
     Family.XPART: xpart_checkpoint,
+    **{
+        family: partial(paint_checkpoint, family=family)
+        for family in (Family.PAINT, Family.PAINT_TURBO, Family.PAINT_PBR)
+    },
+    Family.DELIGHT: delight_checkpoint,
+    Family.DINOV2: dinov2_checkpoint,
+    Family.REALESRGAN: realesrgan_checkpoint,
 }
 
 
@@ -31,6 +45,8 @@ def open_model(
     environment: Mapping[str, str] | None = None,
 ) -> Checkpoint:
     """Find a model, and refuse it unless its licence has been accepted here.
+
+    What it needs besides has to be there too, and is opened by its own name.
 
     Parameters
     ----------
@@ -49,7 +65,11 @@ def open_model(
     model = runnable_model(model_id)
     places = Places.of(settings, environment)
     found = require_model(model, places)
-    Acceptances(places.own_folder, clock).require(model)
+    acceptances = Acceptances(places.own_folder, clock)
+    acceptances.require(model)
+    for companion in (model_of(each) for each in model.needs):
+        require_model(companion, places)
+        acceptances.require(companion)
     return described(found)
 
 

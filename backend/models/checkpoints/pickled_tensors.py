@@ -16,13 +16,12 @@ from torch import Tensor
 
 from backend.errors import WeightsDamaged, WeightsMissing, WeightsUnsafe
 
-PICKLE_SUFFIXES = frozenset({".ckpt", ".pth", ".pt"})
 PICKLE_START = b"\x80"
 _REFUSED_NAME = re.compile(r"GLOBAL ([\w.]+)|[Uu]nsupported class ([\w.]+)")
 
 
 def pickled_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a .ckpt, .pth or .pt file.
+    """Read a .ckpt, .pth, .pt or .bin file.
 
     A dictionary of dictionaries, as the authors publish them, is flattened: ``model`` with
     ``x.weight`` becomes ``model.x.weight``. Numbers and texts beside the tensors are left out.

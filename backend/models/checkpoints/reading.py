@@ -15,11 +15,11 @@ from torch import Tensor
 
 from backend.errors import WeightsDamaged
 from backend.models.checkpoints.optional_packages import optional_package
-from backend.models.checkpoints.pickled_tensors import PICKLE_SUFFIXES, pickled_tensors
+from backend.models.checkpoints.pickle_names import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX
+from backend.models.checkpoints.pickled_tensors import pickled_tensors
 from backend.models.checkpoints.safetensors_header import safetensors_entries
 from backend.models.checkpoints.tensor_entry import TensorEntry
 
-SAFETENSORS_SUFFIX = ".safetensors"
 _DTYPE_NAMES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
     torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",

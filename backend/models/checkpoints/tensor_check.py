@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from backend.errors import MeshkilnError, TensorMisshapen, TensorMissing, TensorUnexpected
+from backend.errors import (
+    MeshkilnError,
+    TensorMisshapen,
+    TensorMissing,
+    TensorUnexpected,
+    WeightsDamaged,
+)
 from backend.models.checkpoints.checkpoint import Component
 from backend.models.checkpoints.tensor_entry import LOADABLE_DTYPES, TensorEntry
 
@@ -19,6 +25,7 @@ class TensorDefect(StrEnum):
     MISSHAPEN = "wrong shape"
     DTYPE = "wrong type of numbers"
     UNEXPECTED = "unexpected"
+    NOT_FINITE = "not finite"
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ _ERRORS: dict[TensorDefect, type[MeshkilnError]] = {
     TensorDefect.MISSHAPEN: TensorMisshapen,
     TensorDefect.DTYPE: TensorMisshapen,
     TensorDefect.UNEXPECTED: TensorUnexpected,
+    TensorDefect.NOT_FINITE: WeightsDamaged,
 }
 
 
@@ -112,4 +120,5 @@ def _compared(
 
 
 def _finding(component: Component, name: str, defect: TensorDefect, detail: str) -> TensorFinding:
-    return TensorFinding(component, f"{component}.{name}", defect, detail)
+    whole = name if name.startswith(f"{component}.") else f"{component}.{name}"
+    return TensorFinding(component, whole, defect, detail)

@@ -7,8 +7,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from backend.errors import MeshkilnError
-from backend.models.checkpoints.checkpoint import Checkpoint, PartCheckpoint
-from backend.models.checkpoints.components import check_component
+from backend.models.checkpoints.checkpoint import (
+    Checkpoint,
+    PartCheckpoint,
+    PictureCheckpoint,
+)
+from backend.models.checkpoints.components import check_component, check_numbers
 from backend.models.checkpoints.pull_record import PulledFile, PullRecord, sha256_of
 from backend.models.checkpoints.reading import TensorFile, open_tensors
 from backend.models.checkpoints.tensor_check import TensorFinding
@@ -66,9 +70,10 @@ def verify(
     record: PullRecord | None = None,
     root: Path | None = None,
 ) -> Verification:
-    """Check presence, shape and type of every tensor, and the files against the record.
+    """Check presence, shape, type and numbers of every tensor, and the files against the record.
 
-    Weights are not loaded: networks are built without memory, and files tell what they hold.
+    Networks are built without memory; weights are looked through piece by piece for what is no
+    number.
 
     Parameters
     ----------
@@ -90,6 +95,7 @@ def verify(
             continue
         try:
             findings.extend(check_component(checkpoint, component, file))
+            findings.extend(check_numbers(checkpoint, component, file))
         except MeshkilnError as error:
             errors.append(error)
     return Verification(
@@ -97,8 +103,14 @@ def verify(
         findings=tuple(findings),
         errors=tuple(errors),
         files=None if record is None else _compared(record, root or checkpoint.folder),
-        notes=checkpoint.assumed if isinstance(checkpoint, PartCheckpoint) else (),
+        notes=_notes(checkpoint),
     )
+
+
+def _notes(checkpoint: Checkpoint) -> tuple[str, ...]:
+    if isinstance(checkpoint, PartCheckpoint | PictureCheckpoint):
+        return checkpoint.assumed
+    return ()
 
 
 def _compared(record: PullRecord, root: Path) -> tuple[FileCheck, ...]:

@@ -12,11 +12,9 @@ from torch.nn import functional
 
 from backend.models import dinov2_weights
 from backend.models.attention import Attend, plain_attention
-from backend.models.dinov2 import Dinov2, Dinov2Config
+from backend.models.dinov2 import COLOUR_MEAN, COLOUR_STD, Dinov2, Dinov2Config
 
 PREFIX = "main_image_encoder.model."
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ def encoder_pixels(pictures: Tensor, image_px: int) -> Tensor:
         pixels = functional.interpolate(
             pixels, size=(image_px, image_px), mode="bilinear", antialias=True
         )
-    mean, std = (pixels.new_tensor(values)[:, None, None] for values in (_MEAN, _STD))
+    mean, std = (pixels.new_tensor(values)[:, None, None] for values in (COLOUR_MEAN, COLOUR_STD))
     return (pixels - mean) / std
 
 

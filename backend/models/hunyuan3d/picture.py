@@ -143,11 +143,19 @@ def recentred(
     canvas[top : top + height, left : left + width] = cv2.resize(
         cut_out, (width, height), interpolation=cv2.INTER_AREA
     )
-    return _on_white(canvas)
+    return on_white(canvas)
 
 
-def _on_white(canvas: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Lay a picture on white; some rows at a time, as it takes 40 bytes for a pixel."""
+def on_white(canvas: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Lay a picture, (h, w, 4) uint8, on white.
+
+    Returns
+    -------
+    rgb : (h, w, 3) uint8
+    mask : (h, w) uint8
+        How much it covers.
+    """
+    # Some rows at a time: it takes 40 bytes for a pixel.
     rgb, mask = np.zeros_like(canvas[..., :3]), np.zeros_like(canvas[..., 3])
     for top in range(0, len(canvas), _ROWS_AT_ONCE):
         rows = slice(top, top + _ROWS_AT_ONCE)

@@ -15,19 +15,20 @@ UNCOUNTED = frozenset({"static", "health.healthz", "health.readyz"})
 # somebody adds and does not name here, needs an administrator's key.
 MEMBER_BLUEPRINTS = frozenset({
     "jobs", "batches", "shares", "share_forms", "webhooks", "login", "parts", "part_picks",
+    "textures",
 })  # fmt: skip
 MEMBER_PAGES = frozenset(
     f"pages.{name}"
     for name in (
         "submit", "cancel", "retry", "delete", "rename", "selection", "start_cutout",
-        "submit_batch", "batch_action", "submit_mesh",
+        "submit_batch", "batch_action", "submit_mesh", "texture",
     )
 )  # fmt: skip
 SUBMITS = frozenset({
     "jobs.submit", "jobs.retry", "batches.submit", "batches.retry_failed",
     "pages.submit", "pages.retry", "pages.selection", "pages.start_cutout", "pages.submit_batch",
     "pages.submit_mesh", "pages.tune_start", "webhooks.resend",
-    "part_picks.ask",
+    "part_picks.ask", "textures.ask", "pages.texture",
 })  # fmt: skip
 
 

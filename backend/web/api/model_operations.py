@@ -24,20 +24,27 @@ _LICENCE = {
     },
 }
 _MODEL: dict[str, Any] = {
-    "id": {**_TEXT, "description": "For models of shapes, the value of the parameter 'model'."},
+    "id": {
+        **_TEXT,
+        "description": "For models of shapes and textures, the value of the parameter that "
+        "chooses one.",
+    },
     "title": _TEXT,
     "kind": {
         "type": "string",
-        "enum": ["shape", "segmentation", "completion"],
-        "description": "What it is for: shapes from pictures, finding the parts of a mesh, or "
-        "making parts whole.",
+        "enum": ["shape", "segmentation", "completion", "texture", "companion"],
+        "description": "What it is for: shapes from pictures, finding the parts of a mesh, "
+        "making parts whole, painting a mesh, or serving those that paint.",
     },
-    "repository": {**_TEXT_OR_NULL, "description": "On the model hub."},
+    "repository": {**_TEXT_OR_NULL, "description": "On the model hub, or of the release."},
     "state": {
         "type": "string",
         "enum": ["ready", "licence_needed", "incomplete", "absent", "unsupported", "unknown"],
     },
-    "missing": {**_TEXTS, "description": "Files it lacks."},
+    "published_at": {**_TEXT_OR_NULL, "description": "Address of its page, without https."},
+    "missing": {**_TEXTS, "description": "Files it lacks, and models without which it cannot run."},
+    "needs": {**_TEXTS, "description": "Models without which it cannot run."},
+    "uses": {**_TEXTS, "description": "Models that its authors use with it."},
     "unsupported": {**_TEXT_OR_NULL, "description": "Why it cannot be run yet."},
     "revision": {**_TEXT_OR_NULL, "description": "Commit its files are from."},
     "size_bytes": {**_INTEGER_OR_NULL, "description": "Of its files here."},
@@ -69,7 +76,13 @@ MODEL_OPERATIONS: tuple[Operation, ...] = (
 MODEL_SCHEMAS: dict[str, dict[str, Any]] = {
     "Models": {
         "type": "object",
-        "required": ["items", "reason_unavailable", "parts_unavailable", "looked_at"],
+        "required": [
+            "items",
+            "reason_unavailable",
+            "parts_unavailable",
+            "texture_unavailable",
+            "looked_at",
+        ],
         "properties": {
             "items": {
                 "type": "array",
@@ -84,6 +97,10 @@ MODEL_SCHEMAS: dict[str, dict[str, Any]] = {
                 "required": ["segmentation", "completion"],
                 "properties": {"segmentation": _TEXT_OR_NULL, "completion": _TEXT_OR_NULL},
                 "description": "Why no model of that kind can be run; null when one can.",
+            },
+            "texture_unavailable": {
+                **_TEXT_OR_NULL,
+                "description": "Why no model can paint; null when one can.",
             },
             "looked_at": {**_TIME_OR_NULL, "description": "Null while no worker tells."},
         },

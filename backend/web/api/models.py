@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, request
 
 from backend.catalog import ShapeModel
+from backend.choices import TextureModel
 from backend.errors import FieldProblem, InvalidParameter, UnknownModel
 from backend.jobs.model_shelf import read_shelf
 from backend.jobs.service import JobService
@@ -21,6 +22,10 @@ KIND_OF = {
     **{model.value: "shape" for model in ShapeModel if model is not ShapeModel.AUTO},
     "p3-sam": "segmentation",
     "x-part": "completion",
+    **{model.value: "texture" for model in TextureModel if model is not TextureModel.AUTO},
+    "hunyuan3d-delight-2.0": "companion",
+    "dinov2-giant": "companion",
+    "realesrgan-x4plus": "companion",
 }
 MODEL_IDS = tuple(KIND_OF)
 PART_KINDS = ("segmentation", "completion")
@@ -54,8 +59,8 @@ def models_document(service: JobService) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``items``, ``reason_unavailable``, ``parts_unavailable`` and ``looked_at``; see the schema
-        ``Models``.
+        ``items``, ``reason_unavailable``, ``parts_unavailable``, ``texture_unavailable`` and
+        ``looked_at``; see the schema ``Models``.
     """
     shelf = read_shelf(service.looks.client)
     if shelf is None:
@@ -64,12 +69,14 @@ def models_document(service: JobService) -> dict[str, Any]:
             "items": items,
             "reason_unavailable": NO_WORKER,
             "parts_unavailable": dict.fromkeys(PART_KINDS, NO_WORKER),
+            "texture_unavailable": NO_WORKER,
             "looked_at": None,
         }
     return {
         "items": shelf["models"],
         "reason_unavailable": shelf["reason_unavailable"],
         "parts_unavailable": shelf["parts_unavailable"],
+        "texture_unavailable": shelf["texture_unavailable"],
         "looked_at": shelf["looked_at"],
     }
 
@@ -95,10 +102,12 @@ def _unknown(model_id: str) -> dict[str, Any]:
         "kind": KIND_OF[model_id],
         "state": UNKNOWN,
         "missing": [],
+        "needs": [],
+        "uses": [],
         "pull_command": f"python -m backend models pull {model_id}",
     }
     unknown = (
-        "repository", "unsupported", "revision", "size_bytes", "download_gb", "views", "steps",
-        "guidance", "licence", "accepted", "accepted_at",
+        "repository", "published_at", "unsupported", "revision", "size_bytes", "download_gb",
+        "views", "steps", "guidance", "licence", "accepted", "accepted_at",
     )  # fmt: skip
     return known | dict.fromkeys(unknown)

@@ -21,6 +21,7 @@ from backend.web.api.operations import OPERATIONS, Operation
 from backend.web.api.parts_operations import PART_PICK, PARTS_EDIT, PARTS_OPERATIONS, PARTS_SCHEMAS
 from backend.web.api.schemas import SCHEMAS, Schema
 from backend.web.api.share_operations import SHARE_BODY, SHARE_OPERATIONS, SHARE_SCHEMAS
+from backend.web.api.texture_operations import TEXTURE_OPERATIONS, texture_body
 from backend.web.api.webhook_schemas import OUTGOING
 from backend.web.other_views import SIDES
 
@@ -28,6 +29,7 @@ _ALL = (
     *OPERATIONS,
     *MODEL_OPERATIONS,
     *PARTS_OPERATIONS,
+    *TEXTURE_OPERATIONS,
     *BATCH_OPERATIONS,
     *SHARE_OPERATIONS,
 )
@@ -45,7 +47,7 @@ _BOXES = (
 _BOXES_FILE = f"JSON. {_BOXES}"
 _VIEW = (
     "The object from the {side}; used by models of several views, "
-    "in image_to_3d and image_to_parts only."
+    "in image_to_3d, image_to_parts and texture_mesh only."
 )
 
 blueprint = Blueprint("openapi", __name__)
@@ -177,6 +179,10 @@ def _submit_form(shared: Schema) -> Schema:
                 **_FILE,
                 "description": "A picture; a mesh where the pipeline takes one.",
             },
+            "image": {
+                **_FILE,
+                "description": "The picture, where 'file' is a mesh: texture_mesh only.",
+            },
             "mask": _FILE,
             **{side: {**_FILE, "description": _VIEW.format(side=side)} for side in SIDES},
             "face_ids": _FILE,
@@ -197,7 +203,7 @@ def _submit_json(shared: Schema) -> Schema:
     return {
         "type": "object",
         "required": ["pipeline"],
-        "oneOf": [{"required": [name]} for name in ("image", "image_url", "mesh")],
+        "anyOf": [{"required": [name]} for name in ("image", "image_url", "mesh")],
         "properties": {
             "image": data_uri,
             "image_url": {
@@ -219,6 +225,7 @@ def _submit_json(shared: Schema) -> Schema:
             "params": any_params,
             **shared,
         },
+        "description": "A mesh excludes a picture, but for texture_mesh, which needs both.",
         "additionalProperties": False,
     }
 
@@ -247,6 +254,7 @@ def _parts_edit_body() -> Schema:
 BODIES: dict[str, Callable[[], Schema]] = {
     "submit": _submit_body,
     "parts_edit": _parts_edit_body,
+    "texture_again": texture_body,
     "part_pick": lambda: _object_body(PART_PICK, ["point"]),
     "rename": lambda: _object_body({"name": {"type": "string", "minLength": 1}}, ["name"]),
     "gpu_control": lambda: _object_body(

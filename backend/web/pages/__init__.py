@@ -18,16 +18,18 @@ from backend.web.pages import (
     live_run,
     meshes,
     models,
+    part_boxes,
     parts,
     performance,
     small_pictures,
+    textures,
 )
 from backend.web.pages.shortcuts import SHORTCUTS
 
 blueprint = Blueprint("pages", __name__)
 for module in (
     generate, job, gallery, batches_new, batches, cutouts, gpu, performance, deep_profile, live_run,
-    small_pictures, docs, parts, meshes, models,
+    small_pictures, textures, docs, parts, part_boxes, meshes, models,
 ):  # fmt: skip
     module.install(blueprint)
 

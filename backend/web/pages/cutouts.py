@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from backend.catalog import BackgroundEngine, PipelineName
 from backend.errors import MissingFile
 from backend.jobs.records import job_document
-from backend.web.other_views import TAKE_VIEWS
+from backend.web.other_views import OF_PICTURES
 from backend.web.pages.fragments import file_addresses
 from backend.web.pages.service import job_service
 from backend.web.pages.source import source_file, source_picture, view_picture
@@ -92,7 +92,7 @@ def _context(job_id: str) -> dict[str, object]:
         for name, value in request.args.items()
         if name.startswith(CARRY_PREFIX)
     ]
-    if job.pipeline in TAKE_VIEWS:
+    if job.pipeline in OF_PICTURES:
         carried = [("pipeline", job.pipeline)]
         carried += [(name, value) for name, value in job.params.items() if value is not None]
     elif request.method == "POST":

@@ -10,7 +10,8 @@ from backend.jobs.states import JobState
 _PARTS_FOLLOW = frozenset(
     {PipelineName.SEGMENT_PARTS, PipelineName.COMPLETE_PARTS, PipelineName.IMAGE_TO_PARTS}
 )
-_MODEL_IS_THERE = "Turn on JavaScript to turn the model around."
+_MODEL_IS_THERE = "Loading the model…"
+_WITHOUT_SCRIPT = "Turn on JavaScript to turn the model around."
 
 
 def empty_view_words(document: dict[str, Any], files: dict[str, str]) -> dict[str, str]:
@@ -26,21 +27,25 @@ def empty_view_words(document: dict[str, Any], files: dict[str, str]) -> dict[st
     Returns
     -------
     dict
-        ``now``, and ``failed``: what is said once the job has ended without a model.
+        ``now``; ``failed``, said once the job has ended without a model; and ``without_script``,
+        said in place of ``now`` where JavaScript is off, or "".
     """
     of_mesh = _takes_a_mesh(document["pipeline"])
-    failed = "The mesh was not read." if of_mesh else "No model was made."
+    failed = "Nothing was made of the mesh." if of_mesh else "No model was made."
     ended = JobState(document["status"]).is_terminal
     if ended:
         shown = files.get("model") or files.get("preview")
-        return {"now": _MODEL_IS_THERE if shown else failed, "failed": failed}
+        if shown:
+            return {"now": _MODEL_IS_THERE, "failed": failed, "without_script": _WITHOUT_SCRIPT}
+        return {"now": failed, "failed": failed, "without_script": ""}
     now = (
         "The mesh appears here as soon as it has been read"
         if of_mesh
         else "The model appears here as soon as its shape is built"
     )
     parts = document["pipeline"] in _PARTS_FOLLOW
-    return {"now": now + (", then its parts." if parts else "."), "failed": failed}
+    words = now + (", then its parts." if parts else ".")
+    return {"now": words, "failed": failed, "without_script": ""}
 
 
 def _takes_a_mesh(pipeline: str) -> bool:

@@ -27,6 +27,7 @@ from backend.web.pages.model_choices import takes_views, with_models
 from backend.web.pages.parameter_form import parameter_groups
 from backend.web.pages.service import job_service
 from backend.web.pages.source import source_file
+from backend.web.pages.texture_form import with_texture
 from backend.web.pages.view_fields import (
     LEAVE_OUT,
     chosen_views,
@@ -56,7 +57,7 @@ def generate() -> str:
         "pages/generate.html",
         source=source,
         view_fields=view_fields(source),
-        groups=with_models(parameter_groups(values), models),
+        groups=with_texture(with_models(parameter_groups(values), models), models),
         takes_views=takes_views(models),
         mesh_tools=tool_fields(),
         presets=[{"name": p.value, "time": _time_text(t)} for p, t in expected_times().items()],

@@ -9,8 +9,8 @@ from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from backend.errors import FieldProblem, InvalidParameter, NotFound
-from backend.jobs.records import job_document
 from backend.jobs.states import JobState
+from backend.web.live_files import document_now
 from backend.web.pages.empty_view import empty_view_words
 from backend.web.pages.fragments import file_addresses, render_job_live
 from backend.web.pages.parts import explorer
@@ -91,4 +91,5 @@ def _webhook(job_id: str) -> dict[str, Any] | None:
 
 
 def _document(job_id: str) -> dict[str, Any]:
-    return job_document(job_service().store.get(job_id))
+    service = job_service()
+    return document_now(service, service.store.get(job_id))

@@ -10,12 +10,14 @@ from backend.catalog import (
     CompletePartsParams,
     CompletionEngine,
     CompletionParams,
+    PartQuality,
     PartSolver,
     PipelineName,
     Preset,
     SegmentationEngine,
 )
 from backend.web.api.models import models_document
+from backend.web.pages.draft_time import draft_time_text
 from backend.web.pages.parameter_form import FormField, fields_of
 from backend.web.pages.service import job_service
 
@@ -28,8 +30,9 @@ _LABELS = {
     "threshold": "Area in large parts",
     "post_process": "Join small parts",
     "completion": "Closed by",
+    "part_quality": "Exact or lossy",
     "part_steps": "Steps",
-    "part_solver": "Way to take them",
+    "part_solver": "How to take them",
     "part_cells": "Cells",
 }
 _HELP = {
@@ -41,7 +44,8 @@ _HELP = {
     "threshold": "Parts beyond this share of the area are small.",
     "post_process": "They join the largest part that they touch; off leaves them as they are.",
     "completion": "xpart makes up what is hidden and needs weights; cap_parts closes cuts flat.",
-    "part_steps": "From noise to parts.",
+    "part_quality": "The lossy ones take half the time and give other parts.",
+    "part_steps": "From noise to parts, in place of those of the choice above.",
     "part_solver": "midpoint gives other parts than euler.",
     "part_cells": "Along the longest side of the object.",
 }
@@ -50,7 +54,10 @@ _WORDS: dict[str, dict[str, str]] = {
                SegmentationEngine.LINE_OF_SIGHT_PARTS.value: "line_of_sight_parts (built in)"},
     "completion": {CompletionEngine.XPART.value: "xpart (network)",
                    CompletionEngine.CAP_PARTS.value: "cap_parts (built in)"},
-    "part_solver": {"": "from the preset", PartSolver.EULER.value: "euler, as published"},
+    "part_quality": {"": "from the preset", PartQuality.EXACT.value: "exact: 50 Euler steps",
+                     PartQuality.FEWER_STEPS.value: "fewer steps: 25 Euler steps, lossy",
+                     PartQuality.SECOND_ORDER.value: "second order: 13 midpoint steps, lossy"},
+    "part_solver": {"": "from the choice above", PartSolver.EULER.value: "euler, as published"},
     "preset": {preset.value: preset.value for preset in Preset},
 }  # fmt: skip
 _ENGINES = {
@@ -93,6 +100,9 @@ def mesh_fields() -> MeshFields:
         field.name: _explained(field, reasons)
         for field in fields_of(CompletePartsParams, _LABELS, {})
     }
+    if document["looked_at"] and not fields["engine"].disabled:
+        preset = fields["preset"]
+        fields["preset"] = replace(preset, help=f"{preset.help} {draft_time_text()}")
 
     def chosen(*names: str) -> list[FormField]:
         return [fields[name] for name in names]
@@ -101,7 +111,7 @@ def mesh_fields() -> MeshFields:
         chosen("engine", "preset"),
         chosen("points", "prompts", "threshold", "post_process"),
         chosen("completion"),
-        chosen("part_steps", "part_solver", "part_cells"),
+        chosen("part_quality", "part_steps", "part_solver", "part_cells"),
         has_network=not fields["engine"].disabled,
         has_completion=not fields["completion"].disabled,
     )

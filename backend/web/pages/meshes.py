@@ -13,10 +13,11 @@ from backend.web.mesh_uploads import SentMesh
 from backend.web.pages.mesh_form import mesh_fields, without_foreign
 from backend.web.pages.mesh_tool_form import report_rows
 from backend.web.pages.service import job_service
-from backend.web.request_body import form_fields, read_small, with_own_files
+from backend.web.request_body import PART_FIELDS, form_fields, read_small, with_own_files
 from backend.web.submission import submit_body
+from backend.web.texture_inputs import FIELDS
 
-BESIDE = ("face_ids", "boxes")
+BESIDE = (*PART_FIELDS, *FIELDS)
 
 
 def install(blueprint: Blueprint) -> None:
@@ -41,10 +42,11 @@ def submit_mesh() -> Response:
 
 
 def _files_beside() -> dict[str, tuple[str | None, bytes]]:
-    """Part numbers of the faces and boxes of the parts, where files of them were chosen."""
-    chosen = {name: request.files.get(name) for name in BESIDE}
-    return {
-        name: (file.filename, read_small(file))
-        for name, file in chosen.items()
-        if file and file.filename
-    }
+    """Read part numbers, boxes and pictures, where files of them were chosen."""
+    files: dict[str, tuple[str | None, bytes]] = {}
+    for name in BESIDE:
+        file = request.files.get(name)
+        if file and file.filename:
+            held = sum(len(data) for _, data in files.values())
+            files[name] = (file.filename, read_small(file, held))
+    return files

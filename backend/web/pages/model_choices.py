@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -63,7 +64,7 @@ def _explained(field: FormField, document: dict[str, Any]) -> FormField:
     if field.name == "engine":
         return _engine_field(labelled, document)
     if field.name == "model":
-        return _model_field(labelled, document)
+        return model_field(labelled, document)
     return labelled
 
 
@@ -78,8 +79,9 @@ def _engine_field(field: FormField, document: dict[str, Any]) -> FormField:
     )
 
 
-def _model_field(field: FormField, document: dict[str, Any]) -> FormField:
-    known = {model["id"]: model for model in document["items"] if model["kind"] == "shape"}
+def model_field(field: FormField, document: Mapping[str, Any], kind: str = "shape") -> FormField:
+    """Say of the models of a kind which are ready; the others cannot be chosen."""
+    known = {model["id"]: model for model in document["items"] if model["kind"] == kind}
     words = {
         model_id: _option(model) if model["state"] in STATE_WORDS else model["title"]
         for model_id, model in known.items()

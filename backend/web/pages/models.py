@@ -18,6 +18,8 @@ KIND_TITLES = {
     "shape": "Shapes from pictures",
     "segmentation": "Parts of a mesh",
     "completion": "Parts made whole",
+    "texture": "Textures",
+    "companion": "What the models of textures take along",
 }
 
 

@@ -28,9 +28,22 @@ GROUPS = {
         "target_faces",
         "size_m",
     ),
-    "Texture": ("texture", "back_side", "texture_size_px"),
+    "Texture": (
+        "texture",
+        "texture_engine",
+        "texture_size_px",
+        "back_side",
+        "texture_model",
+        "texture_steps",
+        "texture_guidance",
+        "texture_views",
+        "view_px",
+        "delight",
+        "upscale",
+    ),
 }
 UNITS = {"_px": "pixels", "_m": "metres"}
+UNSET = {"": "from the preset", "true": "yes", "false": "no"}  # a switch that need not be set
 
 
 @dataclass(frozen=True)
@@ -87,9 +100,12 @@ def parameter_groups(values: Mapping[str, Any]) -> list[FormGroup]:
 
 
 def fields_of(
-    params: type[PipelineParams], labels: Mapping[str, str], empty: Mapping[str, str]
+    params: type[PipelineParams],
+    labels: Mapping[str, str],
+    empty: Mapping[str, str],
+    values: Mapping[str, Any] | None = None,
 ) -> list[FormField]:
-    """Fields of a pipeline with labels of their own, in their order, filled with defaults.
+    """Fields of a pipeline with labels of their own, in their order.
 
     Parameters
     ----------
@@ -97,11 +113,13 @@ def fields_of(
         Label by parameter; those without one are left out.
     empty : mapping of str to str
         What a field without a value shows.
+    values : mapping, optional
+        What fields are filled with instead of their defaults.
     """
     made = []
     for name, label in labels.items():
         info = params.model_fields[name]
-        plain = _field(name, info, _plain(info.default))
+        plain = _field(name, info, (values or {}).get(name, _plain(info.default)))
         made.append(replace(plain, label=label, placeholder=empty.get(name, plain.placeholder)))
     return made
 
@@ -112,6 +130,9 @@ def _field(name: str, info: FieldInfo, value: Any) -> FormField:
     label = name.removesuffix(suffix).replace("_", " ").capitalize()
     unit = UNITS.get(suffix, "")
     text = info.description or ""
+    if kind is bool and info.default is None:
+        chosen = "" if value is None else str(value).lower()
+        return FormField(name, label, "select", chosen, text, choices=(*UNSET,), words=UNSET)
     if kind is bool:
         return FormField(name, label, "checkbox", value, text)
     if issubclass(kind, enum.Enum):

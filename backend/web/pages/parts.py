@@ -12,6 +12,7 @@ from backend.jobs.parts.picking import can_pick
 from backend.jobs.records import file_url, job_document
 from backend.web.api.parts import parts_service
 from backend.web.pages.fragments import file_addresses
+from backend.web.pages.part_boxes import boxes_view
 from backend.web.pages.service import job_service
 
 SURFACE_ROLE = "surface"
@@ -50,6 +51,7 @@ def explorer(document: dict[str, Any]) -> dict[str, Any] | None:
         "url": f"/api/v1/jobs/{document['id']}/parts",
         "mesh": _mesh_address(document),
         "picks": f"/api/v1/jobs/{document['id']}/picks" if can_pick(document["facts"]) else None,
+        "boxes": boxes_view(job_service().store.get(document["id"])),
         "picture": files.get("thumbnail"),
         "document": latest.document(),
         "versions": versions,

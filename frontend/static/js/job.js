@@ -43,7 +43,10 @@ function update() {
   if (ENDED.has(state.status)) {
     stopPolling();
     const text = document.getElementById("viewer-text"); // gone where parts have taken its place
-    if (text && !state.model && !viewer?.source) text.textContent = text.dataset.failed;
+    if (text && !state.model && !viewer?.source) {
+      text.textContent = text.dataset.failed;
+      viewer?.showNothing();
+    }
   }
 }
 

@@ -2,7 +2,7 @@
 import { newKey, sendForm } from "./upload.js";
 
 const ENDING = /\.(glb|gltf|obj|ply|stl)$/i;
-const FORMS = ["mesh", "tool"];
+const FORMS = ["mesh", "texture", "tool"];
 
 function piece(form, name) {
   return document.getElementById(`${form}-${name}`);
@@ -40,8 +40,19 @@ function showWhatMatters() {
   }
 }
 
+/** The network of textures heeds its own fields only where it may run. */
+function showPaintFields() {
+  const group = piece("texture", "network");
+  const engine = document.getElementById("texture-p-engine").value;
+  const shown = group.dataset.available === "true" && engine !== "projection";
+  group.hidden = !shown;
+  group.disabled = !shown;
+}
+
 piece("mesh", "form").addEventListener("change", showWhatMatters);
+piece("texture", "form").addEventListener("change", showPaintFields);
 showWhatMatters();
+showPaintFields();
 
 async function send(name) {
   const button = piece(name, "submit");

@@ -1,5 +1,6 @@
 // <part-explorer>: a mesh in parts, to look at and to divide otherwise. Edits happen here at once;
 // saving sends them to the server, which keeps each version.
+import { PartBoxes } from "./part-boxes.js";
 import { showControls } from "./part-controls.js";
 import { Division, Editing } from "./part-division.js";
 import { PartEdits } from "./part-edits.js";
@@ -49,12 +50,13 @@ class PartExplorer extends HTMLElement {
     this.keeping = new PartKeeping(this);
     this.versions = new PartVersions(this);
     this.pick = new PartPick(this);
+    this.drawing = new PartBoxes(this);
     this.listen();
   }
 
   /** Do what a button says: look, edit, or keep. */
   do(name) {
-    const owner = [this.edits, this.keeping, this.versions, this.pick, this].find((one) => name in one);
+    const owner = [this.edits, this.keeping, this.versions, this.pick, this.drawing, this].find((one) => name in one);
     const hadFocus = document.activeElement === this.buttons[name];
     owner[name]();
     if (hadFocus && this.buttons[name].disabled) this.list.activate(this.list.active); // else the page would have it
@@ -99,6 +101,7 @@ class PartExplorer extends HTMLElement {
     this.start(start);
     this.versions.refresh();
     await this.startScene(drawing);
+    await this.drawing.ready();
     this.tools.forEach((element) => (element.inert = false));
     this.dataset.ready = "true";
   }
@@ -127,7 +130,7 @@ class PartExplorer extends HTMLElement {
     const { stage, note } = this.the;
     try {
       const { PartScene } = await drawing;
-      this.scene = new PartScene(stage, { onDraw: () => (this.frames += 1), onLost: (isLost) => this.lost(isLost) });
+      this.scene = new PartScene(stage, { onDraw: () => this.drawn(), onLost: (isLost) => this.lost(isLost) });
     } catch {
       this.the.noteText.textContent = NO_WEBGL;
       this.dataset.webgl = "false";
@@ -139,6 +142,11 @@ class PartExplorer extends HTMLElement {
     note.hidden = true;
     this.buttons.frame.hidden = false;
     listenToPointer(this, this.scene.canvas);
+  }
+
+  drawn() {
+    this.frames += 1;
+    this.drawing.drawn();
   }
 
   /** The graphics card took the model away, or gave it back. */

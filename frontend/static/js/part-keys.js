@@ -3,7 +3,7 @@
 import { whyNoSplit } from "./part-controls.js";
 
 const BUTTONS = { h: "hide", i: "isolate", a: "showAll", m: "merge", s: "split", r: "rename", F2: "rename", f: "frame" };
-const BOXES = { w: "wireframe", b: "boxes", p: "pick" };
+const BOXES = { w: "wireframe", b: "boxes", p: "pick", e: "boxTool" };
 const TURNS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 // What is told when a key is pressed whose button cannot be used.
@@ -38,7 +38,7 @@ function alone(explorer, key) {
   if (key in BUTTONS) return press(explorer, BUTTONS[key]);
   if (key in BOXES) {
     explorer.the[BOXES[key]]?.click();
-    return key !== "p" || Boolean(explorer.the.pick);
+    return Boolean(explorer.the[BOXES[key]]);
   }
   if (key === "Escape" && explorer.pick.isOn) {
     explorer.pick.escape();
@@ -64,7 +64,9 @@ export function listenToKeys(explorer) {
     const isTyping = event.target.matches("select, input:not([type=checkbox], [type=range])");
     if (event.defaultPrevented || event.altKey || isTyping || explorer.dataset.ready !== "true") return;
     const isWithControl = event.ctrlKey || event.metaKey;
-    const isOurs = isWithControl ? withControl(explorer, event) : onStage(explorer, event) || alone(explorer, event.key);
+    const press = () => (isWithControl ? withControl(explorer, event) : alone(explorer, event.key));
+    const { drawing } = explorer;
+    const isOurs = (!isWithControl && onStage(explorer, event)) || (drawing.isOn ? drawing.pressed(event) : press());
     if (!isOurs) return;
     event.preventDefault();
     event.stopPropagation(); // the page has shortcuts of its own

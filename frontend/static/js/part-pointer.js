@@ -25,6 +25,10 @@ export function listenToPointer(explorer, canvas) {
   }
 
   async function clicked(event) {
+    if (explorer.drawing.isOn) {
+      await explorer.drawing.chooseAt(event.clientX, event.clientY);
+      return;
+    }
     if (explorer.pick.isOn) {
       await explorer.pick.ask(event.clientX, event.clientY);
       return;
@@ -46,7 +50,7 @@ export function listenToPointer(explorer, canvas) {
     if (moved <= CLICK_PX) clicked(event);
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (event.buttons || event.pointerType === "touch") return;
+    if (event.buttons || event.pointerType === "touch" || explorer.drawing.isOn) return;
     place = [event.clientX, event.clientY];
     lookUnder();
   });

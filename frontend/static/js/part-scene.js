@@ -2,6 +2,7 @@
 // has changed.
 import * as THREE from "three";
 import { OrbitControls } from "../vendor/three-0.183.2/OrbitControls.js";
+import { edgesOf } from "./box-lines.js";
 import * as shaders from "./part-shaders.js";
 import { centreOf, jointBox } from "./part-surface.js";
 
@@ -11,7 +12,6 @@ const TURN = Math.PI / 12;
 const CLOSER = 0.87;
 const SPREAD = 0.7; // as in exploded.glb
 const MAX_PIXEL_RATIO = 2;
-const EDGES = [0, 1, 1, 3, 3, 2, 2, 0, 4, 5, 5, 7, 7, 6, 6, 4, 0, 4, 1, 5, 2, 6, 3, 7];
 
 function colours(look) {
   return new THREE.Color(look).toArray();
@@ -184,20 +184,7 @@ export class PartScene {
       this.boxLines = null;
     }
     if (!on) return;
-    const [places, inks] = [[], []];
-    for (const part of this.parts.filter((one) => this.isShown(one))) {
-      const rgb = colours(part.color);
-      for (const corner of EDGES) {
-        for (let axis = 0; axis < 3; axis += 1) {
-          const side = (corner >> axis) & 1 ? axis + 3 : axis;
-          places.push(part.box[side] + part.moved[axis]);
-        }
-        inks.push(...rgb);
-      }
-    }
-    const geometry = new THREE.BufferGeometry();
-    geometry.setAttribute("position", new THREE.Float32BufferAttribute(places, 3));
-    geometry.setAttribute("color", new THREE.Float32BufferAttribute(inks, 3));
+    const geometry = edgesOf(this.parts.filter((one) => this.isShown(one)));
     this.boxMaterial ??= new THREE.LineBasicMaterial({ vertexColors: true });
     this.boxLines = new THREE.LineSegments(geometry, this.boxMaterial);
     this.scene.add(this.boxLines);
@@ -248,7 +235,7 @@ export class PartScene {
     const box = this.canvas.getBoundingClientRect();
     const { renderer, camera, scene } = this;
     const [width, height] = [box.width, box.height];
-    const lines = [this.wires, this.boxLines].filter((one) => one?.visible);
+    const lines = [this.wires, this.boxLines, this.overlay].filter((one) => one?.visible);
     lines.forEach((one) => (one.visible = false));
     camera.setViewOffset(width, height, clientX - box.left, clientY - box.top, 1, 1);
     scene.overrideMaterial = this.pickMaterial;

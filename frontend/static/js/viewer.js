@@ -1,10 +1,12 @@
 // The 3D view: loads the newest model there is, keeps the camera, shows appearance or geometry.
 const GEOMETRY_COLOUR = [0.72, 0.74, 0.8, 1];
+const GEOMETRY_ROUGHNESS = 0.8;
 
 export class Viewer {
   constructor(root) {
     this.root = root;
     this.empty = root.querySelector("#viewer-empty");
+    this.text = root.querySelector("#viewer-text"); // the view may be taken out of the page
     this.geometry = false;
     this.source = null;
   }
@@ -14,12 +16,26 @@ export class Viewer {
     if (!source || source === this.source) return;
     this.source = source;
     await import("../vendor/model-viewer-4.4.0/model-viewer-module.min.js");
-    if (!this.element) this.create(poster);
+    this.showPoster(poster);
+    if (!this.element) this.create();
     this.root.dataset.ready = "false";
     this.element.src = source;
   }
 
-  create(poster) {
+  /** A picture below which the element stays empty until its model is there. */
+  showPoster(poster) {
+    if (!poster || this.empty.querySelector("img")) return;
+    const picture = Object.assign(document.createElement("img"), { src: poster, alt: "Picture of the model" });
+    this.empty.firstElementChild.prepend(picture);
+  }
+
+  /** There will be no model: the view takes no more room than its words, and has no tools. */
+  showNothing() {
+    this.root.classList.toggle("viewer-bare", !this.empty.querySelector("img"));
+    this.root.nextElementSibling.hidden = true;
+  }
+
+  create() {
     const element = document.createElement("model-viewer");
     element.setAttribute("alt", `3D model of ${this.root.dataset.name}`);
     element.setAttribute("camera-controls", "");
@@ -28,11 +44,11 @@ export class Viewer {
     element.setAttribute("camera-orbit", "28deg 76deg 105%");
     element.setAttribute("shadow-intensity", "0.6");
     element.setAttribute("tone-mapping", "neutral");
-    if (poster) element.setAttribute("poster", poster);
     element.addEventListener("load", () => this.loaded());
     element.addEventListener("error", () => this.failed());
     this.element = element;
     this.root.prepend(element);
+    this.text.textContent = "Loading the model…";
   }
 
   loaded() {
@@ -42,6 +58,9 @@ export class Viewer {
       material,
       texture: material.pbrMetallicRoughness.baseColorTexture.texture,
       colour: [...material.pbrMetallicRoughness.baseColorFactor],
+      shine: material.pbrMetallicRoughness.metallicRoughnessTexture.texture,
+      metallic: material.pbrMetallicRoughness.metallicFactor,
+      roughness: material.pbrMetallicRoughness.roughnessFactor,
     }));
     this.paint();
     this.root.dataset.ready = "true";
@@ -49,7 +68,7 @@ export class Viewer {
 
   failed() {
     this.empty.hidden = false;
-    document.getElementById("viewer-text").textContent =
+    this.text.textContent =
       "The 3D view cannot be shown here (is WebGL switched off?). The downloads work.";
   }
 
@@ -61,8 +80,11 @@ export class Viewer {
   }
 
   paint() {
-    for (const { material, texture, colour } of this.colours ?? []) {
+    for (const { material, texture, colour, shine, metallic, roughness } of this.colours ?? []) {
       const surface = material.pbrMetallicRoughness;
+      surface.metallicRoughnessTexture.setTexture(this.geometry ? null : shine);
+      surface.setMetallicFactor(this.geometry ? 0 : metallic);
+      surface.setRoughnessFactor(this.geometry ? GEOMETRY_ROUGHNESS : roughness);
       surface.baseColorTexture.setTexture(this.geometry ? null : texture);
       surface.setBaseColorFactor(this.geometry ? GEOMETRY_COLOUR : colour);
     }

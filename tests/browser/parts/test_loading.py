@@ -15,12 +15,12 @@ def test_nothing_can_be_pressed_before_the_parts_are_there(tabs, parts_server):
     page.route("**/surface.glb*", lambda route: held.append(route))
     page.goto(f"/jobs/{parts_server.job()}")
     expect(page.get_by_text("Loading the model")).to_be_visible()
-    assert page.locator(".parts-side").evaluate("one => one.inert")
+    assert page.locator("[data-the=side]").evaluate("one => one.inert")
     page.locator(".parts-stage").focus()
     page.keyboard.press("w")
     held[0].continue_()
     expect(page.locator("part-explorer")).to_have_attribute("data-ready", "true")
-    assert not page.locator(".parts-side").evaluate("one => one.inert")
+    assert not page.locator("[data-the=side]").evaluate("one => one.inert")
     assert page.locator("[data-the=wireframe]").is_checked() is False
     page.close()
     assert tabs.complaints == []

@@ -92,7 +92,7 @@ def test_views_of_the_model_differ(explore):
     wait_for_frames(page, page.get_by_role("button", name="Appearance", exact=True).last.click)
     pictures.append(stage.screenshot())
     for name in ("Wireframe", "Boxes"):
-        wait_for_frames(page, page.get_by_label(name).check)
+        wait_for_frames(page, page.get_by_role("checkbox", name=name, exact=True).check)
         pictures.append(stage.screenshot())
     wait_for_frames(page, lambda: page.get_by_label("Explode").fill("100"))
     pictures.append(stage.screenshot())

@@ -13,6 +13,7 @@ from backend.jobs.states import JobState
 from tests.browser.parts.explorer_page import TREE, button, place_of, rows, saved_parts, told
 from tests.web.conftest import wait_for
 
+WAIT_S = 30.0  # for a browser on a machine that does other things
 FACTS = {"parts": {"engine": "p3sam", "points": 2000, "geometry": "0" * 64}}
 
 
@@ -20,9 +21,14 @@ def mask(*patches, iou=0.5, within=False):
     return {"patches": [*patches], "iou": iou, "share": 0.1, "is_within_a_patch": within}
 
 
+def claimed(server):
+    """Take the click that has been sent, or is about to be."""
+    return wait_for(lambda: server.service.claims.claim("gpu", "test:1:1"), WAIT_S)[0]
+
+
 def answer(server, *masks):
     """Answer the click that waits as the worker does; returns what was asked."""
-    job = wait_for(lambda: server.service.claims.claim("gpu", "test:1:1"))[0]
+    job = claimed(server)
     document = {"patch": masks[0]["patches"][0], "was_known": True, "masks": [*masks]}
     server.finish(job, {"pick.json": json.dumps(document).encode()})
     return job.params
@@ -36,9 +42,9 @@ def test_a_click_shows_the_part_that_the_network_sees_and_keeps_it(explore, part
     page.locator("[data-the=explode]").fill("60")
     page.mouse.click(*place_of(page, 1))  # a newer click makes this one void
     expect(told(page)).to_have_text("Asking the network…")
-    first = server.claim()
+    first = claimed(server)
     page.mouse.click(*place_of(page, 6))
-    wait_for(lambda: server.service.store.get(first.id).status is JobState.CANCELING)
+    wait_for(lambda: server.service.store.get(first.id).status is JobState.CANCELING, WAIT_S)
     assert server.service.claims.mark_canceled(first)
     asked = answer(server, mask(5, 6, 7, iou=0.9), mask(6), mask(1, 5, 6, 7))
     assert [asked["x"], asked["y"]] == pytest.approx([6.4, 0.4], abs=0.05)
@@ -63,7 +69,7 @@ def test_picking_by_keyboard_and_what_goes_wrong_is_told(explore, parts_server):
     page.locator(".parts-stage").focus()
     page.keyboard.press("p")
     page.keyboard.press("Enter")
-    job = wait_for(lambda: server.service.claims.claim("gpu", "test:1:1"))[0]
+    job = claimed(server)
     server.service.artefacts.drop_attempt(job.id, job.attempt)
     assert server.service.claims.fail(job, WeightsMissing("Nothing is there."))
     expect(told(page)).to_contain_text("Nothing is there.")

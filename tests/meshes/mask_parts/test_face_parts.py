@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from backend.meshes.mask_parts import absorption
 from backend.meshes.mask_parts.clean_surface import CleanSurface
 from backend.meshes.mask_parts.face_parts import face_parts
 from backend.meshes.mask_parts.surface_samples import surface_samples
@@ -151,3 +152,32 @@ def test_the_unit_of_length_makes_no_difference(size):
     assert np.array_equal(
         found.face_ids, face_parts(ball.vertices, ball.faces, every, labels).face_ids
     )
+
+
+class Stopped(Exception):
+    """Raised in place of a cancel."""
+
+
+def test_a_wish_to_stop_is_heard_between_and_within_the_steps(monkeypatch):
+    monkeypatch.setattr(absorption, "MOST_PAIRS", 1000)
+    rng = np.random.default_rng(2)
+    soup = rng.random((3000, 1, 3)) + 0.01 * rng.random((3000, 3, 3))
+    corners, faces = soup.reshape(-1, 3), np.arange(9000).reshape(-1, 3)
+    samples, labels = np.arange(0, 3000, 100), np.arange(30)
+
+    def stop_at(which):
+        asked = []
+
+        def check():
+            asked.append(1)
+            if len(asked) == which:
+                raise Stopped
+
+        face_parts(corners, faces, samples, labels, check_canceled=check)
+        return len(asked)
+
+    count = stop_at(None)
+    assert count > 20, "also among loose pieces, where most of the time goes"
+    for which in (1, count // 2, count):
+        with pytest.raises(Stopped):
+            stop_at(which)

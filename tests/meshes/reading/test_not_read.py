@@ -36,12 +36,10 @@ def test_what_a_glb_holds_beside_is_named():
     file = textured_file(picture())
     material = file.document["materials"][0]
     material |= {"normalTexture": {"index": 0}, "emissiveFactor": [0, 1, 0]}
-    material["pbrMetallicRoughness"]["metallicRoughnessTexture"] = {"index": 0}
     file.document["animations"] = [{"channels": []}]
     file.document["nodes"] += [{"mesh": 0}, {"mesh": 0}]
     assert named(file.glb()) == [
         "normal maps",
-        "maps of roughness and metal",
         "light that it gives off",
         "animations (it is taken as it stands)",
         "the names of its 3 objects, which became one",

@@ -1,0 +1,1 @@
+"""Texture atlases: charts, rasters, views and what is painted between them."""

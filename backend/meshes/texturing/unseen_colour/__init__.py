@@ -1,0 +1,1 @@
+"""Colouring a whole surface from a few pictures, without weights: seen, mirrored, guessed."""

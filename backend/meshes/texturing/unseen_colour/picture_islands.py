@@ -1,0 +1,160 @@
+"""Parts of a picture that do not go round the object: faces, logos, pockets, windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from backend.meshes.masks import Mask, bounds
+
+Rgb = NDArray[np.uint8]
+
+WORK_PX = 320
+COLOURS, FIT_ROUNDS = 7, 20
+SAMPLES = 20_000
+SAME_COLOUR = 10.0
+BAND_SHARE = 0.02
+LEAST_CONTACT, BROAD_CONTACT = 0.25, 0.5
+"""Length along the outline over the square root of the area: less makes an island, more a belt."""
+SMOOTH_PX, SMOOTH_COLOUR = 5, 30
+PATTERN_COUNT, PATTERN_RATIO, SPECK_PX = 20, 4.0, 6
+"""So many islands of one colour and of about one area are a pattern, as spots of a leopard are."""
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Parts of a picture by what they do at the outline.
+
+    Parameters
+    ----------
+    islands : (h, w) float32
+        1 where a region hardly reaches the outline: it is not expected on the back.
+    around : (h, w) float32
+        1 where it reaches the outline so broadly that it is expected to go round.
+    """
+
+    islands: NDArray[np.float32]
+    around: NDArray[np.float32]
+
+
+def find_regions(rgb: Rgb, core: Mask) -> Regions:
+    """Find the regions of one colour and say which of them go round.
+
+    Parameters
+    ----------
+    rgb : (h, w, 3) uint8
+    core : (h, w) bool
+        The object without its rim.
+    """
+    islands, around = np.zeros(core.shape, np.float32), np.zeros(core.shape, np.float32)
+    if not core.any():
+        return Regions(islands, around)
+    top, bottom, left, right = bounds(core)
+    box = (slice(top, bottom), slice(left, right))
+    factor = min(1.0, WORK_PX / max(bottom - top, right - left))
+    size = (max(4, round((right - left) * factor)), max(4, round((bottom - top) * factor)))
+    small = cv2.resize(rgb[box], size, interpolation=cv2.INTER_AREA)
+    inside = cv2.resize(core[box].astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
+    if not inside.any():
+        return Regions(islands, around)
+    contact, is_pattern = _contact(posterised(small, inside), inside)
+    alone = ndimage.binary_fill_holes((contact < LEAST_CONTACT) & ~is_pattern)
+    is_island = ndimage.binary_dilation(alone, iterations=2)
+    return Regions(
+        _in_place(is_island, box, core.shape), _in_place(contact > BROAD_CONTACT, box, core.shape)
+    )
+
+
+def _in_place(small: Mask, box: tuple[slice, slice], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Enlarge part of a picture; beside it goes on what is at its border."""
+    rows, columns = box
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    part = cv2.resize(small.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    beside = (
+        (rows.start, shape[0] - rows.stop),
+        (columns.start, shape[1] - columns.stop),
+    )
+    return np.pad(part, beside, mode="edge")
+
+
+def posterised(rgb: Rgb, inside: Mask) -> NDArray[np.int32]:
+    """Number the few colours of a picture, (h, w) int32; 0 outside.
+
+    Colours are found in CIE Lab by k-means that starts from the colours furthest apart; those
+    closer than 10 become one.
+    """
+    labels = np.zeros(inside.shape, dtype=np.int32)
+    if not inside.any():
+        return labels
+    smooth = cv2.bilateralFilter(rgb, SMOOTH_PX, SMOOTH_COLOUR, SMOOTH_PX)
+    lab = cv2.cvtColor(smooth.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[inside]
+    step = max(1, len(lab) // SAMPLES)
+    centres = _centres(lab[::step])
+    labels[inside] = 1 + _merged(centres)[_nearest(lab, centres)]
+    return labels
+
+
+def _centres(lab: NDArray[np.float32]) -> NDArray[np.float32]:
+    chosen = [lab.mean(axis=0)]
+    for _ in range(COLOURS - 1):
+        away = np.min([np.linalg.norm(lab - one, axis=1) for one in chosen], axis=0)
+        chosen.append(lab[away.argmax()])
+    centres = np.stack(chosen)
+    for _ in range(FIT_ROUNDS):
+        nearest = _nearest(lab, centres)
+        counts = np.bincount(nearest, minlength=COLOURS)
+        sums = np.stack([np.bincount(nearest, row, COLOURS) for row in lab.T], axis=1)
+        moved = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centres)
+        if np.abs(moved - centres).max() < 0.5:
+            break
+        centres = moved.astype(np.float32)
+    return centres
+
+
+def _nearest(lab: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Find the nearest centre of each colour: least |c|^2 - 2 x c."""
+    away = (centres * centres).sum(axis=1) - 2 * (lab @ centres.T)
+    return np.asarray(away.argmin(axis=1), dtype=np.int64)
+
+
+def _merged(centres: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Give colours that are nearly the same one number, (COLOURS,) int64."""
+    away = np.linalg.norm(centres[:, None] - centres[None], axis=2)
+    return np.asarray((away < SAME_COLOUR).argmax(axis=1), dtype=np.int64)
+
+
+def _contact(labels: NDArray[np.int32], inside: Mask) -> tuple[NDArray[np.float64], Mask]:
+    """Length along the outline over the square root of the area of each pixel's region.
+
+    Outside as in the nearest pixel inside; infinite where there is none. Also which pixels belong
+    to regions that repeat.
+    """
+    band_px = max(2.0, BAND_SHARE * max(inside.shape))
+    padded = np.pad(inside, 1)
+    band = inside & (ndimage.distance_transform_edt(padded)[1:-1, 1:-1] <= band_px)
+    contact, is_pattern = np.full(inside.shape, np.inf), np.zeros_like(inside)
+    for colour in np.unique(labels[inside]):
+        regions, count = ndimage.label(labels == colour)
+        areas = np.bincount(regions.ravel(), minlength=count + 1)
+        touching = np.bincount(regions[band], minlength=count + 1) / band_px
+        shares = touching / np.sqrt(np.maximum(areas, 1))
+        mine = regions > 0
+        contact[mine] = shares[regions[mine]]
+        is_pattern[mine] = _repeats(areas, shares)[regions[mine]]
+    near = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    return contact[near[0], near[1]], is_pattern[near[0], near[1]]
+
+
+def _repeats(areas: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say which regions of one colour are islands that many others resemble, or mere specks."""
+    is_spot = (shares < LEAST_CONTACT) & (areas > SPECK_PX)
+    is_spot[0] = False  # what is not of this colour
+    sizes = np.sort(areas[is_spot])
+    low = np.searchsorted(sizes, areas / PATTERN_RATIO, side="left")
+    high = np.searchsorted(sizes, areas * PATTERN_RATIO, side="right")
+    repeats: NDArray[np.bool_] = (high - low >= PATTERN_COUNT) | (areas <= SPECK_PX)
+    return repeats

@@ -1,0 +1,71 @@
+"""Which places of the back may show what the picture shows before them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.meshes.texturing.unseen_colour.picture_islands import Regions
+from backend.meshes.texturing.unseen_colour.picture_view import PictureView, sampled
+from backend.meshes.texturing.unseen_colour.surface_graph import SurfaceGraph
+
+MOST_DIFFERENCE = 28.0
+BLUR_SHARE = 0.02
+CRUMB_ROUNDS, LEAST_AGREEMENT = 8, 0.55
+
+Values = NDArray[np.float64]
+
+
+def turned_away(view: PictureView, normals: Values) -> NDArray[np.bool_]:
+    """Say which places face away from a picture, or too steeply to be fully seen, (n,) bool."""
+    away: NDArray[np.bool_] = normals @ view.towards < view.facing.full
+    return away
+
+
+def shows_through(
+    view: PictureView,
+    regions: Regions,
+    graph: SurfaceGraph,
+    points: Values,
+    hidden: NDArray[np.bool_],
+    diffused: Values,
+) -> NDArray[np.bool_]:
+    """Find the hidden nodes of the back for which the picture is a likely guess.
+
+    The picture must show no island there, and must agree with the colours that spread over the
+    surface or show something that goes round. Lone nodes among others that were decided
+    otherwise follow these.
+
+    Parameters
+    ----------
+    points : (n, 3) float64
+        Of the nodes, in the unit of the picture's frame.
+    hidden : (n,) bool
+        Those that are asked for.
+    diffused : (n, 3) float64
+        Colours that spread over the surface, 0 to 255.
+
+    Returns
+    -------
+    (n,) bool
+    """
+    allowed = hidden & turned_away(view, graph.normals)
+    if not allowed.any():
+        return allowed
+    pixels = view.pixels(points)
+    on_island = sampled(regions.islands, pixels) > 0.5
+    on_belt = sampled(regions.around, pixels) > 0.5
+    blurred = view.colours_at(points, BLUR_SHARE * max(view.core.shape))
+    difference = np.linalg.norm(lab(blurred) - lab(diffused), axis=1)
+    likely = allowed & ~on_island & (on_belt | (difference < MOST_DIFFERENCE))
+    asked = np.stack([likely, allowed], axis=1).astype(np.float64)
+    like, all_of = graph.smoothed(asked, CRUMB_ROUNDS).T
+    kept: NDArray[np.bool_] = likely & (like > LEAST_AGREEMENT * all_of)
+    return kept
+
+
+def lab(colours: NDArray[np.floating]) -> NDArray[np.float32]:
+    """CIE Lab of sRGB colours from 0 to 255, (n, 3) float32."""
+    row = np.asarray(colours, dtype=np.float32)[None] / 255
+    return np.asarray(cv2.cvtColor(row, cv2.COLOR_RGB2LAB)[0])

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backend.meshes.texturing.unseen_colour.picture_islands import find_regions, posterised
+from tests.meshes.solids import disc_mask
+
+SIDE = 128
+RED, DARK, BLUE = (200, 60, 60), (10, 10, 10), (40, 60, 210)
+
+
+def _striped_with_an_eye():
+    mask = disc_mask(SIDE, 50)
+    rgb = np.full((SIDE, SIDE, 3), RED, dtype=np.uint8)
+    rgb[90:105] = BLUE
+    rgb[disc_mask(SIDE, 8)] = DARK
+    return rgb, mask
+
+
+def test_an_eye_is_an_island_and_a_belt_goes_round():
+    rgb, mask = _striped_with_an_eye()
+    regions = find_regions(rgb, mask)
+    assert regions.islands[64, 64] == 1
+    assert regions.islands[97, 64] == regions.islands[40, 40] == 0
+    assert regions.around[97, 64] == regions.around[40, 40] == 1
+    assert regions.around[64, 64] == 0
+
+
+def _spotted(step_px):
+    mask = disc_mask(SIDE, 60)
+    rgb = np.full((SIDE, SIDE, 3), RED, dtype=np.uint8)
+    for y in range(28, 101, step_px):
+        for x in range(28, 101, step_px):
+            rgb[disc_mask(SIDE, 3, (y, x))] = DARK
+    return rgb, mask
+
+
+def test_a_few_spots_are_islands_and_many_a_pattern():
+    assert find_regions(*_spotted(24)).islands[52, 52] == 1
+    assert find_regions(*_spotted(12)).islands.max() == 0
+
+
+def test_what_lies_within_an_island_belongs_to_it():
+    rgb, mask = _spotted(12)
+    rgb[disc_mask(SIDE, 22)] = BLUE
+    rgb[disc_mask(SIDE, 14)] = RED
+    islands = find_regions(rgb, mask).islands
+    assert (islands[50:78, 50:78] == 1).all()
+    assert islands[64, 20] == 0
+
+
+def test_beside_the_object_regions_go_on():
+    rgb, mask = _striped_with_an_eye()
+    regions = find_regions(rgb, mask)
+    assert regions.around[97, 127] == 1
+    assert regions.islands.shape == regions.around.shape == mask.shape
+
+
+def test_colours_that_differ_little_are_one():
+    rgb = np.full((SIDE, SIDE, 3), RED, dtype=np.uint8)
+    rgb[:, 64:, 1] += 8
+    labels = posterised(rgb, disc_mask(SIDE, 50))
+    assert len(np.unique(labels)) == 2  # with the outside
+
+
+@pytest.mark.parametrize(
+    "mask", [np.zeros((8, 8), bool), np.eye(8, dtype=bool), np.ones((3, 9), bool)]
+)
+def test_the_smallest_objects_have_regions(mask):
+    rgb = np.full((*mask.shape, 3), 9, dtype=np.uint8)
+    rgb[0, 0] = 200
+    regions = find_regions(rgb, mask)
+    assert regions.islands.shape == mask.shape
+    assert np.isfinite(regions.around).all()
