@@ -14,6 +14,25 @@ os.environ.pop("REDIS_URL", None)
 os.environ.pop("DATABASE_URL", None)
 
 
+LONGEST_FILES = (
+    "test_advice_end_to_end.py",
+    "test_tune.py",
+    "test_worker.py",
+    "test_two_hosts.py",
+    "test_chaos.py",
+    "test_advice_of_models.py",
+    "test_job_page.py",
+    "test_generate_page.py",
+    "test_timelines.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that none of them runs alone at the end."""
+    places = {name: place for place, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
 def pytest_collection_finish() -> None:
     """Spare the garbage collector the 800 000 objects of the modules and the tests themselves.
 

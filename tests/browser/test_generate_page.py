@@ -210,7 +210,8 @@ def _reload_until(page, selector):
 
 
 def test_form_works_without_javascript(server, new_page, picture):
-    page = new_page(server, java_script_enabled=False)
+    # a picture may be asked for while it is moved to the results
+    page = new_page(server, expect_errors=True, java_script_enabled=False)
     page.goto("/")
     page.set_input_files("#file", picture)
     page.check("input[name=preset][value=draft]", force=True)

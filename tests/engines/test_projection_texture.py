@@ -23,11 +23,11 @@ def few_nodes(monkeypatch):
     monkeypatch.setattr(finer_surface, "NODES", 4000)
 
 
-@pytest.mark.parametrize("size_px", [256, 1024])
+@pytest.mark.parametrize("size_px", [128, 512])
 def test_the_texture_has_the_detail_of_the_picture_not_of_the_mask(size_px):
-    large = np.asarray(draw_figure(512)).copy()
-    large[250, 180:330] = (255, 255, 255, 255)  # a line that 128 px cannot show
-    picture, working = Picture(large), Picture(large).scaled_to(128)
+    large = np.asarray(draw_figure(256)).copy()
+    large[125, 90:165] = (255, 255, 255, 255)  # a line that 64 px cannot show
+    picture, working = Picture(large), Picture(large).scaled_to(64)
     mask = working.rgba[..., 3] > 127
     progress = StageProgress(SilentSink(), "texture_synthesis")
     task = ShapeTask(working.rgb, mask, ShapeMode.INFLATE, 48)
@@ -35,8 +35,8 @@ def test_the_texture_has_the_detail_of_the_picture_not_of_the_mask(size_px):
     mesh, frame = to_metres(shape.mesh, 1.0)
     order = TextureTask(mesh, (ReferencePicture(picture, mask, frame),), size_px, BackSide.AUTO)
     (made,) = ProjectionTexture().run([order], progress)
-    shows_the_line = (made.mesh.texture.min(axis=2) > 220).sum() > 50
-    assert shows_the_line == (size_px == 1024)
+    shows_the_line = (made.mesh.texture.min(axis=2) > 220).sum() > 25
+    assert shows_the_line == (size_px == 512)
     assert max(made.mesh.texture.shape) <= size_px + 1
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
 
+from backend.jobs.service import JobService
 from backend.jobs.states import JobState
 from tests.jobs.conftest import wait_until
 
@@ -80,8 +82,11 @@ def test_stuck_job_is_killed_when_canceled(workshop):
 
 
 def test_poison_job_ends_and_does_not_take_others_with_it(workshop):
-    poison, good = workshop.submit("deadly"), workshop.submit("slow")
+    impatient = JobService(replace(workshop.settings, max_attempts=2))
+    poison = replace(workshop, service=impatient).submit("deadly")
+    impatient.close()
+    good = workshop.submit("slow")
     failed = workshop.wait_for(poison.id, JobState.FAILED, timeout_s=60)
     assert failed.error["code"] == "worker-lost"
-    assert failed.attempt == failed.max_attempts
+    assert (failed.attempt, failed.max_attempts) == (2, 2)
     workshop.wait_for(good.id, JobState.SUCCEEDED)

@@ -73,6 +73,12 @@ def test_switches_may_stay_unset(fields):
     assert named(fields(), "keep_uvs").kind == "checkbox"
 
 
+def test_the_front_of_a_mesh_is_chosen_in_words(fields):
+    front = named(fields(front="-x"), "front")
+    assert front.value == "-x"
+    assert front.words == {"+z": "+Z", "+x": "+X", "-z": "-Z", "-x": "-X"}
+
+
 def test_the_form_of_pictures_says_the_same_of_its_texture():
     document = {"texture_unavailable": "no weights", "looked_at": LOOKED, "items": []}
     groups = texture_form.with_texture(parameter_groups({}), document)

@@ -74,6 +74,17 @@ def test_a_running_attempt_shows_its_files(server, small_png):
     assert server.client.get(f"{base}/notes.txt").status_code == 404
 
 
+def test_files_on_their_way_to_the_results_are_shown_all_the_same(server, small_png):
+    job = server.submit(small_png)
+    claim = server.claim()
+    folder = server.service.artefacts.work_dir(claim.id, claim.attempt)
+    (folder / "preview.glb").write_bytes(GLB)
+    folder.rename(folder.with_name(f"output-{claim.attempt}"))  # before the row tells the end
+    answer = server.client.get(f"/api/v1/jobs/{job['id']}/files/preview.glb?inline=1")
+    assert (answer.status_code, answer.data) == (200, GLB)
+    answer.close()
+
+
 def test_the_normalised_upload_is_offered(server, small_png):
     job = server.submit(small_png)
     answer = server.client.get(f"/api/v1/jobs/{job['id']}/files/image.png?inline=1")

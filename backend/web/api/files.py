@@ -78,9 +78,13 @@ def _find(service: JobService, job: JobRecord, name: str) -> tuple[Path, str]:
 
 
 def _live(service: JobService, job: JobRecord, name: str) -> Path | None:
+    """Find a file of the running attempt, which moves to the results before its job has ended."""
     if job.status not in (JobState.RUNNING, JobState.CANCELING):
         return None
-    return service.artefacts.live_path(job.id, job.attempt, name)
+    files = service.artefacts
+    return files.live_path(job.id, job.attempt, name) or files.output_path(
+        job.id, job.attempt, name
+    )
 
 
 def _download_name(job: JobRecord, name: str) -> str:

@@ -56,7 +56,7 @@ LABELS = {
 HELP = {
     "engine": "hunyuan3d_paint runs networks that paint all sides and needs weights; projection "
     "lays the pictures onto the mesh and guesses the rest. Auto takes the network where it is "
-    "ready and there is a GPU.",
+    "ready and there is a GPU, or where one of its models is chosen.",
     "preset": "Draft is faster; high makes a larger texture.",
     "back_side": "For projection. Auto looks for symmetry first; plain spreads the colours around.",
     "front": "+Y is up. The other pictures go by its front too.",
