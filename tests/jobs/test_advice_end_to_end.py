@@ -23,7 +23,13 @@ SETTING = "export_compression"
 UNDECIDED = (ExperimentState.NO_EFFECT, ExperimentState.NOT_CLEAR)
 TRIALS = 3
 # Half of such a job goes into compression when that is slow: no doubt remains on a busy machine.
-JOB = {"pipeline": "image_to_3d", "preset": "draft", "texture_size_px": "1024", "seed": "1"}
+JOB = {
+    "pipeline": "image_to_3d",
+    "preset": "draft",
+    "texture": "false",
+    "target_faces": "40000",
+    "seed": "1",
+}
 
 
 class Shop:

@@ -11,6 +11,7 @@ from tests.pipelines.drawings import DRAWINGS, THIN
 from tests.pipelines.test_image_to_3d import run
 
 FAST = {"grid_resolution": 72, "target_faces": 6000, "texture_size_px": 256}
+THIN_FAST = FAST | {"texture": False}
 
 
 @pytest.mark.parametrize("name", DRAWINGS)
@@ -25,6 +26,6 @@ def test_it_ends_closed_with_its_outline(tmp_path, name):
 
 @pytest.mark.parametrize("name", THIN)
 def test_thin_things_survive(tmp_path, name):
-    outcome, files = run(THIN[name](), tmp_path / "job", **FAST)
+    outcome, files = run(THIN[name](), tmp_path / "job", **THIN_FAST)
     assert reload_welded(files["model.glb"].path).is_watertight
     assert outcome.facts["mesh"]["faces"] < 40_000
