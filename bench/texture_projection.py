@@ -13,6 +13,7 @@ between the distributions of each channel (Wasserstein).
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from backend.meshes.texturing.unseen_colour.through_projection import lab
 from backend.progress import SilentSink, StageProgress
 from bench.held_out_objects import held_out_objects
 from bench.painted_objects import PaintedObject, made_objects, objects_of
+from bench.record import Figure, report
 from bench.ring_blur import blurred_back
 
 FRONT_PX, VIEW_PX = 768, 256
@@ -281,6 +283,21 @@ def table_of(results: list[Measured]) -> Table:
     return table
 
 
+def figures_of(results: list[Measured]) -> list[Figure]:
+    """Errors by group and method over their objects, compared with those of the ring blur."""
+    figures = []
+    for group, method in itertools.product((KNOWN, HELD_OUT), METHODS):
+        chosen = [one for one in results if one.group == group]
+        for place, heading in enumerate(HEADINGS):
+            values = [_numbers(one.errors[method])[place] for one in chosen]
+            before = [_numbers(one.errors[METHODS[0]])[place] for one in chosen]
+            known = [value for value in values if value is not None]
+            if known:
+                name = f"{group}, {method}: {heading}, mean over objects"
+                figures.append(Figure.of(name, "Lab", [float(np.mean(known))], _mean(before)))
+    return figures
+
+
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
@@ -306,6 +323,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1024, help="side of the textures")
     parser.add_argument("--known-only", action="store_true", help="leave out those held out")
     parser.add_argument("--sheet", type=Path, default=Path("texture_projection.png"))
+    parser.add_argument("--json", type=Path, help="file for the figures")
     args = parser.parse_args()
     known = [*made_objects(), *(objects_of(args.meshes) if args.meshes else ())]
     grouped = [(KNOWN, thing) for thing in known]
@@ -313,6 +331,8 @@ def main() -> None:
     results = [measure(thing, args.size, group) for group, thing in grouped if shows_colours(thing)]
     Console(width=110).print(table_of(results))
     Image.fromarray(np.concatenate([one.sheet for one in results])).save(args.sheet)
+    if args.json:
+        report("texture_projection", figures_of(results), {"size_px": args.size}, args.json)
 
 
 if __name__ == "__main__":
