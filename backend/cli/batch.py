@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from backend import catalog
+from backend.cli.parameters import add_param_arguments
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -27,15 +28,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="results go to OUT/<name of the picture>/",
     )
     batch.add_argument("--preset", choices=[*catalog.Preset])
-    batch.add_argument(
-        "-p",
-        "--param",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="any parameter of the pipeline; repeatable",
-    )
-    batch.add_argument("--server", metavar="URL", help="submit to a running server instead")
+    add_param_arguments(batch)
     batch.set_defaults(command=_run)
 
 

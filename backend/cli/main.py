@@ -10,6 +10,7 @@ from pathlib import Path
 
 from backend import __version__, catalog
 from backend.cli import batch, complete, keys, mesh, models, segment, texture, webhook_secret
+from backend.cli.parameters import add_param_arguments
 from backend.errors import MeshkilnError, StartFailed
 from backend.settings import RESIDENCY_POLICIES, Settings
 
@@ -154,15 +155,7 @@ def _add_generate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         )
     generate.add_argument("--preset", choices=[*catalog.Preset])
     generate.add_argument("--seed", type=int)
-    generate.add_argument(
-        "-p",
-        "--param",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="any parameter of the pipeline; repeatable",
-    )
-    generate.add_argument("--server", metavar="URL", help="submit to a running server instead")
+    add_param_arguments(generate)
     generate.set_defaults(command=_generate)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.catalog import MAX_PARTS, PipelineName
+from backend.cli.parameters import add_param_arguments
 from backend.settings import Settings
 
 
@@ -40,15 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"number of parts, 1 to {MAX_PARTS}; as the engine suggests if absent",
     )
     parser.add_argument("--seed", type=int)
-    parser.add_argument(
-        "-p",
-        "--param",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="any parameter of the pipeline, such as granularity=0.7; repeatable",
-    )
-    parser.add_argument("--server", metavar="URL", help="submit to a running server instead")
+    add_param_arguments(parser, "granularity=0.7")
     parser.set_defaults(preset=None)
 
 

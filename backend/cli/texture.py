@@ -14,6 +14,7 @@ from backend.catalog import (
     Preset,
     TextureEngine,
 )
+from backend.cli.parameters import add_param_arguments
 from backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,15 +69,7 @@ def _add_settings(texture: argparse.ArgumentParser) -> None:
     texture.add_argument("--back-side", choices=[*BackSide], help="default auto")
     texture.add_argument("--size", type=int, metavar="PX", help="side of the texture in pixels")
     texture.add_argument("--seed", type=int)
-    texture.add_argument(
-        "-p",
-        "--param",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="any parameter of the pipeline, such as keep_uvs=false; repeatable",
-    )
-    texture.add_argument("--server", metavar="URL", help="submit to a running server instead")
+    add_param_arguments(texture, "keep_uvs=false")
 
 
 def _params(args: argparse.Namespace) -> dict[str, Any]:
