@@ -218,7 +218,7 @@ def test_a_planted_slow_setting_is_found_and_put_in_force_on_a_server(tmp_path, 
     """The whole way: submit, measure in the worker, keep, and use for the next job."""
     with running_server(MESHKILN_EXPORT_COMPRESSION="9") as server:
         report = tmp_path / "report.json"
-        arguments = ["tune", "--server", server.url, "--preset", "draft", "--budget-s", "25"]
+        arguments = ["tune", "--server", server.url, "--preset", "draft", "--budget-s", "45"]
         assert main([*arguments, "--json", str(report)]) == 0
         found = json.loads(report.read_text())
         assert found["start"]["export_compression"] == 9
