@@ -20,6 +20,9 @@ from bench.parity.golden_folder import GoldenFile
 from bench.parity.watching import Watch
 
 TOLERANCE = 2e-5
+# Guidance of 7.5 is 7,500 radians of the fastest wave: one unit in the last place of a frequency,
+# by which processors differ in exp, moves the recorded numbers by up to this.
+GUIDED_TOLERANCE = 5e-5
 
 
 def is_flux(file: GoldenFile) -> bool:
@@ -89,13 +92,17 @@ def _prepared(file: GoldenFile, network: Any, guidance: Tensor | None) -> Iterat
             prepared = ask(context, time[None], scale, savings)
             rows.append(network(given["in.x"][row : row + 1], prepared, 0))
         name = f"{file.name} out, prepared, {title}"
-        yield compared(name, torch.cat(rows), given["out"], TOLERANCE)
+        yield compared(name, torch.cat(rows), given["out"], _tolerance(file))
 
 
 def _all_recorded(file: GoldenFile, made: dict[str, Tensor]) -> Iterator[Comparison]:
     for name in sorted(file.recorded):
         found = made.get(name)
         if found is None:
-            yield failed(f"{file.name} {name}", "is not computed", TOLERANCE)
+            yield failed(f"{file.name} {name}", "is not computed", _tolerance(file))
         else:
-            yield compared(f"{file.name} {name}", found, file.tensors[name], TOLERANCE)
+            yield compared(f"{file.name} {name}", found, file.tensors[name], _tolerance(file))
+
+
+def _tolerance(file: GoldenFile) -> float:
+    return GUIDED_TOLERANCE if "guidance_in.in_layer.weight" in file.weights() else TOLERANCE

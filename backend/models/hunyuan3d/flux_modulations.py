@@ -152,6 +152,9 @@ def sinusoids(numbers: Tensor) -> Tensor:
     """
     half = EMBEDDING_CHANNELS // 2
     powers = torch.arange(half, dtype=torch.float32, device=numbers.device)
-    frequencies = torch.exp(-math.log(LONGEST_PERIOD) * powers / half)
+    exponents = -math.log(LONGEST_PERIOD) * powers / half
+    # exp in float64: in single precision its last bit differs between processors, and thousands
+    # of radians multiply that; the exponents are rounded as they were when the weights were trained
+    frequencies = torch.exp(exponents.double()).float()
     phases = (TIME_FACTOR * numbers.float())[:, None] * frequencies
     return torch.cat([phases.cos(), phases.sin()], dim=-1)
