@@ -28,6 +28,8 @@ from backend.choices import (
     ShapeEngine,
     ShapeMode,
     ShapeModel,
+    SpeechEngine,
+    SpeechTask,
     TextureEngine,
     TextureModel,
     UpAxis,
@@ -37,6 +39,7 @@ from backend.parameters import (
     MAX_PARTS,
     MAX_PLACE,
     MAX_SEED,
+    MAX_SPOKEN,
     CompletePartsParams,
     CompletionParams,
     CutOutParams,
@@ -47,6 +50,7 @@ from backend.parameters import (
     PipelineParams,
     PrepareMeshParams,
     SegmentPartsParams,
+    SpeechParams,
     TextureMeshParams,
     TextureParams,
     TunedPipeline,
@@ -57,6 +61,7 @@ __all__ = [
     "MAX_PARTS",
     "MAX_PLACE",
     "MAX_SEED",
+    "MAX_SPOKEN",
     "PIPELINES",
     "AnyStageName",
     "BackSide",
@@ -90,6 +95,10 @@ __all__ = [
     "ShapeEngine",
     "ShapeMode",
     "ShapeModel",
+    "SpeechEngine",
+    "SpeechParams",
+    "SpeechStageName",
+    "SpeechTask",
     "StageName",
     "TextureEngine",
     "TextureMeshParams",
@@ -122,6 +131,7 @@ class PipelineName(StrEnum):
     PART_AT_POINT = "part_at_point"
     PREPARE_MESH = "prepare_mesh"
     TEXTURE_MESH = "texture_mesh"
+    SPEECH = "speech"
 
 
 class StageName(StrEnum):
@@ -157,7 +167,16 @@ class MeshStageName(StrEnum):
     MESH_DECIMATION = "mesh_decimation"
 
 
-AnyStageName = StageName | TuneStageName | PartStageName | MeshStageName
+class SpeechStageName(StrEnum):
+    """Stages of `speech`."""
+
+    AUDIO_LOADING = "audio_loading"
+    TRANSCRIPTION = "transcription"
+    SPEECH_SYNTHESIS = "speech_synthesis"
+    AUDIO_EXPORT = "audio_export"
+
+
+AnyStageName = StageName | TuneStageName | PartStageName | MeshStageName | SpeechStageName
 
 
 class Upload(StrEnum):
@@ -165,6 +184,7 @@ class Upload(StrEnum):
 
     IMAGE = "image"
     MESH = "mesh"
+    AUDIO = "audio"
 
 
 class Queue(StrEnum):
@@ -292,6 +312,15 @@ PIPELINES: dict[PipelineName, PipelineSpec] = {
             listed=True,
             upload=Upload.MESH,
         ),
+        PipelineSpec(
+            PipelineName.SPEECH,
+            "Clone a voice or edit a recording",
+            tuple(SpeechStageName),
+            SpeechParams,
+            Queue.GPU,
+            listed=True,
+            upload=Upload.AUDIO,
+        ),
     )
 }
 
@@ -340,6 +369,8 @@ def cost_key(pipeline: str, params: PipelineParams) -> str:
         return f"{pipeline}:{params.preset}:{_division_key(params)}"
     if isinstance(params, TextureMeshParams):
         return f"{pipeline}:{params.preset}:{_painting_key(params.engine, params)}"
+    if isinstance(params, SpeechParams):
+        return f"{pipeline}:{params.engine}:{_speech_key(params)}"
     if not isinstance(params, ImageTo3DParams):
         return pipeline
     textured = _texture_key(params)
@@ -350,6 +381,13 @@ def cost_key(pipeline: str, params: PipelineParams) -> str:
     if isinstance(params, ImageToPartsParams):
         return f"{key}:{params.part_engine}:{_completion_key(params)}"
     return key
+
+
+def _speech_key(params: SpeechParams) -> str:
+    """Task, length in steps of 200 letters, and passes, as people read them on a page."""
+    bound = 200 * (len(params.text or params.transcript) // 200 + 1)
+    key = f"{params.task}:below {bound} letters"
+    return key if params.passes == 1 else f"{key}:{params.passes} passes"
 
 
 def _texture_key(params: ImageTo3DParams) -> str:

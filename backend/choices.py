@@ -170,3 +170,22 @@ class UpAxis(StrEnum):
 
     Y = "y"
     Z = "z"
+
+
+class SpeechEngine(StrEnum):
+    """Ways of speaking."""
+
+    AUTO = "auto"
+    STEP_AUDIO = "step_audio"
+
+
+class SpeechTask(StrEnum):
+    """What is done with the recording: its voice says something new, or it is changed."""
+
+    CLONE = "clone"
+    EMOTION = "emotion"
+    STYLE = "style"
+    SPEED = "speed"
+    PARALINGUISTIC = "paralinguistic"
+    DENOISE = "denoise"
+    VAD = "vad"

@@ -24,6 +24,8 @@ from backend.choices import (
     ShapeEngine,
     ShapeMode,
     ShapeModel,
+    SpeechEngine,
+    SpeechTask,
     TextureEngine,
     TextureModel,
     UpAxis,
@@ -32,6 +34,7 @@ from backend.choices import (
 MAX_SEED = 2**63 - 1
 MAX_PARTS = 1000
 MAX_PLACE = 1e30
+MAX_SPOKEN = 2000
 
 
 class PipelineParams(BaseModel):
@@ -343,4 +346,37 @@ class TuneParams(CutOutParams):
     )
     dry_run: bool = Field(
         default=False, description="Only report; leave the settings in force as they are."
+    )
+
+
+class SpeechParams(PipelineParams):
+    """Parameters of `speech`: a recording and words in, a recording out."""
+
+    task: SpeechTask = Field(
+        default=SpeechTask.CLONE,
+        description="clone: its voice says `text`. Others change the recording itself.",
+    )
+    text: str = Field(
+        default="",
+        max_length=MAX_SPOKEN,
+        description="What is to be said: for clone, and for paralinguistic with its [tags].",
+    )
+    transcript: str = Field(
+        default="",
+        max_length=MAX_SPOKEN,
+        description="What is said in the recording; written down by a model where that is on.",
+    )
+    style: str = Field(
+        default="",
+        max_length=40,
+        description="Which emotion, style or speed, where the task has several.",
+    )
+    passes: int = Field(
+        default=1, ge=1, le=5, description="How often an edit is applied to its own result."
+    )
+    engine: SpeechEngine = Field(
+        default=SpeechEngine.AUTO, description="auto takes the best that can run here."
+    )
+    seed: int | None = Field(
+        default=None, ge=0, le=MAX_SEED, description="Same seed, same recording. Drawn if absent."
     )

@@ -31,6 +31,11 @@ _RANGES = {
     "decode_chunk": (0, 16_777_216),
     "feature_cache_mb": (0, 65_536),
     "max_batch": (1, 64),
+    "stage_cache_mb": (0, 1_048_576),
+    "speech_vram_mb": (0, 1_048_576),
+    "speech_timeout_s": (1, 86_400),
+    "max_audio_mb": (1, 1024),
+    "max_audio_s": (1, 3600),
     "max_batch_items": (1, 100_000),
     "max_batch_upload_mb": (1, 65_536),
     "max_mesh_mb": (1, 2048),
@@ -113,6 +118,17 @@ class Settings:
     pin_budget_mb: int = -1
     ledger_vram_mb: int = 0
     model_path: str = ""
+    gpu_share_url: str = ""
+    speech_path: str = ""
+    speech_python: str = ""
+    speech_models: str = ""
+    speech_vram_mb: int = 16_384
+    speech_timeout_s: float = 600.0
+    auto_transcribe: bool = False
+    transcribe_model: str = "openai/whisper-large-v3"
+    stage_cache_mb: int = 2048
+    max_audio_mb: int = 32
+    max_audio_s: float = 30.0
     precision: str = "auto"
     weights: str = FULL_WEIGHTS
     feature_cache_mb: int = 512
@@ -188,6 +204,11 @@ class Settings:
     def artefact_dir(self) -> Path:
         """The folder of uploads and results."""
         return self.data_dir / "files"
+
+    @property
+    def stage_cache_dir(self) -> Path:
+        """The folder of what stages of hosted programs came to."""
+        return self.data_dir / "stage-cache"
 
     def to_env(self) -> dict[str, str]:
         """Write the settings as variables, for child processes."""

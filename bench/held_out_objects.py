@@ -1,7 +1,7 @@
 """Objects held out: painted before any result on them was seen, and never tuned on.
 
 They tell whether figures measured while the method was made hold for other objects. Whoever
-changes the method looks at ``painted_objects`` only.
+changes the method looks at ``painted_objects`` and ``tuning_objects`` only.
 """
 
 from __future__ import annotations

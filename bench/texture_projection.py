@@ -42,6 +42,8 @@ from bench.held_out_objects import held_out_objects
 from bench.painted_objects import PaintedObject, made_objects, objects_of
 from bench.record import Figure, report
 from bench.ring_blur import blurred_back
+from bench.tuning_objects import tuning_objects
+from bench.tuning_prints import tuning_prints
 
 FRONT_PX, VIEW_PX = 768, 256
 ZOOM = 1.1
@@ -325,14 +327,16 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, default=Path("texture_projection.png"))
     parser.add_argument("--json", type=Path, help="file for the figures")
     args = parser.parse_args()
-    known = [*made_objects(), *(objects_of(args.meshes) if args.meshes else ())]
+    known = [*made_objects(), *tuning_objects(), *tuning_prints()]
+    known += objects_of(args.meshes) if args.meshes else ()
     grouped = [(KNOWN, thing) for thing in known]
     grouped += [(HELD_OUT, thing) for thing in held_out_objects()] * (not args.known_only)
     results = [measure(thing, args.size, group) for group, thing in grouped if shows_colours(thing)]
     Console(width=110).print(table_of(results))
     Image.fromarray(np.concatenate([one.sheet for one in results])).save(args.sheet)
     if args.json:
-        report("texture_projection", figures_of(results), {"size_px": args.size}, args.json)
+        settings = {"size_px": args.size, "with_files": args.meshes is not None}
+        report("texture_projection", figures_of(results), settings, args.json)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def served(folder: Path, **values) -> Iterator[tuple[str, Server, Hands]]:
     """Address, server and hands; the hands rest until they are started."""
     with serving(folder, **values) as server:
         web = make_server("127.0.0.1", 0, server.app, threaded=True, request_handler=Quiet)
-        thread = threading.Thread(target=web.serve_forever)
+        thread = threading.Thread(target=web.serve_forever, args=[0.02])
         thread.start()
         hands = Hands(server)
         try:

@@ -6,7 +6,9 @@ from backend.catalog import (
     MAX_SEED,
     PIPELINES,
     ImageTo3DParams,
+    SpeechParams,
     batch_key,
+    cost_key,
     parse_options,
     parse_params,
     pipeline_spec,
@@ -60,3 +62,13 @@ def test_every_parameter_is_described_for_people():
     for spec in PIPELINES.values():
         for name, field in spec.params.model_fields.items():
             assert field.description, f"{spec.name}.{name}"
+
+
+def test_speech_of_like_length_is_like_work_and_named_in_words():
+    def key(**params):
+        return cost_key("speech", SpeechParams(**params))
+
+    assert key(text="a" * 10) == key(text="b" * 199) == "speech:auto:clone:below 200 letters"
+    assert key(text="a" * 200) == "speech:auto:clone:below 400 letters"
+    edit = key(task="style", transcript="Hello.", passes=3)
+    assert edit == "speech:auto:style:below 200 letters:3 passes"

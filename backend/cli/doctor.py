@@ -13,13 +13,19 @@ from pathlib import Path
 
 import psutil
 from rich.console import Console
+from rich.markup import escape
 
-from backend.errors import StartFailed
+from backend.errors import EngineUnavailable, StartFailed
 from backend.gpu.telemetry import device_status
 from backend.settings import Settings
 from backend.units import SystemClock
 
 _NO_NETWORK = "shapes are guessed from outlines by the built-in engine"
+_NO_SPEECH = "jobs of speech fail; all others run"
+_SET_UP_SPEECH = (
+    "get Step-Audio-EditX and its models from their authors, then: .venv/bin/python -m backend "
+    "serve --speech-path FOLDER --speech-models FOLDER (docs/speech.md)"
+)
 
 
 class Verdict(StrEnum):
@@ -53,6 +59,7 @@ def examine(settings: Settings) -> list[Check]:
         _device(),
         *_optional_packages(),
         _models(settings),
+        *_speech(settings),
     ]
 
 
@@ -66,7 +73,8 @@ def print_report(settings: Settings) -> int:
         Verdict.BROKEN: "[red]✗[/]",
     }
     for check in checks:
-        console.print(f"{marks[check.verdict]} [bold]{check.name}[/]: {check.finding}")
+        finding = escape(check.finding)  # a path may hold brackets
+        console.print(f"{marks[check.verdict]} [bold]{check.name}[/]: {finding}", soft_wrap=True)
         if check.cost:
             console.print(f"    costs: {check.cost}", soft_wrap=True, markup=False)
         if check.cure:
@@ -191,6 +199,29 @@ def _models(settings: Settings) -> Check:
         finding = f"none that makes shapes; ready: {', '.join(ready)}"
     cure = ".venv/bin/python -m backend models list, then: models pull ID"
     return Check("Models", Verdict.MISSING, finding, _NO_NETWORK, cure)
+
+
+def _speech(settings: Settings) -> list[Check]:
+    """Look whether recordings can be worked on, and written down where that is wanted."""
+    from backend.engines.speech_setup import speech_setup, transcriber_setup
+
+    checks = []
+    try:
+        setup = speech_setup(settings)
+        kind = ", tiny random networks for trying out" if setup.is_tiny else ""
+        checks.append(Check("Speech", Verdict.OK, f"ready: {setup.code}{kind}"))
+    except EngineUnavailable as error:
+        cure = error.advice if settings.speech_path else _SET_UP_SPEECH
+        checks.append(Check("Speech", Verdict.MISSING, error.detail, _NO_SPEECH, cure))
+    if not settings.auto_transcribe:
+        return checks
+    try:
+        model = str(transcriber_setup(settings).model)
+        checks.append(Check("Transcripts", Verdict.OK, f"ready: {model}"))
+    except EngineUnavailable as error:
+        cost = "jobs without a transcript fail, though --enable-auto-transcribe is on"
+        checks.append(Check("Transcripts", Verdict.MISSING, error.detail, cost, error.advice))
+    return checks
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backend import __version__, catalog
-from backend.cli import batch, complete, keys, mesh, models, segment, texture, webhook_secret
+from backend.cli import (
+    batch,
+    complete,
+    keys,
+    mesh,
+    models,
+    segment,
+    speech,
+    texture,
+    webhook_secret,
+)
 from backend.cli.parameters import add_param_arguments
 from backend.errors import MeshkilnError, StartFailed
 from backend.settings import RESIDENCY_POLICIES, Settings
@@ -54,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     complete.add_parser(commands)
     mesh.add_parser(commands)
     texture.add_parser(commands)
+    speech.add_parser(commands)
     batch.add_parser(commands)
     models.add_parser(commands)
     _add_tune(commands)
@@ -89,6 +100,7 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="run a part; Redis, database and file store are shared, see docs/scaling.md",
     )
     _add_gpu_options(serve)
+    _add_speech_options(serve)
     serve.set_defaults(command=_serve)
 
 
@@ -128,6 +140,30 @@ def _add_gpu_options(serve: argparse.ArgumentParser) -> None:
         help="idle models leave the GPU after this, default 60",
     )
     gpu.add_argument("--precision", choices=["auto", "fp32", "fp16", "bf16"], help="default auto")
+
+
+def _add_speech_options(serve: argparse.ArgumentParser) -> None:
+    speech = serve.add_argument_group("Speech")
+    speech.add_argument(
+        "--speech-path", metavar="DIR", help="folder of your Step-Audio-EditX checkout"
+    )
+    speech.add_argument(
+        "--speech-python",
+        metavar="FILE",
+        help="its Python interpreter, default .venv/bin/python in that folder",
+    )
+    speech.add_argument(
+        "--speech-models",
+        metavar="DIR",
+        help="folder with Step-Audio-Tokenizer and Step-Audio-EditX, default --model-path",
+    )
+    speech.add_argument(
+        "--enable-auto-transcribe",
+        dest="auto_transcribe",
+        action="store_true",
+        default=None,
+        help="write down what is said in a recording that comes without its words",
+    )
 
 
 def _add_generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -208,6 +244,10 @@ def _serve(args: argparse.Namespace) -> int:
         idle_offload_s=args.gpu_idle_offload,
         model_path=args.model_path,
         precision=args.precision,
+        speech_path=args.speech_path,
+        speech_python=args.speech_python,
+        speech_models=args.speech_models,
+        auto_transcribe=args.auto_transcribe,
     )
     if args.allow_network:
         raise StartFailed(

@@ -16,6 +16,7 @@ from backend.engines.p3sam import P3SamParts
 from backend.engines.projection_texture import ProjectionTexture
 from backend.engines.registry import EngineRegistry
 from backend.engines.rembg_background import RembgBackground
+from backend.engines.step_audio import StepAudio
 from backend.engines.xpart import XPart
 
 
@@ -35,5 +36,6 @@ def default_registry() -> EngineRegistry:
             Listing(Role.SEGMENTATION, LineOfSightParts(), rank=10),
             Listing(Role.COMPLETION, XPart(), rank=20),
             Listing(Role.COMPLETION, CapParts(), rank=10),
+            Listing(Role.SPEECH, StepAudio(), rank=20),
         ]
     )

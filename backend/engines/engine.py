@@ -32,6 +32,7 @@ class Role(StrEnum):
     TEXTURE = "texture"
     SEGMENTATION = "segmentation"
     COMPLETION = "completion"
+    SPEECH = "speech"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from backend.catalog import CutOutParams
@@ -28,11 +29,13 @@ from backend.engines.stage_portions import StagePortions
 from backend.engines.texture_task import TextureResult, TextureTask
 from backend.errors import BadInput, PaintingFailed
 from backend.meshes.texturing.cameras import WeightedView
+from backend.profiling.recorder import profile_stage
 from backend.profiling.spans import SpanKind
 from backend.progress import StageProgress
 from backend.settings import Settings
 from backend.units import SystemClock
 
+LIBRARIES, STEPS_MODULE = "load_libraries", "backend.engines.paint_steps"
 PREPARE, LAYOUT, VIEWS, DELIGHT = "prepare_pictures", "unwrap", "render_maps", "delight"
 ENCODE, DENOISE, DECODE = "encode_pictures", "denoise", "decode_pictures"
 UPSCALE, BAKE = "upscale", "bake"
@@ -79,12 +82,14 @@ class Hunyuan3DPaint:
         JobCanceled, UnknownModel, EngineUnavailable, LicenceNotAccepted, WeightsMissing,
         CheckpointConfigInvalid, PackageMissing, OutOfMemory, ModelTooLarge, GpuBusy
         """
-        settings = Settings.from_env()
-        on_gpu = has_gpu(settings)
-        runs = [
-            _Run(task, effort_for(task.wishes, settings, on_gpu=on_gpu), drawing_device(on_gpu))
-            for task in batch
-        ]
+        with profile_stage(LIBRARIES):  # the first job of a worker waits for them
+            import_module(STEPS_MODULE)
+            settings = Settings.from_env()
+            on_gpu = has_gpu(settings)
+            runs = [
+                _Run(task, effort_for(task.wishes, settings, on_gpu=on_gpu), drawing_device(on_gpu))
+                for task in batch
+            ]
         total = sum(run.steps for run in runs)
         done, results = 0, []
         for run in runs:

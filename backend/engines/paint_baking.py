@@ -16,6 +16,7 @@ from backend.errors import PaintingFailed
 from backend.meshes.textured_mesh import TexturedMesh
 from backend.meshes.texturing.cameras import WeightedView
 from backend.meshes.texturing.gutters import with_gutters
+from backend.meshes.texturing.surface_bodies import bodies_of
 from backend.meshes.texturing.texel_fill import fill_hidden
 from backend.meshes.texturing.texel_map import texels_of
 from backend.meshes.texturing.textured_surface import textured_surface
@@ -83,7 +84,11 @@ def baked(
         device,
     )
     filled = fill_hidden(
-        texels, painted, workers=cv2.getNumThreads(), tell=counted(tell, _BAKED, _FILLED)
+        texels,
+        painted,
+        bodies=bodies_of(points, mesh.faces)[texels.face_ids],
+        workers=cv2.getNumThreads(),
+        tell=counted(tell, _BAKED, _FILLED),
     )
     if filled is None:
         raise PaintingFailed("None of the painted views shows the surface of the mesh.")

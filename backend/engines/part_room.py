@@ -26,12 +26,12 @@ def work_room(weights_bytes: int, held_bytes: int = 0) -> WorkRoom:
     reading = manager.device.memory()
     with manager.table:
         budget = manager.table.budget(reading)
-    work_of_others = max(budget.promised, budget.activations)
+    elsewhere = manager.idle_elsewhere_bytes  # other servers let it go as our own networks do
     use = DeviceUse(
         total=reading.total_bytes,
-        free=reading.free_bytes,
+        free=reading.free_bytes + elsewhere,
         reserved=reading.reserved_bytes,
-        held=max(0, budget.models - held_bytes) + work_of_others,
+        held=max(0, budget.models - held_bytes) + budget.work + elsewhere,
         fraction=manager.rules.fraction,
         reserve=manager.rules.margin_bytes,
     )

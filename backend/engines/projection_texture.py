@@ -29,6 +29,7 @@ class ProjectionTexture(BuiltIn):
 
     name = "projection"
     title = "Front projection (built in, no AI)"
+    heeds_wishes = False
 
     def cost_key(self, params: CutOutParams) -> str:
         """Cost by preset and atlas size."""

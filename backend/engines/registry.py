@@ -8,6 +8,10 @@ from backend.errors import EngineUnavailable
 from backend.settings import Settings
 
 AUTO = "auto"
+_ADVICE = {
+    Role.SPEECH: "Set up the program that speaks, as docs/speech.md says, and name its folder with "
+    "--speech-path or MESHKILN_SPEECH_PATH."
+}
 
 
 class EngineRegistry:
@@ -51,7 +55,7 @@ class EngineRegistry:
             if reason is None:
                 return engine
             reasons.append(f"{engine.name}: {reason}")
-        raise EngineUnavailable("; ".join(reasons))
+        raise EngineUnavailable("; ".join(reasons), advice=_ADVICE.get(role))
 
 
 def _too_slow(engine: AnyEngine) -> str | None:

@@ -17,6 +17,11 @@ MeshkilnError
 │   ├── ExternalResource          external-resource       422
 │   ├── UnsupportedExtension      unsupported-extension   422
 │   ├── NoForeground              no-foreground           422
+│   ├── UnsupportedAudio          unsupported-audio       415
+│   ├── AudioCorrupt              audio-corrupt           422
+│   ├── AudioTooLong              audio-too-long          422
+│   ├── AudioUnusable             audio-unusable          422
+│   ├── TranscriptMissing         transcript-missing      422
 │   ├── InvalidParameter          invalid-parameter       422
 │   ├── IdempotencyKeyReused      idempotency-key-reused  422
 │   ├── UrlNotAllowed             url-not-allowed         422
@@ -77,6 +82,9 @@ MeshkilnError
 │   ├── CheckpointConfigInvalid   model-config-invalid    500
 │   ├── UnknownTarget             unknown-target          500
 │   ├── DeviceLost                device-lost             500
+│   ├── HostedEngineCrashed       hosted-engine-crashed   500
+│   ├── HostedEngineFailed        hosted-engine-failed    500
+│   ├── HostedEngineSilent        hosted-engine-silent    504
 │   ├── JobTimedOut               job-timed-out           504
 │   └── WorkerLost                worker-lost             500
 ├── JobCanceled                   the user asked to stop (never shown as an error)
@@ -86,6 +94,13 @@ MeshkilnError
 
 from __future__ import annotations
 
+from backend.errors.bad_audio import (
+    AudioCorrupt,
+    AudioTooLong,
+    AudioUnusable,
+    TranscriptMissing,
+    UnsupportedAudio,
+)
 from backend.errors.bad_input import (
     ArchiveInvalid,
     BadInput,
@@ -141,6 +156,11 @@ from backend.errors.generation import (
     WeightsUnsafe,
     WorkerLost,
 )
+from backend.errors.hosted import (
+    HostedEngineCrashed,
+    HostedEngineFailed,
+    HostedEngineSilent,
+)
 from backend.errors.refused import (
     AdminOnly,
     AdviceOutdated,
@@ -182,6 +202,9 @@ __all__ = [
     "AdminOnly",
     "AdviceOutdated",
     "ArchiveInvalid",
+    "AudioCorrupt",
+    "AudioTooLong",
+    "AudioUnusable",
     "BadInput",
     "BatchFinished",
     "BatchTooLarge",
@@ -198,6 +221,9 @@ __all__ = [
     "GenerationFailed",
     "GpuBusy",
     "HostNotAllowed",
+    "HostedEngineCrashed",
+    "HostedEngineFailed",
+    "HostedEngineSilent",
     "HubUnreachable",
     "IdempotencyKeyReused",
     "ImageCorrupt",
@@ -246,9 +272,11 @@ __all__ = [
     "TensorUnexpected",
     "TextureUnavailable",
     "TooManySockets",
+    "TranscriptMissing",
     "Unauthorized",
     "UnknownModel",
     "UnknownTarget",
+    "UnsupportedAudio",
     "UnsupportedExtension",
     "UnsupportedImage",
     "UnsupportedMesh",

@@ -21,6 +21,7 @@ from backend.jobs.gpu_command_handler import CommandHandler, rules_of
 from backend.jobs.gpu_failures import failure_reason, note_failure
 from backend.jobs.gpu_ownership import GpuOwnership
 from backend.jobs.gpu_settings import RULE_NAMES, kept_settings
+from backend.jobs.gpu_share import open_share, share_address
 from backend.jobs.redis_url import connect
 from backend.jobs.shelf_writer import ShelfWriter
 from backend.residency.process import open_residency
@@ -48,7 +49,7 @@ class GpuSide:
     Raises
     ------
     StartFailed
-        Another child still holds the card.
+        Another child still holds the card, or the address to share it by is none.
     """
 
     def __init__(
@@ -65,6 +66,8 @@ class GpuSide:
             self._ownership.take()
         self.residency = open_residency(settings)
         self.residency.on_move = on_move
+        if share_address(settings)[0]:
+            self.residency.open_share = lambda device: open_share(settings, device)
         self.residency.degraded_reason = left_alone or self.residency.degraded_reason
         self._left_alone = left_alone is not None
         self.follow_kept_settings()

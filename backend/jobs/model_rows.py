@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from backend.engines.speech_row import speech_row
 from backend.jobs.model_shelf import ShelfDocument
 from backend.models.checkpoints.acceptance import FILE_NAME, Acceptances
 from backend.models.checkpoints.catalogue import Model, ModelKind
@@ -42,6 +43,7 @@ def shelf_document(
         "reason_unavailable": _reason(states, ModelKind.SHAPE, NO_WEIGHTS),
         "parts_unavailable": {kind.value: _reason(states, kind, NO_PART_WEIGHTS) for kind in PARTS},
         "texture_unavailable": _texture_reason(states),
+        "speech": speech_row(settings),
         "looked_at": iso(clock.now()),
     }
 

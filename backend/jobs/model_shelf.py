@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import redis
 
-KEY = "mk:models.3"  # the number changes with the fields, so that no older document is read
+KEY = "mk:models.4"  # the number changes with the fields, so that no older document is read
 TTL_S = 75
 
 ShelfDocument = dict[str, Any]
@@ -24,8 +24,8 @@ def write_shelf(client: redis.Redis, document: ShelfDocument) -> None:
     document : dict
         ``models`` (a row each, see ``model_rows``), ``reason_unavailable`` (why no model can make
         shapes; None when one can), ``parts_unavailable`` (the same for each kind of model that
-        works on parts), ``texture_unavailable`` (the same for textures) and ``looked_at`` (RFC
-        3339, UTC).
+        works on parts), ``texture_unavailable`` (the same for textures), ``speech`` (see
+        ``backend.engines.speech_row``) and ``looked_at`` (RFC 3339, UTC).
     """
     client.set(KEY, json.dumps(document), ex=TTL_S)
 

@@ -15,6 +15,7 @@ from backend.jobs.access.sweep import forget_expired
 from backend.jobs.artefacts import ArtefactStore
 from backend.jobs.batches.sweep import forget_empty_batches
 from backend.jobs.schema import JobRow
+from backend.jobs.stage_results import forget_unused_results
 from backend.jobs.states import TERMINAL, JobState
 from backend.jobs.store import JobStore
 from backend.jobs.webhooks.sweep import forget_old_webhooks
@@ -56,6 +57,7 @@ class Retention:
         forget_empty_batches(self._store.writer)
         forget_expired(self._store.engine, now)
         forget_old_webhooks(self._store.writer, now)
+        forget_unused_results(self._settings, now)
 
     def _remove_files(self, now: datetime) -> None:
         """Files go before their row says so: what fails in between is found again."""

@@ -13,6 +13,7 @@ from typing import Any
 from backend.catalog import (
     MAX_SEED,
     PipelineName,
+    SpeechParams,
     batch_key,
     cost_key,
     parse_params,
@@ -44,6 +45,7 @@ from backend.profiling.history import RunHistory
 from backend.profiling.trace_headers import RemoteParent, write_headers
 from backend.runtime_settings import started_with
 from backend.settings import Settings
+from backend.speech_rules import check_speech
 from backend.units import Clock, SystemClock, new_id
 
 ADMIN_PIPELINES = frozenset({PipelineName.TUNE})
@@ -114,7 +116,7 @@ class JobService:
     def prepare(
         self, pipeline: str, raw_params: Mapping[str, Any], name: str, **options: Any
     ) -> NewJob:
-        """Validate parameters and draw the seed; raises InvalidParameter.
+        """Validate parameters and draw the seed; raises InvalidParameter, TranscriptMissing.
 
         ``options`` are further fields of NewJob. AdminOnly is raised for a pipeline that changes
         the server when the key of the request may not.
@@ -126,6 +128,8 @@ class JobService:
         if "seed" in spec.params.model_fields and raw.get("seed") in (None, ""):
             raw["seed"] = secrets.randbelow(MAX_SEED + 1)
         params = parse_params(pipeline, raw)
+        if isinstance(params, SpeechParams):
+            check_speech(params, can_transcribe=self.settings.auto_transcribe)
         return NewJob(
             id=new_id(self.clock.now()),
             pipeline=pipeline,

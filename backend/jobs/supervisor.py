@@ -27,6 +27,7 @@ from backend.jobs.access.start_check import check_start
 from backend.jobs.broker import redis_command, redis_url, socket_path
 from backend.jobs.child_process import ChildProcess, ChildSpec
 from backend.jobs.gpu_settings import forget_settings
+from backend.jobs.gpu_share import share_address
 from backend.jobs.left_work import LeftWork
 from backend.jobs.owners import Owner, host_name
 from backend.jobs.redis_url import connect
@@ -70,6 +71,7 @@ def serve(settings: Settings, only: Part | None = None) -> int:
         force and there is none.
     """
     _check_folder(settings)
+    share_address(settings)
     if only is not None:
         _check_shared(settings)
     if only is not Part.WORKER:  # workers listen on no address

@@ -14,6 +14,7 @@ from backend.pipelines.part_at_point import PartAtPointPipeline
 from backend.pipelines.pipeline import Pipeline, PipelineOutcome, PipelineRequest
 from backend.pipelines.prepare_mesh import PrepareMeshPipeline
 from backend.pipelines.segment_parts import SegmentPartsPipeline
+from backend.pipelines.speech import SpeechPipeline
 from backend.pipelines.texture_mesh import TextureMeshPipeline
 from backend.pipelines.tune import TunePipeline
 from backend.progress import ProgressSink
@@ -24,6 +25,8 @@ def batched_stages(name: str, params: PipelineParams) -> list[BatchedStage]:
     pipeline = pipeline_spec(name).name
     if pipeline is PipelineName.TEXTURE_MESH:
         return TextureMeshPipeline(default_registry()).batched_stages(params)
+    if pipeline is PipelineName.SPEECH:
+        return SpeechPipeline(default_registry()).batched_stages(params)
     if pipeline not in (PipelineName.IMAGE_TO_3D, PipelineName.IMAGE_TO_PARTS):
         return []
     return ImageTo3DPipeline(default_registry()).batched_stages(params)
@@ -48,5 +51,6 @@ def run_pipeline(name: str, request: PipelineRequest, sink: ProgressSink) -> Pip
         PipelineName.PART_AT_POINT: PartAtPointPipeline(),
         PipelineName.PREPARE_MESH: PrepareMeshPipeline(),
         PipelineName.TEXTURE_MESH: TextureMeshPipeline(registry),
+        PipelineName.SPEECH: SpeechPipeline(registry),
     }
     return pipelines[pipeline_spec(name).name].run(request, sink)

@@ -53,6 +53,7 @@ from backend.pipelines.pipeline import (
     rounded_seconds,
     stage,
 )
+from backend.pipelines.unheeded_wishes import warn_of_unheeded
 from backend.profiling.recorder import join_pipeline
 from backend.progress import ProgressSink, StageProgress
 
@@ -228,6 +229,7 @@ class ImageTo3DPipeline:
             seed=params.seed or 0,
             wishes=texture_wishes(params.preset, params),
         )
+        warn_of_unheeded(engine, task.wishes, progress)
         textured: TextureResult
         textured = run_engine(engine, task, progress)
         if textured.notice:

@@ -36,18 +36,19 @@ def normal_map(textured: TexturedMesh) -> NDArray[np.uint8]:
     Red, green and blue are x, y and z from -1 to 1. Larger sides than 2048 are left out: normals
     are interpolated between vertices, so that more pixels show no more.
     """
-    from backend.meshes.texturing.fragments import interpolate
+    from backend.meshes.texturing.fragments import interpolate_covered
     from backend.meshes.texturing.rasteriser import PixelRule, rasterise
 
     height, width = (min(side, NORMAL_PX) for side in textured.texture.shape[:2])
     x, y = 2.0 * textured.uv[:, 0] - 1, 1 - 2.0 * textured.uv[:, 1]
     screen = np.stack([x, y, np.zeros_like(x)], axis=1)
     found = rasterise(screen, textured.faces, height, width, PixelRule.CENTRED)
-    normals = interpolate(textured.normals, textured.faces, found)
-    lengths = np.linalg.norm(normals, axis=2, keepdims=True)
-    shown = np.where(lengths > 0, normals / np.maximum(lengths, 1e-9), 0)
-    coded = np.rint((shown + 1) * 127.5)
-    return np.where(found.covered[..., None], coded, NOWHERE).astype(np.uint8)
+    normals = interpolate_covered(textured.normals, textured.faces, found)
+    lengths = np.sqrt(np.einsum("kc,kc->k", normals, normals))[:, None]
+    normals /= np.where(lengths > 0, lengths, np.float32(1))
+    pixels = np.full((height * width, 3), NOWHERE, dtype=np.uint8)
+    pixels[np.flatnonzero(found.face_ids)] = np.rint((normals + 1) * np.float32(127.5))
+    return pixels.reshape(height, width, 3)
 
 
 def _map_of(textured: TexturedMesh, role: str) -> NDArray[np.uint8]:

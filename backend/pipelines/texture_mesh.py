@@ -37,6 +37,7 @@ from backend.pipelines.pipeline import (
     rounded_seconds,
     stage,
 )
+from backend.pipelines.unheeded_wishes import warn_of_unheeded
 from backend.profiling.recorder import join_pipeline
 from backend.progress import ProgressSink, StageProgress
 
@@ -155,6 +156,7 @@ class TextureMeshPipeline:
     ) -> TextureResult:
         engine = self._engine(params)
         progress.engine_chosen(Role.TEXTURE, engine.name)
+        warn_of_unheeded(engine, task.wishes, progress)
         result: TextureResult
         result = run_engine(engine, task, progress)
         if result.notice:

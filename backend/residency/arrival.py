@@ -12,6 +12,8 @@ from backend.residency.eviction import Candidate, choose_victims
 from backend.residency.lease import Lease
 from backend.residency.policies import Conduct, Policy
 from backend.residency.records import ModelRecord, Restore
+from backend.residency.room_from_others import RoomFromOthers
+from backend.residency.shared_device import GrantLost, SharedDevice
 from backend.residency.states import ON_DEVICE, DrainIntent, Residence
 from backend.residency.table import Call, ModelTable
 from backend.units import MB
@@ -40,19 +42,32 @@ class Arrivals:
         self._device = device
         self._departures = departures
         self._end = end
+        self._others = (
+            RoomFromOthers(table, device, departures) if isinstance(device, SharedDevice) else None
+        )
+
+    def covers(self, promise: int) -> bool:
+        """Whether a promise fits what this process may hold of a shared device; table locked."""
+        return self._others is None or self._others.covers(promise)
 
     def bring(self, record: ModelRecord, call: Call) -> Lease:
         """Lease a model that has a host copy; raises ModelTooLarge, OutOfMemory, GpuBusy."""
+        everyone = False
         with self._table.turn(call):
-            lease = self._claim(record, call)
-            if record.state is not Residence.RESTORING:
-                return lease
-            try:
-                self._upload(record, lease)
-            except OutOfMemory:  # the ledger said yes, the device says no: everybody out, once
-                lease = self._claim(record, call, everyone=True)
-                self._upload(record, lease)
-            return lease
+            while True:
+                lease = self._claim(record, call, everyone=everyone)
+                if record.state is not Residence.RESTORING:
+                    return lease
+                try:
+                    self._upload(record, lease)
+                except GrantLost:  # this process stood still meanwhile: it asks its neighbours anew
+                    continue
+                except OutOfMemory:  # the ledger said yes, the device says no: everybody out, once
+                    if everyone:
+                        raise
+                    everyone = True
+                else:
+                    return lease
 
     def promise(self, call: Call) -> Lease:
         """Lease memory alone; raises ModelTooLarge, OutOfMemory, GpuBusy."""
@@ -61,21 +76,37 @@ class Arrivals:
 
     def _claim(self, record: ModelRecord | None, call: Call, *, everyone: bool = False) -> Lease:
         """Make room step by step, then write the promise down before anybody else can."""
-        while True:
-            reading = self._device.memory()
-            with self._table:
-                leaving = self._who_leaves(record, call, reading, everyone=everyone)
-                if leaving == []:
-                    return self._take_place(record, call)
-                for victim in leaving or ():
-                    victim.awaited = True
-                    if victim.state is Residence.RESIDENT:
-                        self._departures.start_drain(
-                            victim, DrainIntent.EVICT, f"room for {call.what}"
-                        )
-            if leaving:
-                self._wait_and_offload(leaving, call)
-                everyone = False
+        try:
+            while True:
+                reading, at_best = self._look()
+                with self._table:
+                    leaving = self._who_leaves(record, call, reading, at_best, everyone=everyone)
+                    if leaving == [] and self.covers(self._need(record, call)):
+                        return self._take_place(record, call)
+                    for victim in leaving or ():
+                        victim.awaited = True
+                        if victim.state is Residence.RESIDENT:
+                            self._departures.start_drain(
+                                victim, DrainIntent.EVICT, f"room for {call.what}"
+                            )
+                if leaving:
+                    self._wait_and_offload(leaving, call)
+                    everyone = False
+                elif self._others is not None:
+                    self._others.ask(call, self._need(record, call), is_room=leaving == [])
+        finally:
+            if self._others is not None:
+                self._others.settle()
+
+    def _look(self) -> tuple[MemoryReading, MemoryReading]:
+        """Read the device as it is, and as it would be if those who share it had left it."""
+        if self._others is not None:
+            return self._others.look()
+        reading = self._device.memory()
+        return reading, reading
+
+    def _need(self, record: ModelRecord | None, call: Call) -> int:
+        return self._table.to_promise(record, call.promise) + _arriving_bytes(record)
 
     def _take_place(self, record: ModelRecord | None, call: Call) -> Lease:
         lease = self._table.grant(record, call, self._end)
@@ -108,16 +139,23 @@ class Arrivals:
     # Who leaves; the table is locked
 
     def _who_leaves(
-        self, record: ModelRecord | None, call: Call, reading: MemoryReading, *, everyone: bool
+        self,
+        record: ModelRecord | None,
+        call: Call,
+        reading: MemoryReading,
+        at_best: MemoryReading,
+        *,
+        everyone: bool,
     ) -> list[ModelRecord] | None:
         """Return who leaves now, [] when there is room; waits a little and returns None else."""
         draining = record is not None and record.state is Residence.DRAINING
         if record is not None and draining and call.owner not in record.leases.values():
             return [record]
         arriving = record if record is not None and record.state not in ON_DEVICE else None
-        need = call.promise + (arriving.size_bytes if arriving else 0)
+        need = self._need(record, call)
         try:
-            refuse_too_large(self._table, call.what, need, reading, self._held_fast(record, call))
+            whole = call.promise + _arriving_bytes(record)
+            refuse_too_large(self._table, call.what, whole, at_best, self._held_fast(record, call))
             names = self._victims(arriving, record, call, need, reading, everyone=everyone)
         except (ModelTooLarge, OutOfMemory):
             if not self._free_memory_may_lag():
@@ -125,7 +163,8 @@ class Arrivals:
             self._table.pause(call, SETTLE_LOOK_S)
             return None
         if names is None:
-            self._table.pause_for_promises(call)
+            if self._others is None or not self._others.is_short:
+                self._table.pause_for_promises(call)
             return None
         victims = [self._table.find(name) for name in names]
         turn_left_s = max((self._turn_left_s(v, record, call) for v in victims), default=0.0)
@@ -150,17 +189,30 @@ class Arrivals:
         shortfall = need - self._table.budget(reading).available
         if shortfall <= 0 and not exclusive and not everyone:
             return []
-        names = choose_victims(
-            self._candidates(record, call), max(0, shortfall), everyone=exclusive or everyone
-        )
+        candidates = self._candidates(record, call)
+        names = choose_victims(candidates, max(0, shortfall), everyone=exclusive or everyone)
         if names or shortfall <= 0:
             return names
+        keeping = self._who_keeps(record, shortfall - sum(c.size_bytes for c in candidates))
+        if keeping or (self._others is not None and self._others.can_give(record, call)):
+            return keeping or None
         if all(owner == call.owner for _, owner in self._table.promises.values()):
             raise OutOfMemory(
                 f"{call.what} needs {shortfall / MB:.0f} MB more than is free, and no other model "
                 "or job holds memory that could be given back."
             )
         return None
+
+    def _who_keeps(self, record: ModelRecord | None, short_bytes: int) -> list[str]:
+        """Name idle guests whose offloaded programs keep device memory, if it is enough."""
+        kept = {
+            other.name: self._table.kept_by(other)
+            for other in self._table.records.values()
+            if other is not record
+            and other.state is Residence.HOST
+            and not (other.waiting or other.spec.keep)
+        }
+        return [name for name, size in kept.items() if size and sum(kept.values()) >= short_bytes]
 
     def _candidates(self, record: ModelRecord | None, call: Call) -> list[Candidate]:
         return [
@@ -203,6 +255,8 @@ class Arrivals:
         return victim.turn_ends_s(now_s, call.owner, quantum_s, rules.idle_grace_s) - now_s
 
     def _free_memory_may_lag(self) -> bool:
+        if self._others is not None and self._others.figures_may_lag():
+            return True
         since_s = self._table.clock.monotonic_s() - self._departures.last_at_s
         return self._device.frees_late and since_s < SETTLE_S
 
@@ -211,7 +265,7 @@ class Arrivals:
             for victim in victims:
                 with self._table:
                     self._table.wait(lambda v=victim: not v.leases, call)  # type: ignore[misc]
-                self._departures.offload_now(victim)
+                self._departures.make_way(victim)
         finally:
             with self._table:
                 for victim in victims:
@@ -222,6 +276,10 @@ class Arrivals:
         if victim.state is Residence.DRAINING and victim.drain is DrainIntent.EVICT:
             victim.drain = None
             self._table.move(victim, Residence.RESIDENT, "nobody waits for its place any more")
+
+
+def _arriving_bytes(record: ModelRecord | None) -> int:
+    return 0 if record is None or record.state in ON_DEVICE else record.size_bytes
 
 
 def refuse_larger_than_device(table: ModelTable, what: str, need_bytes: int) -> None:

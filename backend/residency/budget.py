@@ -24,6 +24,9 @@ class Budget:
         Held by our allocator without use.
     promised : int
         Reserved by leases for work in progress.
+    kept : int
+        Of what is used beside weights, the part that no promise pays for: it is another process's,
+        and no work of ours can use it.
     ceiling : int
         Most that this process may hold.
     """
@@ -36,11 +39,17 @@ class Budget:
     promised: int
     margin: int
     ceiling: int
+    kept: int = 0
+
+    @property
+    def work(self) -> int:
+        """What is taken, or promised, beside weights."""
+        return self.kept + max(self.promised, self.activations - self.kept)
 
     @property
     def available(self) -> int:
         """What a new block or promise may take; negative when too much is held already."""
-        return self.ceiling - self.models - max(self.promised, self.activations)
+        return self.ceiling - self.models - self.work
 
 
 def budget_of(
@@ -51,6 +60,7 @@ def budget_of(
     fraction: float,
     margin: int,
     settled: int | None = None,
+    kept: int = 0,
 ) -> Budget:
     """Divide the device's memory.
 
@@ -76,4 +86,5 @@ def budget_of(
         promised=promised,
         margin=margin,
         ceiling=ceiling,
+        kept=kept,
     )

@@ -74,6 +74,10 @@ class CudaDevice(TorchDevice):
         """Return the measured rate; None before it was measured."""
         return self._link_bytes_per_s
 
+    def give_back_cache(self) -> None:
+        """Return to the driver what the allocator keeps without use."""
+        torch.cuda.empty_cache()
+
     def _probe_link(self) -> float | None:
         host = torch.zeros(PROBE_BYTES, dtype=torch.uint8)
         try:

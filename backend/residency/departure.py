@@ -8,7 +8,7 @@ from backend.errors import GpuBusy
 from backend.residency.device import DeviceBackend
 from backend.residency.policies import Conduct
 from backend.residency.records import ModelRecord
-from backend.residency.states import ON_DISK, DrainIntent, Residence
+from backend.residency.states import ON_DEVICE, ON_DISK, DrainIntent, Residence
 from backend.residency.table import ModelTable
 
 log = logging.getLogger(__name__)
@@ -97,6 +97,22 @@ class Departures:
         """Remember what is to follow; a release outranks an offload, and that an eviction."""
         order = (None, DrainIntent.EVICT, DrainIntent.OFFLOAD, DrainIntent.RELEASE)
         record.drain = max(record.drain, intent, key=order.index)
+
+    def make_way(self, record: ModelRecord) -> None:
+        """Let one leave that holds device memory; the caller owns the transfer turn.
+
+        A guest that is off the device and still holds some goes with its process.
+        """
+        with self._table:
+            on_device = record.state in ON_DEVICE
+            keeps = record.state is Residence.HOST and not record.waiting
+            if keeps:
+                self._table.move(record, Residence.RELEASING, "the device needs what it kept there")
+        if on_device:
+            self.offload_now(record)
+        elif keeps:
+            self.drop_host_copy(record)
+            self.last_at_s = self._table.clock.monotonic_s()
 
     def offload_now(self, record: ModelRecord) -> None:
         """Move a drained model off the device; the caller owns the transfer turn."""

@@ -56,16 +56,23 @@ class LedgerDevice(TorchDevice):
     def used(self, copy: HostCopy) -> None:
         """Nothing is queued on a processor."""
 
-    def _allocate(self, mine: ArenaCopy) -> Tensor:
-        size_bytes = mine.size_bytes
+    def take(self, size_bytes: int) -> None:
+        """Count a block, wherever its bytes are; raises OutOfMemory."""
         if self.block_bytes + size_bytes > self.total_bytes:
             raise OutOfMemory(
                 f"{size_bytes / MB:.0f} MB do not fit into the ledger of "
                 f"{self.total_bytes / MB:.0f} MB."
             )
         self.block_bytes += size_bytes
+
+    def give_back(self, size_bytes: int) -> None:
+        """Count a block no more."""
+        self.block_bytes -= size_bytes
+
+    def _allocate(self, mine: ArenaCopy) -> Tensor:
+        self.take(mine.size_bytes)
         host = mine.arena.host
-        return host if self._in_place else host.new_empty(size_bytes)  # filled as a whole
+        return host if self._in_place else host.new_empty(mine.size_bytes)  # filled as a whole
 
     def _fill(self, block: Tensor, mine: ArenaCopy) -> None:
         if not self._in_place:
@@ -73,7 +80,7 @@ class LedgerDevice(TorchDevice):
                 block[chunk].copy_(mine.arena.host[chunk])
 
     def _free(self, block: Tensor) -> None:
-        self.block_bytes -= block.numel()
+        self.give_back(block.numel())
 
     def _finish_queued(self, mine: ArenaCopy) -> None:
         """Nothing is queued on a processor."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from backend.errors import MeshkilnError, ModelLoadFailed, OutOfMemory
 from backend.residency.arrival import refuse_larger_than_device
 from backend.residency.departure import Departures
 from backend.residency.device import DeviceBackend
 from backend.residency.records import ModelRecord
+from backend.residency.self_moving import SelfMoving
 from backend.residency.states import Residence
 from backend.residency.table import Call, ModelTable
 
@@ -74,6 +76,14 @@ class Loader:
     def _run(self, record: ModelRecord) -> None:
         self._make_host_room(record)
         loaded = self._device.run_loader(record.spec.load)
+        try:
+            self._take_over(record, loaded)
+        except BaseException:
+            if isinstance(loaded, SelfMoving):
+                loaded.free()  # it may be a process, which nobody else would end
+            raise
+
+    def _take_over(self, record: ModelRecord, loaded: Any) -> None:
         size_bytes = self._device.size_of(loaded)
         with self._table:
             refuse_larger_than_device(self._table, record.name, size_bytes)

@@ -20,6 +20,7 @@ from backend.residency.lease import Lease
 from backend.residency.loader import Loader
 from backend.residency.policies import ResidencyRules
 from backend.residency.records import ModelRecord, ModelSpec
+from backend.residency.shared_device import SharedDevice
 from backend.residency.states import Residence
 from backend.residency.table import MEMORY, Call, ModelTable
 from backend.units import Clock, SystemClock
@@ -60,6 +61,11 @@ class ResidencyManager:
     def rules(self) -> ResidencyRules:
         """The rules in force."""
         return self.table.rules
+
+    @property
+    def idle_elsewhere_bytes(self) -> int:
+        """Bytes of models that other servers on the same device would let go for ours."""
+        return self.device.idle_elsewhere_bytes if isinstance(self.device, SharedDevice) else 0
 
     def change_rules(self, **changes: Any) -> None:
         """Replace some of the rules; the next decision follows them.
@@ -147,7 +153,11 @@ class ResidencyManager:
             usable = call.owner in record.leases.values()
         else:
             usable = record.state is Residence.RESIDENT
-        return usable and (reading is None or self.table.budget(reading).available >= call.promise)
+        if reading is None or not usable:
+            return usable
+        promise = self.table.to_promise(record, call.promise)
+        has_room = self.table.budget(reading).available >= promise
+        return has_room and self._arrivals.covers(promise)
 
     def _wait_no_more(self, record: ModelRecord) -> None:
         with self.table:

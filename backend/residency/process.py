@@ -16,11 +16,15 @@ from backend.gpu.choice import CPU
 from backend.gpu.presets import preset_for
 from backend.gpu.telemetry import has_cuda_device
 from backend.residency.device import BackendName, DeviceBackend
+from backend.residency.device_with_guests import DeviceWithGuests
 from backend.residency.host_memory import default_pin_budget_bytes, host_limit_bytes, is_wsl
 from backend.residency.housekeeper import Housekeeper
 from backend.residency.manager import ResidencyManager
 from backend.residency.policies import Policy, ResidencyRules
 from backend.residency.records import ModelSpec
+from backend.residency.share_keeper import ShareKeeper
+from backend.residency.share_view import DeviceShare
+from backend.residency.shared_device import SharedDevice, ShareState, share_status
 from backend.residency.snapshot import residency_status, status_before_start
 from backend.settings import Settings
 from backend.units import MB, Clock, SystemClock
@@ -56,8 +60,11 @@ class ProcessResidency:
         self._specs: dict[str, ModelSpec] = {}
         self._manager: ResidencyManager | None = None
         self._housekeeper: Housekeeper | None = None
+        self._share_keeper: ShareKeeper | None = None
+        self._shared: SharedDevice | None = None
         self._lock = threading.Lock()
         self.on_move: Callable[[], None] = lambda: None
+        self.open_share: Callable[[DeviceBackend], DeviceShare | None] | None = None
         self.enabled = settings.gpu_management
         self.degraded_reason = degraded_reason(settings)
 
@@ -121,6 +128,7 @@ class ProcessResidency:
         else:
             document = residency_status(manager)
         document["residency"]["enabled"] = self.enabled
+        document["residency"]["share"] = self._share_status()
         return document | {
             "degraded": self.degraded_reason is not None,
             "degraded_reason": self.degraded_reason,
@@ -130,15 +138,18 @@ class ProcessResidency:
         """Stop the timers; the driver takes the memory back when the process ends."""
         if self._housekeeper is not None:
             self._housekeeper.stop()
+        if self._share_keeper is not None:
+            self._share_keeper.stop()
 
     def _open(self) -> ResidencyManager:
-        device = self._select(self._settings)
+        device = DeviceWithGuests(self._select(self._settings))
         expected = self._settings.gpu != CPU and has_cuda_device()
         if expected and device.name is BackendName.CPU and self.degraded_reason is None:
             self.degraded_reason = (
                 "the GPU is not used: torch finds no CUDA device (is the driver too old for it?)"
             )
-        manager = ResidencyManager(device, self._rules, self._clock)
+        self._shared = self._share(device)
+        manager = ResidencyManager(self._shared or device, self._rules, self._clock)
         manager.table.on_move = lambda: self.on_move()
         for spec in self._specs.values():
             manager.register(spec)
@@ -146,7 +157,20 @@ class ProcessResidency:
         log.info("models go to %s; the link carries %s bytes/s", device.name, link)
         self._housekeeper = Housekeeper(manager)
         self._housekeeper.start()
+        if self._shared is not None:
+            self._share_keeper = ShareKeeper(manager, self._shared, gives=self.enabled)
+            self._share_keeper.start()
         return manager
+
+    def _share(self, device: DeviceBackend) -> SharedDevice | None:
+        share = self.open_share(device) if self.open_share else None
+        return None if share is None else SharedDevice(device, share, self._clock)
+
+    def _share_status(self) -> dict[str, Any]:
+        if self._shared is not None:
+            return self._shared.status()
+        waits = self.open_share is not None and not self.started
+        return share_status(ShareState.UNUSED if waits else ShareState.OFF)
 
 
 def rules_from(settings: Settings) -> ResidencyRules:
@@ -221,6 +245,11 @@ def open_residency(settings: Settings) -> ProcessResidency:
         getattr(importlib.import_module(module), function)(residency)
     _current = residency
     return residency
+
+
+def is_open() -> bool:
+    """Whether this process has a residency, by whomever it was opened."""
+    return _current is not None
 
 
 def current_residency() -> ProcessResidency:

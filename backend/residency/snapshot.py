@@ -6,6 +6,7 @@ from typing import Any
 
 from backend.residency.budget import Budget
 from backend.residency.device import MemoryReading
+from backend.residency.device_with_guests import GuestCopy
 from backend.residency.manager import ResidencyManager
 from backend.residency.policies import Conduct, ResidencyRules
 from backend.residency.records import ModelRecord, ModelSpec, Restore
@@ -118,6 +119,8 @@ def _model(manager: ResidencyManager, record: ModelRecord, link: float | None) -
         "size_mb": _mb(record.size_bytes) if record.size_bytes else None,
         "vram_mb": _mb(record.block_bytes),
         "ram_mb": _mb(record.copy.host_bytes if record.copy else 0),
+        "leftover_mb": _mb(record.copy.leftover_bytes if isinstance(record.copy, GuestCopy) else 0),
+        "pid": record.copy.pid if isinstance(record.copy, GuestCopy) else None,
         "pinned": record.pin_state and record.pin_state.value,
         "keep": record.spec.keep,
         "leases": len(record.leases),
@@ -165,6 +168,8 @@ def _unopened(spec: ModelSpec) -> dict[str, Any]:
         "size_mb": None if hint is None else _mb(hint),
         "vram_mb": 0.0,
         "ram_mb": 0.0,
+        "leftover_mb": 0.0,
+        "pid": None,
         "pinned": None,
         "keep": spec.keep,
         "leases": 0,

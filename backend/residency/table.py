@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from backend.errors import GpuBusy, InvalidParameter, UnknownModel
 from backend.residency.budget import Budget, budget_of
 from backend.residency.device import MemoryReading
+from backend.residency.device_with_guests import GuestCopy
 from backend.residency.lease import Lease
 from backend.residency.policies import Conduct, ResidencyRules, conduct_for
 from backend.residency.records import ModelRecord
@@ -143,12 +144,12 @@ class ModelTable:
             )
         self._condition.wait(min(remaining_s, longest_s))
 
-    def pause_for_promises(self, call: Call) -> None:
+    def pause_for_promises(self, call: Call, longest_s: float = LONGEST_WAIT_S) -> None:
         """Pause until promises of others end; those who hold them must not wait for this one."""
         self._waits_for_promises = call
         self.changed()
         try:
-            self.pause(call, LONGEST_WAIT_S)
+            self.pause(call, longest_s)
         finally:
             self._waits_for_promises = None
 
@@ -189,7 +190,19 @@ class ModelTable:
             settled=self.settled_bytes,
             fraction=self.rules.fraction,
             margin=self.rules.margin_bytes,
+            kept=self.kept_bytes,
         )
+
+    def kept_by(self, record: ModelRecord) -> int:
+        """Bytes that a guest's process holds beside its weights without a promise for them."""
+        if not isinstance(record.copy, GuestCopy):
+            return 0
+        promised = sum(size for lease, (size, _) in self.promises.items() if lease in record.leases)
+        return max(0, record.copy.seen_bytes - record.block_bytes - promised)
+
+    def to_promise(self, record: ModelRecord | None, promise: int) -> int:
+        """What a promise takes beside what its model's process holds for such work already."""
+        return promise if record is None else max(0, promise - self.kept_by(record))
 
     def conduct(self, record: ModelRecord) -> Conduct:
         """What is done with a model now."""
@@ -232,6 +245,16 @@ class ModelTable:
     def promised_bytes(self) -> int:
         """Memory promised to leases."""
         return sum(promise for promise, _ in self.promises.values())
+
+    @property
+    def kept_bytes(self) -> int:
+        """What processes of guests hold beside weights and promises."""
+        return sum(map(self.kept_by, self.records.values()))
+
+    @property
+    def committed_bytes(self) -> int:
+        """Blocks of weights, and what is promised or kept beside them."""
+        return self.model_bytes + self.promised_bytes + self.kept_bytes
 
     @property
     def pinned_bytes(self) -> int:

@@ -33,6 +33,7 @@ from backend.web.api import (
     performance_runs,
     recommendation_actions,
     report,
+    speech,
     textures,
     webhooks,
 )
@@ -93,7 +94,7 @@ def create_app(settings: Settings | None = None, service: JobService | None = No
         jobs, files, events_sse, gpu, gpu_control, gpu_history, performance, performance_runs,
         recommendation_actions, deep_profiles, report, metrics, health, openapi, pages, sockets,
         gpu_socket, batches, login, shares, share_forms, share_page, webhooks, parts, part_picks,
-        textures, models,
+        textures, models, speech,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)
     return app

@@ -146,8 +146,9 @@ def _new_batch(
     """Judge what the items share."""
     shared = body.shared
     check_pipeline(shared.pipeline)
-    if shared.is_for_mesh:
-        problem = FieldProblem("/pipeline", "takes a mesh; batches are of pictures")
+    if shared.is_for_mesh or shared.is_for_recording:
+        what = "mesh" if shared.is_for_mesh else "recording"
+        problem = FieldProblem("/pipeline", f"takes a {what}; batches are of pictures")
         raise InvalidParameter(f"pipeline: {problem.detail}", fields=(problem,))
     parse_params(shared.pipeline, dict(shared.params))
     options = parse_options(shared.options)
@@ -181,7 +182,7 @@ def _from_json(body: dict[str, Any], service: JobService) -> BatchBody:
         raise MissingFile(advice="Give the pictures as a list 'items'.")
     sent = from_objects(body.pop("items"), service.settings)
     shared = json_fields(body)
-    if shared.files or shared.image_url or shared.mesh:
+    if shared.files or shared.image_url or shared.mesh or shared.recording:
         raise InvalidParameter("image: belongs to an item of 'items'")
     return BatchBody(shared, sent)
 

@@ -19,6 +19,7 @@ MAX_FIELDS = 100
 MAX_FIELD_BYTES = 4 * MB
 _MARK = "takes_many_files"
 _MESH_MARK = "takes_a_mesh"
+_RECORDING_MARK = "takes_a_recording"
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -32,6 +33,12 @@ def takes_many_files(view: View) -> View:
 def takes_a_mesh(view: View) -> View:
     """Mark a view as one that takes a mesh, which may be larger than a picture."""
     setattr(view, _MESH_MARK, True)
+    return view
+
+
+def takes_a_recording(view: View) -> View:
+    """Mark a view as one that takes a recording, which may be larger than a picture."""
+    setattr(view, _RECORDING_MARK, True)
     return view
 
 
@@ -74,7 +81,9 @@ def install(app: Flask, settings: Settings, folder: Path) -> None:
         if request.method != "POST":
             return
         if getattr(view, _MESH_MARK, False):
-            _widen_for_mesh(settings, folder)
+            _widen_for_one(max(settings.max_mesh_mb, settings.max_audio_mb), settings, folder)
+        if getattr(view, _RECORDING_MARK, False):
+            _widen_for_one(settings.max_audio_mb, settings, folder)
         if not getattr(view, _MARK, False):
             return
         if not request.is_json:  # JSON has to fit into memory, so it keeps the usual limit
@@ -90,13 +99,13 @@ def install(app: Flask, settings: Settings, folder: Path) -> None:
             spool.close()
 
 
-def _widen_for_mesh(settings: Settings, folder: Path) -> None:
-    """Let a form be as large as a mesh; where it is larger than a picture, it goes to disk."""
+def _widen_for_one(limit_mb: int, settings: Settings, folder: Path) -> None:
+    """Let a form hold one file so large; where it is larger than a picture, it goes to disk."""
     usual = settings.max_upload_mb * MB
     length = request.content_length
     if request.is_json or (length is not None and length <= usual):
         return
-    request.max_content_length = max(usual, settings.max_mesh_mb * MB + MAX_FIELD_BYTES)
+    request.max_content_length = max(usual, limit_mb * MB + MAX_FIELD_BYTES)
     _spool_to(UploadSpool(folder, MAX_FIELDS))
 
 

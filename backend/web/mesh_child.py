@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, Any
 
 from backend.errors import (
     EmptyFile,
     ExternalResource,
-    FieldProblem,
     InvalidParameter,
     MeshCorrupt,
     MeshkilnError,
     MeshTooLarge,
-    QueueFull,
     StorageFull,
     UnsupportedExtension,
     UnsupportedMesh,
     UnusableMesh,
 )
 from backend.settings import Settings
+from backend.web.judging_child import ChildAnswer, child_answer, place_in, run_child
 
-SIGNALS_OF_LIMITS = (-9, -24)  # killed by the system for memory or time; SIGXCPU
 MESHES_AT_A_TIME = 2
-RETRY_AFTER_S = 30
-_TAIL_BYTES = 2000
-_ROOT = Path(__file__).parents[2]
 _TOLD: dict[str, type[MeshkilnError]] = {
     kind.code: kind
     for kind in (
@@ -84,23 +72,14 @@ def read_in_child(
     QueueFull
         Too many meshes are being read.
     """
-    with _place_to_read(settings.mesh_time_s):
-        answer, status, errors = _run(source, target, settings, face_ids)
-    if status < 0:
-        raise _of_signal(status, settings)
-    told = _parsed(answer)
-    if status == 0 and "facts" in told:
-        facts: MeshFacts = told["facts"]
+    with place_in(_room, settings.mesh_time_s, "meshes"):
+        answer = child_answer(*_run(source, target, settings, face_ids))
+    if answer.status < 0:
+        raise _of_signal(answer, settings)
+    if answer.status == 0 and "facts" in answer.told:
+        facts: MeshFacts = answer.told["facts"]
         return facts
-    raise _of_problem(told.get("problem", {}), errors)
-
-
-def _parsed(answer: bytes) -> dict[str, Any]:
-    try:
-        told = json.loads(answer)
-    except ValueError:
-        return {}
-    return told if isinstance(told, dict) else {}
+    raise answer.problem_of(_TOLD) or _unexplained(answer)
 
 
 def _run(
@@ -109,74 +88,29 @@ def _run(
     settings: Settings,
     face_ids: IO[bytes] | None,
 ) -> tuple[bytes, int, bytes]:
-    """Run the child to its end; one that takes too long is killed."""
     command = [
-        sys.executable, "-m", "backend.meshes.reading",
+        "backend.meshes.reading",
         "--faces", str(settings.max_mesh_faces),
         "--memory-mb", str(settings.mesh_memory_mb),
         "--cpu-s", str(settings.mesh_time_s),
     ]  # fmt: skip
-    passed = []
-    for option, file in (("--output", target), ("--face-ids", face_ids)):
-        if file is not None:
-            passed.append(file.fileno())
-            command += [option, str(file.fileno())]
-            os.lseek(file.fileno(), 0, os.SEEK_SET)
-    os.lseek(source.fileno(), 0, os.SEEK_SET)
-    with subprocess.Popen(
-        command, stdin=source.fileno(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        pass_fds=passed, cwd=_ROOT, env=_environment(), start_new_session=True,
-    ) as child:  # fmt: skip
-        try:
-            answer, errors = child.communicate(timeout=settings.mesh_time_s)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            answer, errors = child.communicate()
-        except BaseException:
-            child.kill()
-            raise
-    return answer, child.returncode, errors
+    given = {"--output": target, "--face-ids": face_ids}
+    passed = {option: file for option, file in given.items() if file is not None}
+    return run_child(command, source, passed, settings.mesh_time_s)
 
 
-def _environment() -> dict[str, str]:
-    """Give the child none of our variables: they hold addresses and passwords."""
-    threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")  # each thread takes address space
-    return dict.fromkeys(threads, "1") | {"PYTHONPATH": str(_ROOT), "LANG": "C.UTF-8"}
-
-
-@contextmanager
-def _place_to_read(wait_s: float) -> Iterator[None]:
-    """Wait for one of a few places, so that many uploads do not take all memory."""
-    if not _room.acquire(timeout=wait_s):
-        raise QueueFull(
-            "Too many meshes are being read at this moment.",
-            advice="Send it again in a minute.",
-            retry_after_s=RETRY_AFTER_S,
-        )
-    try:
-        yield
-    finally:
-        _room.release()
-
-
-def _of_signal(status: int, settings: Settings) -> MeshkilnError:
-    if status in SIGNALS_OF_LIMITS:
+def _of_signal(answer: ChildAnswer, settings: Settings) -> MeshkilnError:
+    if answer.ran_into_limits:
         return MeshTooLarge(
             f"Reading it takes more than {settings.mesh_time_s:g} seconds "
             f"or {settings.mesh_memory_mb:,} MB, and was ended."
         )
-    log.warning("the child that read a mesh was ended by signal %s", -status)
+    log.warning("the child that read a mesh was ended by signal %s", -answer.status)
     return MeshCorrupt("The process that read it crashed over it.")
 
 
-def _of_problem(problem: dict[str, Any], errors: bytes) -> MeshkilnError:
-    kind = _TOLD.get(problem.get("code", ""))
-    if kind is not None:
-        detail = problem["detail"]
-        fields = tuple(FieldProblem(pointer, detail) for pointer in problem["fields"])
-        return kind(detail, advice=problem["advice"], fields=fields)
-    tail = errors[-_TAIL_BYTES:].decode("utf-8", "replace")
-    if "MemoryError" in tail:
+def _unexplained(answer: ChildAnswer) -> MeshkilnError:
+    if "MemoryError" in answer.last_words:
         return MeshTooLarge("Reading it takes more memory than is allowed.")
-    log.error("the child that read a mesh failed: %s", tail)
+    log.error("the child that read a mesh failed: %s", answer.last_words)
     return MeshCorrupt("It cannot be read.")

@@ -6,9 +6,6 @@ judged in a process that has little memory, little time, and nothing to lose.
 
 from __future__ import annotations
 
-import hashlib
-import io
-import shutil
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,40 +15,15 @@ from backend.errors import EmptyFile, StorageFull, UploadTooLarge
 from backend.settings import Settings
 from backend.units import MB
 from backend.web.mesh_child import MeshFacts, read_in_child
+from backend.web.sent_file import SentFile
 from backend.web.uploads import FALLBACK_NAME, display_name
 
 FILE_NAME = "mesh.glb"
 FACE_IDS_NAME = "face_ids.npy"
-COPY_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
-class SentMesh:
-    """A mesh as sent, not yet judged.
-
-    Parameters
-    ----------
-    filename : str or None
-        What the client calls it; only ever shown.
-    stream : file
-        Its bytes; can be read again after a seek.
-    """
-
-    filename: str | None
-    stream: IO[bytes]
-
-    @classmethod
-    def of_bytes(cls, filename: str | None, data: bytes) -> SentMesh:
-        """Take bytes that are in memory already."""
-        return cls(filename, io.BytesIO(data))
-
-    def sha256(self) -> bytes:
-        """Hash all of it."""
-        digest = hashlib.sha256()
-        self.stream.seek(0)
-        while chunk := self.stream.read(COPY_BYTES):
-            digest.update(chunk)
-        return digest.digest()
+class SentMesh(SentFile):
+    """A mesh as sent, not yet judged."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +75,7 @@ def normalise_mesh(
 
 def _copy(sent: SentMesh, source: IO[bytes], limit_mb: int) -> None:
     """Copy the upload into a file that a child can be given."""
-    sent.stream.seek(0)
-    shutil.copyfileobj(sent.stream, source, COPY_BYTES)
-    source.flush()
-    size = source.tell()
+    size = sent.copy_to(source)
     if not size:
         raise EmptyFile
     if size > limit_mb * MB:

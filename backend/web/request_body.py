@@ -22,6 +22,7 @@ from backend.errors import (
     UrlNotAllowed,
 )
 from backend.units import MB
+from backend.web.audio_uploads import NO_RECORDING, SentRecording
 from backend.web.mesh_uploads import SentMesh
 from backend.web.other_views import SIDES, check_views
 from backend.web.security import CSRF_FIELD
@@ -50,6 +51,8 @@ class SubmitBody:
         Where the picture is, instead of a 'file'.
     mesh : SentMesh or None
         What a pipeline is sent that takes a mesh; it is not among the files.
+    recording : SentRecording or None
+        What a pipeline is sent that takes a recording; it is not among the files.
     """
 
     pipeline: str
@@ -58,12 +61,23 @@ class SubmitBody:
     files: Mapping[str, tuple[str | None, bytes]] = field(default_factory=dict)
     image_url: str | None = None
     mesh: SentMesh | None = None
+    recording: SentRecording | None = None
+
+    @property
+    def upload(self) -> Upload:
+        """What the pipeline takes; one that does not exist takes pictures."""
+        specs = (spec.upload for name, spec in PIPELINES.items() if name == self.pipeline)
+        return next(specs, Upload.IMAGE)
 
     @property
     def is_for_mesh(self) -> bool:
-        """Whether the pipeline takes a mesh; one that does not exist takes pictures."""
-        specs = (spec for name, spec in PIPELINES.items() if name == self.pipeline)
-        return any(spec.upload is Upload.MESH for spec in specs)
+        """Whether the pipeline takes a mesh."""
+        return self.upload is Upload.MESH
+
+    @property
+    def is_for_recording(self) -> bool:
+        """Whether the pipeline takes a recording."""
+        return self.upload is Upload.AUDIO
 
 
 def read_submit(request: Request) -> SubmitBody:
@@ -93,6 +107,10 @@ def read_fields(request: Request, pipeline: str = PipelineName.IMAGE_TO_3D) -> S
 def with_own_files(body: SubmitBody) -> SubmitBody:
     """Check that a submit has what its pipeline takes; raises MissingFile, InvalidParameter."""
     check_views(body.pipeline, body.files)
+    if body.is_for_recording:
+        return _with_recording(body)
+    if body.recording is not None:
+        raise _not_expected("audio")
     if body.is_for_mesh:
         return _with_mesh(body)
     own = (PICTURE, *PART_FIELDS)
@@ -101,6 +119,17 @@ def with_own_files(body: SubmitBody) -> SubmitBody:
         raise _not_expected(of_mesh[0])
     if "file" not in body.files and body.image_url is None:
         raise MissingFile
+    return body
+
+
+def _with_recording(body: SubmitBody) -> SubmitBody:
+    """Check that a recording was sent, and nothing that belongs to pictures or meshes."""
+    others = [PICTURE if name == "file" else name for name in body.files]
+    others += ["mesh"] * (body.mesh is not None) + ["image_url"] * (body.image_url is not None)
+    if others:
+        raise _not_expected(others[0])
+    if body.recording is None:
+        raise MissingFile("No recording was sent.", advice=NO_RECORDING)
     return body
 
 
@@ -166,24 +195,26 @@ def _from_form(request: Request, pipeline: str) -> SubmitBody:
     fields = form_fields(request.form, pipeline)
     files: dict[str, tuple[str | None, bytes]] = {}
     mesh: SentMesh | None = None
+    recording: SentRecording | None = None
     for name, many in request.files.lists():
         if name not in FILE_FIELDS or len(many) > 1:
             raise _not_expected(name, "send one 'file', and at most one of the others")
         if name == "file" and fields.is_for_mesh:
-            mesh = _chosen_mesh(many[0])
+            mesh = SentMesh(many[0].filename, many[0].stream) if _is_chosen(many[0]) else None
+        elif name == "file" and fields.is_for_recording:
+            sent = SentRecording(many[0].filename, many[0].stream)
+            recording = sent if _is_chosen(many[0]) else None
         elif many[0].filename or name == "file":
             held = sum(len(data) for _, data in files.values())
             files[name] = (many[0].filename, read_small(many[0], held))
     if files.get("file") == ("", b""):  # a form sent without choosing a file
         raise MissingFile
-    return replace(fields, files=files, mesh=mesh)
+    return replace(fields, files=files, mesh=mesh, recording=recording)
 
 
-def _chosen_mesh(file: FileStorage) -> SentMesh | None:
-    """Take the mesh of a form as it lies in the spool; None when no file was chosen."""
-    if not file.filename and not file.stream.read(1):
-        return None
-    return SentMesh(file.filename, file.stream)
+def _is_chosen(file: FileStorage) -> bool:
+    """Whether a form was sent with a file chosen; its bytes stay where they lie, in the spool."""
+    return bool(file.filename or file.stream.read(1))
 
 
 def read_small(file: FileStorage, held_bytes: int = 0) -> bytes:
@@ -226,12 +257,14 @@ def json_fields(body: dict[str, Any], pipeline: str = PipelineName.IMAGE_TO_3D) 
     files |= _views(body)
     sent = _data_uri("mesh", body.pop("mesh")) if "mesh" in body else None
     mesh = None if sent is None else SentMesh.of_bytes(None, sent)
+    heard = _data_uri("audio", body.pop("audio")) if "audio" in body else None
+    recording = None if heard is None else SentRecording.of_bytes(None, heard)
     nested = body.pop("params", {})
     if not isinstance(nested, dict):
         problem = FieldProblem("/params", "must be an object")
         raise InvalidParameter("params: must be an object", fields=(problem,))
     params, options = split_options({**body, **nested})
-    return SubmitBody(pipeline, params, options, files, image_url, mesh)
+    return SubmitBody(pipeline, params, options, files, image_url, mesh, recording)
 
 
 def _views(body: dict[str, Any]) -> dict[str, tuple[str | None, bytes]]:

@@ -173,7 +173,8 @@ def _add_headers(response: Response) -> None:
         "Content-Security-Policy",
         "default-src 'self'; "
         f"script-src 'self' 'wasm-unsafe-eval'{nonce}; "
-        "img-src 'self' blob: data:; connect-src 'self' blob: data:; worker-src 'self' blob:; "
+        "img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self' blob: data:; "
+        "worker-src 'self' blob:; "
         "style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; "
         "form-action 'self'; frame-ancestors 'none'",
     )

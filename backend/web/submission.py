@@ -16,6 +16,7 @@ from backend.jobs.parts.picking import refuse_alone
 from backend.jobs.records import JobRecord
 from backend.jobs.repeated_submits import made_before
 from backend.jobs.service import JobService, priority_of
+from backend.web.audio_uploads import NO_RECORDING, NormalisedRecording, normalise_recording
 from backend.web.mesh_inputs import files_of_mesh
 from backend.web.mesh_uploads import NormalisedMesh, SentMesh
 from backend.web.picture_fetch import check_fetching, fetch_picture
@@ -64,7 +65,7 @@ def submit_body(
     )
     if options.webhook_url:
         service.webhooks.check(options.webhook_url)
-    if body.image_url or body.mesh:
+    if body.image_url or body.mesh or body.recording:
         known = made_before(service.store, new)  # its address may lead nowhere by now
         if known:
             return service.store.get(known), False, []
@@ -79,11 +80,22 @@ def submit_body(
 
 def files_of(
     body: SubmitBody, service: JobService
-) -> tuple[NormalisedImage | NormalisedMesh, dict[str, bytes]]:
+) -> tuple[NormalisedImage | NormalisedMesh | NormalisedRecording, dict[str, bytes]]:
     """Turn what a submit holds into what is kept; raises BadInput, QueueFull, StorageFull."""
+    if body.is_for_recording:
+        return _recording_files(body, service)
     if body.is_for_mesh:
         return _mesh_files(body, service)
     return files_of_picture(body.files, "file", service.settings)
+
+
+def _recording_files(
+    body: SubmitBody, service: JobService
+) -> tuple[NormalisedRecording, dict[str, bytes]]:
+    if body.recording is None:
+        raise MissingFile("No recording was sent.", advice=NO_RECORDING)
+    recording = normalise_recording(body.recording, service.settings)
+    return recording, {recording.file_name: recording.data}
 
 
 def _mesh_files(body: SubmitBody, service: JobService) -> tuple[NormalisedMesh, dict[str, bytes]]:
@@ -116,6 +128,8 @@ def _digest(body: SubmitBody) -> str:
     digest.update(json.dumps(fields, sort_keys=True).encode())
     if body.mesh is not None:
         digest.update(b"mesh" + body.mesh.sha256())
+    if body.recording is not None:
+        digest.update(b"recording" + body.recording.sha256())
     for name, (_, data) in sorted(body.files.items()):
         digest.update(name.encode() + hashlib.sha256(data).digest())
     return digest.hexdigest()

@@ -51,7 +51,8 @@ def _check(body: SubmitBody) -> None:
     """Refuse what is not for this; raises InvalidParameter."""
     wrong = [name for name in body.files if name not in FIELDS]
     wrong += ["pipeline"] * (body.pipeline != PipelineName.TEXTURE_MESH)
-    wrong += ["mesh"] * (body.mesh is not None) + ["image_url"] * (body.image_url is not None)
+    wrong += ["mesh"] * (body.mesh is not None) + ["audio"] * (body.recording is not None)
+    wrong += ["image_url"] * (body.image_url is not None)
     if wrong:
         problem = FieldProblem(f"/{wrong[0]}", "is not for this")
         raise InvalidParameter(f"{wrong[0]}: not expected here.", fields=(problem,))

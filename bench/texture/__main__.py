@@ -20,8 +20,10 @@ from rich.table import Table
 
 from bench.record import Figure, report
 from bench.texture.estimate import estimates
+from bench.texture.projection_times import time_projection
 from bench.texture.round_trip import round_trips
 from bench.texture.stage_times import StageTimes
+from bench.texture.touching import touching_bodies
 from bench.texture.unseen import mean_rows, unseen_sides
 
 
@@ -68,10 +70,12 @@ def measured(
         times.drawing(surface)
         for size_px in scale.sizes_px:
             times.textures(surface, size_px)
+            rows += time_projection(times, surface.layout, size_px)
         figures += times.figures
         rows += times.rows
         if number == 0:
             rows += round_trips(surface, min(ROUND_TRIP_PX, scale.sizes_px[0]))
+            rows += touching_bodies(scale.sizes_px[0], scale.rounds)
     unseen = unseen_sides(scale.objects, meshes, UNSEEN_PX, sheet)
     return figures, [*rows, *unseen, *mean_rows(unseen)]
 

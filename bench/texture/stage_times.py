@@ -77,16 +77,16 @@ class StageTimes:
 
     def __init__(self, faces: int, rounds: int) -> None:
         self.mesh = figure(faces)
-        self._rounds = rounds
+        self.rounds = rounds
         self._title = f"{len(self.mesh.faces)} faces"
         self.figures: list[Figure] = []
         self.rows: list[dict[str, Any]] = []
 
     def layouts(self) -> LaidOutSurface:
         """Time both ways to lay the mesh out and judge them."""
-        ours_s, ours = timed(self._rounds, lambda: unwrap(self.mesh, padding=PADDING_TEXELS))
+        ours_s, ours = timed(self.rounds, lambda: unwrap(self.mesh, padding=PADDING_TEXELS))
         theirs_s, theirs = timed(1, lambda: xatlas_layout(self.mesh))
-        self._note("unwrap", ("xatlas, its own charts", theirs_s), ours_s)
+        self.note("unwrap", ("xatlas, its own charts", theirs_s), ours_s)
         for way, layout in (("ours", ours), ("xatlas", theirs)):
             quality: LayoutQuality = layout_quality(self.mesh.vertices, layout)
             self.rows.append({"what": "layout", "mesh": self._title, "by": way, **asdict(quality)})
@@ -97,7 +97,7 @@ class StageTimes:
         camera = STANDARD_VIEWS[0].camera
         screen = camera.screen(self.mesh.vertices)
         rays_s, _ = timed(
-            self._rounds,
+            self.rounds,
             lambda: rasterise(screen, self.mesh.faces, VIEW_PX, VIEW_PX, PixelRule.CENTRED),
         )
         shown = screen_faces(screen, self.mesh.faces, cull=False)
@@ -105,7 +105,7 @@ class StageTimes:
             1,
             lambda: torch_rasteriser.rasterise(shown, VIEW_PX, VIEW_PX, PixelRule.CENTRED, "cpu"),
         )
-        self._note(f"one view at {VIEW_PX} px", ("torch on the processor", pairs_s), rays_s)
+        self.note(f"one view at {VIEW_PX} px", ("torch on the processor", pairs_s), rays_s)
         cameras = [view.camera for view in STANDARD_VIEWS]
         maps_s, _ = timed(
             1,
@@ -113,7 +113,7 @@ class StageTimes:
                 surface.split, surface.layout.faces, cameras, NormalKind.FLAT, size_px=MAP_PX
             ),
         )
-        self._note("maps of 6 views", None, maps_s)
+        self.note("maps of 6 views", None, maps_s)
 
     def textures(self, surface: LaidOutSurface, size_px: int) -> None:
         """Time baking, filling and writing a texture of a size."""
@@ -126,11 +126,11 @@ class StageTimes:
             texels = surface.texels(size_px)
             return texels, our_bake(surface, texels, centred)
 
-        ours_s, (texels, painted) = timed(self._rounds, bake)
+        ours_s, (texels, painted) = timed(self.rounds, bake)
         published = surface.published(size_px)
         theirs_s, _ = timed(1, lambda: published_bake(published, aligned, NormalKind.FLAT))
         other = ("published rules, a view at a time", theirs_s)
-        self._note(f"bake 6 views, {title}", other, ours_s)
+        self.note(f"bake 6 views, {title}", other, ours_s)
 
         def fill() -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
             filled = fill_hidden(texels, painted, workers=THREADS)
@@ -138,12 +138,12 @@ class StageTimes:
                 raise RuntimeError("no view shows the figure")
             return filled, with_gutters(texels, filled)
 
-        fill_s, (filled, texture) = timed(self._rounds, fill)
+        fill_s, (filled, texture) = timed(self.rounds, fill)
         known = np.zeros((size_px, size_px), dtype=np.bool_)
         known[texels.rows, texels.columns] = painted.is_painted
         given = (texels.as_picture(painted.colours).clip(0, 1) * 255).astype(np.uint8)
         stokes_s, stokes = timed(1, lambda: navier_stokes(given, known))
-        self._note(f"fill, {title}", ("OpenCV Navier-Stokes", stokes_s), fill_s)
+        self.note(f"fill, {title}", ("OpenCV Navier-Stokes", stokes_s), fill_s)
         hidden = ~painted.is_painted
         truth = true_colours(texels.positions)[hidden]
         others = stokes[texels.rows, texels.columns][hidden].astype(np.float32) / 255
@@ -159,10 +159,10 @@ class StageTimes:
         made = textured_surface(self.mesh, surface.layout, texture)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "mesh.glb"
-            export_s, _ = timed(self._rounds, lambda: write_glb(made, path))
-        self._note(f"write GLB, {title}", None, export_s)
+            export_s, _ = timed(self.rounds, lambda: write_glb(made, path))
+        self.note(f"write GLB, {title}", None, export_s)
 
-    def _note(self, stage: str, other: tuple[str, Seconds] | None, own: Seconds) -> None:
+    def note(self, stage: str, other: tuple[str, Seconds] | None, own: Seconds) -> None:
         """Keep the times of a stage, ours beside another way if there is one."""
         base = None
         for way, times in (*((other,) if other else ()), ("ours", own)):

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from backend.meshes.texturing.unwrapping import unwrap
+from bench.texture.projection_times import time_projection
 from bench.texture.round_trip import round_trips
-from bench.texture.stage_times import timed, xatlas_layout
+from bench.texture.stage_times import StageTimes, timed, xatlas_layout
 from bench.texture.subjects import figure, true_colours
+from bench.texture.touching import touching_bodies
 from bench.texture.unseen import mean_rows
 from bench.texture.views import LaidOutSurface
 
@@ -61,3 +63,18 @@ def test_means_leave_out_what_is_not_known():
     found = {row["by"]: row["mae_error"] for row in mean_rows(rows)}
     assert found == {"mirror": 2.0, "projection": None, "ring_blur": None}
     assert mean_rows([]) == []
+
+
+def test_touching_bodies_keep_their_colours_where_they_are_known_apart():
+    as_one, apart = touching_bodies(96, 1)
+    assert as_one["wrong_share"] > 0.02
+    assert apart["wrong_share"] == 0
+
+
+def test_projection_is_timed_and_its_layout_is_drawn_as_by_rays(mesh):
+    times = StageTimes(FACES, 1)
+    (row,) = time_projection(times, unwrap(mesh), 64)
+    assert row["covered"] > 1000
+    assert row["other_than_by_rays"] <= 3
+    stages = {one["stage"] for one in times.rows}
+    assert stages == {"draw the layout, 64 px", "projection of one picture, 64 px"}

@@ -69,7 +69,7 @@ def advised_server(tmp_path, monkeypatch):
 
     for action in ("apply", "dismiss", "revert"):
         app.view_functions[f"recommendation_actions.{action}"] = act(action)
-    thread = threading.Thread(target=web.serve_forever, daemon=True)
+    thread = threading.Thread(target=web.serve_forever, args=[0.02], daemon=True)
     thread.start()
     yield made
     web.shutdown()

@@ -50,7 +50,7 @@ def scripted(tmp_path, monkeypatch):
     monkeypatch.setattr(page_module, "gpu_status", lambda service: made.document)
     monkeypatch.setattr(status_module, "gpu_status", lambda service: made.document)
     monkeypatch.setattr(page_module, "command_workers", carry_out)
-    thread = threading.Thread(target=web.serve_forever, daemon=True)
+    thread = threading.Thread(target=web.serve_forever, args=[0.02], daemon=True)
     thread.start()
     yield made
     web.shutdown()

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import io
 import os
+import re
 import signal
+import time
 
+import numpy as np
 import psutil
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from tests.browser.test_generate_page import upload, wait_done
@@ -139,6 +144,13 @@ def test_geometry_and_appearance(server, new_page, picture):
     upload(page, picture)
     wait_done(page)
     expect(page.locator("#viewer")).to_have_attribute("data-ready", "true")
+    # here the processor draws; it gets a light that is quick to spread
+    model = page.locator("model-viewer")
+    expect(model).to_have_attribute("environment-image", re.compile(r"^blob:.*\.hdr$"))
+    deadline_s = time.monotonic() + 20
+    while not (lit := lit_share(model)) and time.monotonic() < deadline_s:
+        page.wait_for_timeout(200)  # it is faded in
+    assert lit > 0.02
     page.click("#show-geometry")
     expect(page.locator("#show-geometry")).to_have_attribute("aria-pressed", "true")
     page.click("#show-appearance")
@@ -152,6 +164,12 @@ def test_focus_survives_live_updates(slow_server, new_page, picture):
     expect(page.locator("#stage-mesh_refinement.stage-running")).to_be_visible()
     expect(page.locator("#cancel")).to_be_focused()
     wait_done(page)
+
+
+def lit_share(model) -> float:
+    """Share of the view that shows the shirt bright and blue; without light it is black."""
+    shot = np.asarray(Image.open(io.BytesIO(model.screenshot())).convert("RGB")).astype(int)
+    return float(((shot[..., 2] > 150) & (shot[..., 2] - shot[..., 0] > 80)).mean())
 
 
 def _path(page):

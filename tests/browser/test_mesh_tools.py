@@ -15,7 +15,7 @@ from tests.meshes.globe import globe, without_faces
 
 def test_a_dropped_mesh_is_mended_reduced_and_shown_with_its_report(server, new_page, tmp_path):
     write_source_mesh(without_faces(globe(), 500), tmp_path / "globe.glb")
-    page = new_page(server)
+    page = new_page(server, reduced_motion="reduce")
     page.goto("/")
     page.evaluate(
         """(data) => {

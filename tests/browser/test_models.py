@@ -19,6 +19,8 @@ from bench.running_server import running_server
 from tests.browser.test_generate_page import wait_done
 
 REPO = Path(__file__).parents[2]
+# the software renderer takes long for every pixel of noise
+SMALL = {"width": 640, "height": 600}
 WRITE = (
     "import sys; from pathlib import Path;"
     "from tests.models.checkpoints.tiny_checkpoints import write_tiny_repository;"
@@ -52,7 +54,7 @@ def ended(url):
 
 
 def test_from_a_licence_to_a_model_that_a_network_made(server, new_page, picture):
-    page = new_page(server)
+    page = new_page(server, viewport=SMALL, reduced_motion="reduce")
     page.goto("/models")
     card = page.locator("#model-hunyuan3d-2\\.0")
     expect(card).to_have_attribute("data-state", "licence_needed")

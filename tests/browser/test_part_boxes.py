@@ -46,7 +46,7 @@ def test_boxes_that_were_drawn_become_parts_that_a_network_made(server, new_page
             data=QUICK | {"pipeline": "complete_parts", "seed": "5"},
             timeout=30,
         )
-    page = new_page(server)
+    page = new_page(server, reduced_motion="reduce")
     page.goto(sent.json()["links"]["page"])
     explorer = page.locator("part-explorer")
     expect(explorer).to_have_attribute("data-ready", "true", timeout=60_000)

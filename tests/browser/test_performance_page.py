@@ -40,7 +40,7 @@ def scripted(tmp_path, monkeypatch):
     monkeypatch.setattr(
         page_module, "performance_document", lambda service, wanted=None: made.document
     )
-    thread = threading.Thread(target=web.serve_forever, daemon=True)
+    thread = threading.Thread(target=web.serve_forever, args=[0.02], daemon=True)
     thread.start()
     yield made
     web.shutdown()

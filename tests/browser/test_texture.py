@@ -81,7 +81,7 @@ def is_textured(page) -> bool:
 def test_a_mesh_is_coloured_shown_and_coloured_again(server, new_page, tmp_path):
     write_source_mesh(lamp(), tmp_path / "lamp.glb")
     picture_of(lamp(), side=128).save(tmp_path / "front.png")
-    page = new_page(server, viewport=SMALL)
+    page = new_page(server, viewport=SMALL, reduced_motion="reduce")
     page.goto("/")
     form = page.locator("#texture-form")
     expect(form.locator("#texture-network")).to_be_hidden()
@@ -102,8 +102,11 @@ def test_a_mesh_is_coloured_shown_and_coloured_again(server, new_page, tmp_path)
     page.get_by_role("button", name="Geometry").click()
     expect(page.locator("#show-geometry")).to_have_attribute("aria-pressed", "true")
     assert not is_textured(page)
+    view = page.locator("model-viewer")
+    expect(view).to_have_attribute("exposure", re.compile(r"^0\.[3-7]"))
     page.get_by_role("button", name="Appearance").click()
     assert is_textured(page)
+    expect(view).to_have_attribute("exposure", "1")
 
     first = page.url
     page.locator("#texture-again summary").first.click()

@@ -95,7 +95,7 @@ def stage(tmp_path, redis_folder) -> Iterator[Stage]:
     app = create_app(service.settings, service)
     web = make_server("127.0.0.1", 0, app, threaded=True)
     stopping = app.extensions["meshkiln.live"].stopping
-    thread = threading.Thread(target=web.serve_forever, daemon=True)
+    thread = threading.Thread(target=web.serve_forever, args=[0.02], daemon=True)
     thread.start()
     yield Stage(f"http://127.0.0.1:{web.port}", service.events.client, stopping)
     stopping.set()

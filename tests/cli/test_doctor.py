@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import importlib.util
 import socket
+from dataclasses import replace
 
 import pytest
 
 from backend.cli import doctor
-from backend.cli.doctor import Verdict, examine, print_report
+from backend.cli.doctor import Check, Verdict, examine, print_report
 from backend.models.checkpoints.acceptance import Acceptances
 from backend.models.checkpoints.catalogue import model_of
 from backend.settings import Settings
 from backend.units import SystemClock
+from tests.engines.speech_files import write_checkout, write_models
 
 
 @pytest.fixture
@@ -106,3 +108,42 @@ def test_a_damaged_record_of_licences_stops_nothing(settings, weights):
     told = next(check for check in examine(settings) if check.name == "Models")
     assert told.verdict is Verdict.MISSING
     assert "accepted_licences.json" in told.finding
+
+
+def of_speech(settings, **more):
+    checks = examine(replace(settings, **more))
+    return {check.name: check for check in checks if check.name in ("Speech", "Transcripts")}
+
+
+def test_speech_that_is_not_set_up_costs_only_speech(settings, capsys):
+    [check] = of_speech(settings).values()
+    assert (check.verdict, check.name) == (Verdict.MISSING, "Speech")
+    assert "all others run" in check.cost
+    assert "--speech-path" in check.cure
+    assert print_report(settings) == 0
+    assert "--speech-path FOLDER" in capsys.readouterr().out
+
+
+def test_what_a_checkout_lacks_is_named_until_it_is_there(settings, tmp_path):
+    code, models = tmp_path / "code", tmp_path / "weights"
+    given = {"speech_path": str(code), "speech_models": str(models)}
+    assert str(code) in of_speech(settings, **given)["Speech"].finding
+    write_checkout(code)
+    check = of_speech(settings, **given)["Speech"]
+    assert (check.verdict, "Step-Audio-Tokenizer" in check.finding) == (Verdict.MISSING, True)
+    write_models(models)
+    assert of_speech(settings, **given)["Speech"] == Check("Speech", Verdict.OK, f"ready: {code}")
+
+
+def test_auto_transcribe_without_its_model_is_told(settings, tmp_path):
+    wanted = {"auto_transcribe": True, "transcribe_model": str(tmp_path / "whisper")}
+    check = of_speech(settings, **wanted)["Transcripts"]
+    assert check.verdict is Verdict.MISSING
+    assert "whisper" in check.finding
+    assert "hf download" in check.cure
+
+
+def test_a_long_path_with_brackets_can_be_copied_from_the_report(settings, tmp_path, capsys):
+    code = tmp_path / "[old]" / ("deep" * 30)
+    print_report(replace(settings, speech_path=str(code)))
+    assert str(code) in capsys.readouterr().out

@@ -69,9 +69,9 @@ def test_what_does_not_exist_is_refused(role, name):
         _registry().choose(role, name)
 
 
-def test_every_role_has_a_built_in_engine_that_runs_anywhere():
+def test_every_role_of_the_3d_work_has_a_built_in_engine_that_runs_anywhere():
     known = default_registry()
-    for role in Role:
+    for role in set(Role) - {Role.SPEECH}:  # whose only engine is the user's own program
         engine = known.choose(role)
         assert engine.title
         assert engine.needs.device == "cpu"

@@ -258,6 +258,16 @@ def test_cpu_mode_moves_nothing_to_a_gpu(client, said):
     assert not is_open(html, "offload-all")
 
 
+def test_bytes_of_a_model_in_use_are_the_processors_where_there_is_no_gpu(client, said):
+    held = model("shape", "resident", vram_mb=7.0, ram_mb=406.0)
+    said["document"] = changed(CPU, models=[held])
+    text = text_of(row(page(client), "shape"))
+    assert "processor 7 MB, memory 406 MB" in text
+    assert "GPU 7" not in text
+    said["document"] = changed(GPU, models=[held])
+    assert "GPU 7 MB, memory 406 MB" in text_of(row(page(client), "shape"))
+
+
 def test_restore_without_a_link_claims_no_rate(client, said):
     restored = {"elapsed_s": 0.5, "size_mb": 100.0, "gb_per_s": None, "pct_of_link": None}
     said["document"] = changed(CPU, models=[model("shape", last_restore=restored)])
@@ -467,3 +477,11 @@ def test_worker_started_for_the_processor_beside_a_card(client, said):
     text = text_of(page(client))
     assert "this worker was started for the processor" in text
     assert "Test Card 24" in text
+
+
+def test_what_a_hosted_program_keeps_of_the_gpu_is_shown(client, said):
+    models = [model("speech", "host", ram_mb=700.0, leftover_mb=420.0), model("shape")]
+    said["document"] = GPU | {"models": models}
+    text = client.get("/gpu").get_data(as_text=True)
+    assert "keeps 420 MB of the GPU" in text
+    assert text.count("of the GPU</span>") == 1

@@ -10,6 +10,7 @@ import pytest
 from backend.profiling.run_summary import RunStatus, run_stages
 from backend.profiling.spans import NS, PipelineProfile, Span, SpanKind
 from backend.units import SystemClock
+from backend.web.charts.waterfall import waterfall
 from backend.web.pages.roofline_view import roofline_panel
 from backend.web.pages.run_figures_view import stage_rows
 
@@ -84,3 +85,12 @@ def test_exports_and_the_interface_tell_of_it_in_their_own_way(client, service):
     assert "denoise" not in metrics  # its time is part of the stage around it
     for kind in ("csv", "html", "json"):
         assert client.get(f"/api/performance/report?format={kind}").status_code == 200
+
+
+@pytest.mark.parametrize(("device", "kind"), [(CARD, "gpu"), (None, "cpu")])
+def test_a_whole_stage_that_wants_a_gpu_worked_on_the_processor_without_one(device, kind):
+    spans = [Span(1, None, "speech_synthesis", SpanKind.GPU, 1, 0, 9 * NS)]
+    began = SystemClock().now() - timedelta(minutes=1)
+    run = PipelineProfile("speech", {}, began, 0, 10 * NS, spans, device=device)
+    assert [row.kind for row in stage_rows([document(run)])] == [kind]
+    assert [row.kind for row in waterfall(run.to_document()).rows] == [kind]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from backend.jobs.events import Event
 from backend.jobs.records import JobRecord
 from backend.jobs.shape_key import shape_key_of
 from backend.jobs.states import EventType, JobState
-from backend.profiling.spans import NS
+from backend.profiling.spans import NS, SpanKind
 from backend.units import iso
 from backend.web.pages.live_run import live_document, live_runs
 from tests.profiling.made_runs import made_profile
@@ -82,6 +83,23 @@ def test_a_job_is_set_beside_runs_of_like_work_only(client, service, make_job, c
     (live,) = live_runs(service)
     assert (live.usual_n, live.usual_s) == (1, pytest.approx(2.0))
     assert "the last one like it took 2.00 s" in client.get("/performance/now").text
+
+
+@pytest.mark.parametrize(("device", "kind"), [("NVIDIA H200", "gpu"), (None, "cpu")])
+def test_a_stage_that_wants_a_gpu_is_drawn_where_the_last_run_did_it(
+    service, make_job, claim, monkeypatch, device, kind
+):
+    key = shape_key_of(service.store.engine, make_job())
+    profile = made_profile({"shape": 2.0}, started_at=service.clock.now())
+    spans = [replace(span, kind=SpanKind.GPU) for span in profile.spans]
+    service.run_history.record(
+        replace(profile, spans=spans, device=device), job_id=None, pipeline="image_to_3d",
+        engine={}, settings={}, shape_key=key, batch_size=1,
+    )  # fmt: skip
+    claim()
+    monkeypatch.setattr(service.looks, "read_after", lambda *_: [stage(1, "shape", "running")])
+    (live,) = live_runs(service)
+    assert [row.kind for row in live.chart.rows if row.name == "shape"] == [kind]
 
 
 def test_a_second_attempt_begins_anew():

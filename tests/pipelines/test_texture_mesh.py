@@ -339,3 +339,11 @@ def test_jobs_of_other_effort_have_their_own_estimates():
     keys += [cost_key("image_to_3d", ImageTo3DParams(**one)) for one in asked]
     assert len(set(keys)) == len(keys)
     assert cost_key("image_to_3d", ImageTo3DParams()) == "image_to_3d:standard:auto:textured"
+
+
+def test_a_job_without_a_network_says_which_settings_made_no_difference(tmp_path):
+    engine = ScriptedTexture()
+    engine.heeds_wishes = False
+    made = run(tmp_path / "job", lamp(), engine=engine, view_px=512)
+    (warning,) = made.sink.warnings
+    assert "view_px made no difference" in warning

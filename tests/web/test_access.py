@@ -208,7 +208,8 @@ def test_every_change_of_the_server_needs_an_administrator(keyed, ann):
         "jobs", "batches", "shares", "share_forms", "webhooks", "parts", "part_picks", "textures",
         "pages.submit", "pages.cancel", "pages.retry",
         "pages.delete", "pages.rename", "pages.selection", "pages.start_cutout",
-        "pages.submit_batch", "pages.batch_action", "pages.submit_mesh", "pages.texture",
+        "pages.submit_batch", "pages.batch_action", "pages.submit_mesh", "pages.submit_speech",
+        "pages.texture",
     }  # fmt: skip
     assert {"jobs", "pages.submit"} <= allowed
 

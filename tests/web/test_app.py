@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -18,12 +18,18 @@ print([name for name in {HEAVY!r} if name in sys.modules])
 
 
 def test_the_web_process_imports_nothing_heavy(tmp_path):
-    started_s = time.perf_counter()
+    before_s = processor_s()
     done = subprocess.run(
         [sys.executable, "-c", PROBE, str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
-    assert time.perf_counter() - started_s < 5  # about 0.6 s alone; shared machines are slow
+    assert processor_s() - before_s < 5  # about 0.6 s; it compiles its own code where it must
+
+
+def processor_s() -> float:
+    """Processor time of the processes that have been waited for: a busy machine adds none."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_extensions_hold_the_service(server):

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from backend.child_limits import no_files_opened
 from backend.errors import MeshCorrupt, MeshTooLarge, QueueFull
 from backend.jobs.mesh_size import sized_cost_key
 from backend.jobs.schema import JobRow
-from backend.meshes.reading.child_limits import no_files_opened
 from backend.meshes.reading.read_mesh import read_mesh
 from backend.settings import Settings
-from backend.web import mesh_child
+from backend.web import judging_child, mesh_child
 from backend.web.mesh_child import read_in_child
 from tests.meshes.reading.files import (
     CUBE,
@@ -194,7 +194,7 @@ def test_an_answer_that_is_none_is_damage(monkeypatch):
 
 def test_the_child_knows_none_of_our_variables(monkeypatch):
     monkeypatch.setenv("MESHKILN_DATABASE_URL", "postgresql://user:secret@db/x")
-    assert "secret" not in str(mesh_child._environment())
+    assert "secret" not in str(judging_child._environment())
 
 
 def test_only_a_few_meshes_are_read_at_a_time(monkeypatch):

@@ -52,6 +52,7 @@ def test_the_policy(server):
         "default-src": "'self'",
         "script-src": "'self' 'wasm-unsafe-eval'",
         "img-src": "'self' blob: data:",
+        "media-src": "'self' blob:",
         "connect-src": "'self' blob: data:",
         "worker-src": "'self' blob:",
         "style-src": "'self' 'unsafe-inline'",

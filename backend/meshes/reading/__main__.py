@@ -17,8 +17,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from backend.child_limits import limit_this_process, no_files_opened
 from backend.errors import MeshkilnError, MeshTooLarge, StorageFull
-from backend.meshes.reading.child_limits import limit_this_process, no_files_opened
 from backend.meshes.reading.mesh_format import mesh_format
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-PLACES_AT_A_TIME = 50_000
+PLACES_AT_A_TIME = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,19 @@ def interpolate(
     (h, w, c) float32
         0 where there is no face.
     """
-    picture = np.zeros((*fragments.face_ids.shape, values.shape[1]), dtype=np.float32)
-    covered = fragments.covered
-    picture[covered] = interpolate_covered(values, faces, fragments)
-    return picture
+    shape = fragments.face_ids.shape
+    pixels = np.zeros((shape[0] * shape[1], values.shape[1]), dtype=np.float32)
+    pixels[np.flatnonzero(fragments.face_ids)] = interpolate_covered(values, faces, fragments)
+    return pixels.reshape(*shape, -1)
 
 
 def interpolate_covered(
     values: NDArray[np.floating], faces: NDArray[np.integer], fragments: Fragments
 ) -> NDArray[np.float32]:
     """Interpolate like `interpolate`, for covered pixels alone in the order of rows, (k, c)."""
-    covered = fragments.covered
-    numbers, weights = fragments.face_ids[covered] - 1, fragments.barycentric[covered]
+    covered = np.flatnonzero(fragments.face_ids)
+    numbers = fragments.face_ids.reshape(-1).take(covered) - 1
+    weights = fragments.barycentric.reshape(-1, 3).take(covered, axis=0)
     return interpolate_on_faces(values, faces, numbers, weights)
 
 
@@ -90,10 +91,13 @@ def interpolate_on_faces(
     (k, c) float32
     """
     table = np.asarray(values, dtype=np.float32)
-    total = np.zeros((len(numbers), table.shape[1]), dtype=np.float32)
+    of_corners = table[faces] if len(faces) <= len(numbers) else None
+    found = np.zeros((len(numbers), table.shape[1]), dtype=np.float32)
     for start in range(0, len(numbers), PLACES_AT_A_TIME):  # few enough to stay in the cache
         some = slice(start, start + PLACES_AT_A_TIME)
-        corners = faces[numbers[some]]
-        for corner in range(3):
-            total[some] += table[corners[:, corner]] * weights[some, corner : corner + 1]
-    return total
+        if of_corners is None:
+            there = table[faces[numbers[some]]]
+        else:
+            there = of_corners.take(numbers[some], axis=0)
+        np.einsum("kn,knc->kc", weights[some], there, out=found[some])
+    return found

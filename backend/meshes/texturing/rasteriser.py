@@ -1,4 +1,4 @@
-"""One contract for rasterising: rays on the processor, scattered pixels on a GPU."""
+"""One contract for rasterising: rows or rays on the processor, scattered pixels on a GPU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from backend.meshes.texturing.fragments import Fragments, interpolate
 from backend.meshes.texturing.pixel_rule import PixelRule as PixelRule
-from backend.meshes.texturing.screen_faces import screen_faces
+from backend.meshes.texturing.screen_faces import ScreenFaces, screen_faces
 
 
 def rasterise(
@@ -49,12 +49,20 @@ def rasterise(
     """
     shown = screen_faces(screen, faces, cull=cull, depths=depths)
     if device is None or device == "cpu":
-        from backend.meshes.texturing import ray_rasteriser
-
-        return ray_rasteriser.rasterise(shown, height, width, rule)
+        return _on_processor(shown, height, width, rule)
     from backend.meshes.texturing import torch_rasteriser
 
     return torch_rasteriser.rasterise(shown, height, width, rule, device)
+
+
+def _on_processor(shown: ScreenFaces, height: int, width: int, rule: PixelRule) -> Fragments:
+    from backend.meshes.texturing import flat_rasteriser
+
+    if flat_rasteriser.is_suitable(shown, height, width):
+        return flat_rasteriser.rasterise(shown, height, width, rule)
+    from backend.meshes.texturing import ray_rasteriser
+
+    return ray_rasteriser.rasterise(shown, height, width, rule)
 
 
 def nearest_depths(

@@ -25,12 +25,14 @@ _COARSEST = 8  # texels
 _POSITIONS_MEASURED = 100_000  # for the size of the object
 _NEAR = 2.5  # texels of the lattice: how far apart on the surface its neighbours may be
 _CLOSEST = 1e-6  # of the size of the object
+_APART = 1e3  # sizes of the object between bodies: so far away nothing counts
 
 
 def fill_hidden(
     texels: TexelMap,
     painted: PaintedTexels,
     *,
+    bodies: NDArray[np.integer] | None = None,
     workers: int = 1,
     tell: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float32] | None:
@@ -41,6 +43,9 @@ def fill_hidden(
     texels : TexelMap
     painted : PaintedTexels
         Of these texels.
+    bodies : (k,) int or None
+        Which body each texel is part of, from 0; one body when not given. Colours stay within
+        a body unless nothing of it is painted.
     workers : int
         Threads that look for neighbours; the result does not depend on it.
     tell : callable, optional
@@ -58,28 +63,53 @@ def fill_hidden(
     texel each way, and those between are interpolated from the ones that are near on the surface
     as well.
     """
-    hidden = np.flatnonzero(~painted.is_painted)
-    if len(hidden) == len(texels):
+    total = len(texels) - int(painted.is_painted.sum())
+    if total == len(texels):
         return None
     colours = painted.colours.copy()
-    if not len(hidden):
+    if not total:
         return colours
-    places = _Places(texels)
+    wanted = ~painted.is_painted
+    if bodies is not None and bodies.any():
+        has_colour = np.bincount(bodies, painted.is_painted) > 0
+        apart = wanted & has_colour[bodies]
+        _fill(texels, painted, colours, apart, bodies, workers, _up_to(tell, total))
+        wanted &= ~apart
+    _fill(texels, painted, colours, wanted, None, workers, _up_to(tell, total))
+    if tell:
+        tell(total, total)
+    return colours
+
+
+def _up_to(tell: Callable[[int, int], None] | None, total: int) -> Callable[[int], None]:
+    return lambda done: tell(done, total) if tell else None
+
+
+def _fill(
+    texels: TexelMap,
+    painted: PaintedTexels,
+    colours: NDArray[np.float32],
+    wanted: NDArray[np.bool_],
+    bodies: NDArray[np.integer] | None,
+    workers: int,
+    tell: Callable[[int], None],
+) -> None:
+    """Colour the wanted texels, in place."""
+    hidden = np.flatnonzero(wanted)
+    if not len(hidden):
+        return
     lattice = _Lattice.of(texels, _stride(len(hidden), QUERIES))
-    sources = _sources(texels, painted, hidden)
-    nearest = _NearestMean(places, sources, colours[sources], workers)
+    sources = _sources(texels, painted, hidden, bodies)
+    nearest = _NearestMean(_Places(texels, bodies), sources, colours[sources], workers)
     asked = lattice.is_on[hidden]
     first = hidden[asked]
     between = hidden[~asked]
-    colours[first] = nearest.colours(first, tell, len(hidden))
+    colours[first] = nearest.colours(first, tell)
     known = painted.is_painted | lattice.is_on
-    values, is_near = lattice.interpolate(texels, between, colours, known)
+    values, is_near = lattice.interpolate(texels, between, colours, known, bodies)
     colours[between[is_near]] = values
     alone = between[~is_near]
-    colours[alone] = nearest.colours(alone, None, 0)
-    if tell:
-        tell(len(hidden), len(hidden))
-    return colours
+    colours[alone] = nearest.colours(alone, None)
 
 
 def _stride(count: int, wanted: int) -> int:
@@ -88,20 +118,32 @@ def _stride(count: int, wanted: int) -> int:
 
 
 class _Places:
-    """Texels in the six dimensions of position and normal; only those asked for are laid out."""
+    """Texels in the six dimensions of position and normal; only those asked for are laid out.
 
-    def __init__(self, texels: TexelMap) -> None:
-        self._texels = texels
+    Bodies are moved so far apart that what is nearest belongs to the same one.
+    """
+
+    def __init__(self, texels: TexelMap, bodies: NDArray[np.integer] | None) -> None:
+        self._texels, self._bodies = texels, bodies
+        count = 1 if bodies is None else int(bodies.max()) + 1
+        self._side = int(np.ceil(np.cbrt(count)))
         some = texels.positions[:: max(1, len(texels) // _POSITIONS_MEASURED)]
         self._low = some.min(axis=0)
         extents = some.max(axis=0) - self._low
         self._size = np.float32(max(float(extents.max()), 1e-30))
 
-    def points(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the places of texels, (k, 6) float32."""
-        positions = (self._texels.positions[chosen] - self._low) / self._size
+    def points(self, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the places of texels, (k, 6) float64."""
+        positions = ((self._texels.positions[chosen] - self._low) / self._size).astype(np.float64)
+        if self._bodies is not None:
+            positions += _APART * self._cells(self._bodies[chosen])
         normals = self._texels.normals[chosen] * np.float32(NORMAL_SHARE)
         return np.concatenate([positions, normals], axis=1)
+
+    def _cells(self, bodies: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Return a cell of a cube for each body, (k, 3): numbers stay small."""
+        side = self._side
+        return np.stack([bodies % side, bodies // side % side, bodies // side**2], axis=1)
 
 
 class _NearestMean:
@@ -121,7 +163,7 @@ class _NearestMean:
         self._tree = cKDTree(places.points(sources), balanced_tree=False, compact_nodes=False)
 
     def colours(
-        self, texels: NDArray[np.int64], tell: Callable[[int, int], None] | None, total: int
+        self, texels: NDArray[np.int64], tell: Callable[[int], None] | None
     ) -> NDArray[np.float32]:
         """Return the colours of texels, (k, c) float32."""
         found = np.zeros((len(texels), self._colours.shape[1]), dtype=np.float32)
@@ -138,12 +180,15 @@ class _NearestMean:
             weights /= weights.sum(axis=1, keepdims=True)
             found[part] = np.einsum("kn,knc->kc", weights, self._colours[indices])
             if tell:
-                tell(min(start + QUERIES_PER_CHUNK, len(texels)), total)
+                tell(min(start + QUERIES_PER_CHUNK, len(texels)))
         return found
 
 
 def _sources(
-    texels: TexelMap, painted: PaintedTexels, hidden: NDArray[np.int64]
+    texels: TexelMap,
+    painted: PaintedTexels,
+    hidden: NDArray[np.int64],
+    bodies: NDArray[np.integer] | None,
 ) -> NDArray[np.int64]:
     """Return painted texels: those beside hidden ones, and of the others enough all over."""
     beside = np.zeros((texels.size + 2, texels.size + 2), dtype=np.bool_)
@@ -153,7 +198,11 @@ def _sources(
     taken = beside[texels.rows + 1, texels.columns + 1]
     count = int(painted.is_painted.sum())
     taken |= _Lattice.of(texels, _stride(count, SOURCES)).is_on
-    sources = np.flatnonzero(taken & painted.is_painted)
+    taken &= painted.is_painted
+    if bodies is not None:  # none may be left with too few
+        few = np.bincount(bodies, taken) < NEIGHBOURS
+        taken |= few[bodies] & painted.is_painted
+    sources = np.flatnonzero(taken)
     return sources if len(sources) else np.flatnonzero(painted.is_painted)
 
 
@@ -182,6 +231,7 @@ class _Lattice:
         wanted: NDArray[np.int64],
         colours: NDArray[np.float32],
         known: NDArray[np.bool_],
+        bodies: NDArray[np.integer] | None,
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Interpolate texels from the four corners of the lattice round each.
 
@@ -207,6 +257,8 @@ class _Lattice:
                 corner = numbers[row + below, column + beside]
                 apart = texels.positions[wanted] - texels.positions[corner]
                 near = (corner >= 0) & (np.einsum("kc,kc->k", apart, apart) < limit * limit)
+                if bodies is not None:
+                    near &= bodies[corner] == bodies[wanted]
                 weights = np.where(near, share, np.float32(0))
                 total += colours[corner] * weights[:, None]
                 sums += weights

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.meshes.texturing.fragments import interpolate_covered, interpolate_on_faces
+from backend.meshes.texturing.fragments import interpolate_on_faces
 from backend.meshes.texturing.rasteriser import PixelRule, rasterise
 from backend.meshes.texturing.surface_layout import SurfaceLayout
+
+TEXELS_OF_BAND = 1 << 18  # few enough for memory to be used again and again
 
 
 @dataclass(frozen=True)
@@ -85,22 +87,67 @@ def texels_of(
     device : str or None
         Where to rasterise; the processor by default.
     """
-    fragments = rasterise(
-        layout_screen(layout.uv), layout.faces, size, size, PixelRule.CENTRED, device=device
-    )
-    rows, columns = (line.astype(np.int32) for line in np.nonzero(fragments.face_ids))
-    covered = fragments.covered
-    both = np.concatenate([vertices, normals], axis=1)
-    there = interpolate_covered(both, layout.sources[layout.faces], fragments)
-    return TexelMap(
-        size,
-        rows,
-        columns,
-        np.ascontiguousarray(there[:, :3]),
-        _unit(there[:, 3:]),
-        fragments.face_ids[covered] - 1,
-        fragments.barycentric[covered],
-    )
+    return TexelBands(layout, vertices, normals, size, rows=size, device=device).band(0)
+
+
+class TexelBands:
+    """The texels of an atlas, some rows at a time: together they take much memory.
+
+    Parameters
+    ----------
+    layout, vertices, normals, size, device
+        As in `texels_of`.
+    rows : int or None
+        Of a band; by the size of the atlas when not given.
+    """
+
+    def __init__(
+        self,
+        layout: SurfaceLayout,
+        vertices: NDArray[np.floating],
+        normals: NDArray[np.floating],
+        size: int,
+        *,
+        rows: int | None = None,
+        device: str | None = None,
+    ) -> None:
+        self.size = size
+        self.starts = range(0, size, rows or max(1, TEXELS_OF_BAND // size))
+        self._vertices, self._normals, self._device = vertices, normals, device
+        self._screen, self._faces = layout_screen(layout.uv), layout.faces
+        self._corners = layout.sources[layout.faces]
+        heights = (self._screen[:, 1] + 1) / 2 * size
+        self._lowest = heights[self._faces].min(axis=1)
+        self._highest = heights[self._faces].max(axis=1)
+
+    def band(self, start: int) -> TexelMap:
+        """Find the texels of the band that starts with a row."""
+        end = min(start + self.starts.step, self.size)
+        faces = np.flatnonzero((self._highest >= start) & (self._lowest <= end))
+        screen = self._screen.copy()
+        screen[:, 1] = ((screen[:, 1] + 1) * self.size - 2 * start) / (end - start) - 1
+        found = rasterise(
+            screen,
+            self._faces[faces],
+            end - start,
+            self.size,
+            PixelRule.CENTRED,
+            device=self._device,
+        )
+        places = np.flatnonzero(found.face_ids)
+        numbers = found.face_ids.reshape(-1).take(places) - 1
+        weights = found.barycentric.reshape(-1, 3).take(places, axis=0)
+        corners = self._corners[faces]
+        rows, columns = np.divmod(places.astype(np.int32), np.int32(self.size))
+        return TexelMap(
+            self.size,
+            rows + np.int32(start),
+            columns,
+            interpolate_on_faces(self._vertices, corners, numbers, weights),
+            _unit(interpolate_on_faces(self._normals, corners, numbers, weights)),
+            faces.astype(np.int32)[numbers],
+            weights,
+        )
 
 
 def layout_screen(uv: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -110,6 +157,7 @@ def layout_screen(uv: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    x, y, z = vectors.T
-    lengths = np.sqrt(x * x + y * y + z * z)
-    return np.asarray(vectors / np.maximum(lengths, np.float32(1e-12))[:, None])
+    """Bring vectors to length 1, in place."""
+    lengths = np.sqrt(np.einsum("kc,kc->k", vectors, vectors))
+    vectors /= np.maximum(lengths, np.float32(1e-12))[:, None]
+    return vectors

@@ -21,13 +21,13 @@ MEMBER_PAGES = frozenset(
     f"pages.{name}"
     for name in (
         "submit", "cancel", "retry", "delete", "rename", "selection", "start_cutout",
-        "submit_batch", "batch_action", "submit_mesh", "texture",
+        "submit_batch", "batch_action", "submit_mesh", "submit_speech", "texture",
     )
 )  # fmt: skip
 SUBMITS = frozenset({
     "jobs.submit", "jobs.retry", "batches.submit", "batches.retry_failed",
     "pages.submit", "pages.retry", "pages.selection", "pages.start_cutout", "pages.submit_batch",
-    "pages.submit_mesh", "pages.tune_start", "webhooks.resend",
+    "pages.submit_mesh", "pages.submit_speech", "pages.tune_start", "webhooks.resend",
     "part_picks.ask", "textures.ask", "pages.texture",
 })  # fmt: skip
 

@@ -39,6 +39,7 @@ def show(token: str) -> Response:
         files=files,
         downloads=downloads,
         model=files.get("model") or files.get("parts"),
+        notice=(job.facts.get("speech") or {}).get("notice"),
     )
     return _closed(make_response(page))
 

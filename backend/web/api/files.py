@@ -25,9 +25,10 @@ MEDIA_TYPES = {
     "ply": "application/octet-stream",
     "png": "image/png",
     "stl": "model/stl",
+    "wav": "audio/wav",
     "zip": "application/zip",
 }
-SAFE_INLINE = frozenset({"image/png", "model/gltf-binary"})
+SAFE_INLINE = frozenset({"image/png", "model/gltf-binary", "audio/wav"})
 _SANDBOX = "default-src 'none'; sandbox"
 
 blueprint = Blueprint("files", __name__, url_prefix="/api/v1/jobs/<job_id>/files")
@@ -35,7 +36,7 @@ blueprint = Blueprint("files", __name__, url_prefix="/api/v1/jobs/<job_id>/files
 
 @blueprint.get("/<name>")
 def show(job_id: str, name: str) -> Response:
-    """Send a file: attachment by default, ``?inline=1`` for pictures and GLB; ranges work."""
+    """Send a file: attachment by default, ``?inline=1`` for pictures, GLB and WAV; ranges work."""
     service = service_of(current_app.extensions)
     job = service.store.get(job_id)
     path, digest = _find(service, job, name)

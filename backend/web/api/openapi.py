@@ -21,6 +21,7 @@ from backend.web.api.operations import OPERATIONS, Operation
 from backend.web.api.parts_operations import PART_PICK, PARTS_EDIT, PARTS_OPERATIONS, PARTS_SCHEMAS
 from backend.web.api.schemas import SCHEMAS, Schema
 from backend.web.api.share_operations import SHARE_BODY, SHARE_OPERATIONS, SHARE_SCHEMAS
+from backend.web.api.speech_operations import SPEECH_OPERATIONS, SPEECH_SCHEMAS
 from backend.web.api.texture_operations import TEXTURE_OPERATIONS, texture_body
 from backend.web.api.webhook_schemas import OUTGOING
 from backend.web.other_views import SIDES
@@ -30,6 +31,7 @@ _ALL = (
     *MODEL_OPERATIONS,
     *PARTS_OPERATIONS,
     *TEXTURE_OPERATIONS,
+    *SPEECH_OPERATIONS,
     *BATCH_OPERATIONS,
     *SHARE_OPERATIONS,
 )
@@ -85,6 +87,7 @@ def document() -> Schema:
             | BATCH_SCHEMAS
             | SHARE_SCHEMAS
             | MODEL_SCHEMAS
+            | SPEECH_SCHEMAS
             | _pipeline_schemas(),
             "securitySchemes": _SECURITY_SCHEMES,
         },
@@ -177,7 +180,7 @@ def _submit_form(shared: Schema) -> Schema:
         "properties": {
             "file": {
                 **_FILE,
-                "description": "A picture; a mesh where the pipeline takes one.",
+                "description": "A picture; a mesh or a recording where the pipeline takes one.",
             },
             "image": {
                 **_FILE,
@@ -203,7 +206,7 @@ def _submit_json(shared: Schema) -> Schema:
     return {
         "type": "object",
         "required": ["pipeline"],
-        "anyOf": [{"required": [name]} for name in ("image", "image_url", "mesh")],
+        "anyOf": [{"required": [name]} for name in ("image", "image_url", "mesh", "audio")],
         "properties": {
             "image": data_uri,
             "image_url": {
@@ -220,6 +223,7 @@ def _submit_json(shared: Schema) -> Schema:
                 "additionalProperties": False,
             },
             "mesh": {**data_uri, "description": "GLB, glTF, OBJ, PLY or STL with all it needs."},
+            "audio": {**data_uri, "description": "WAV, FLAC, OGG or MP3; for speech only."},
             "face_ids": {**data_uri, "description": "The part of each face, as a .npy file."},
             "boxes": {"type": "array", "maxItems": MAX_PARTS, "description": _BOXES},
             "params": any_params,

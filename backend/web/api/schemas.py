@@ -133,6 +133,11 @@ _MODEL = _object(
         "size_mb": _or_null("number"),
         "vram_mb": {"type": "number"},
         "ram_mb": {"type": "number"},
+        "leftover_mb": {
+            "type": "number",
+            "description": "device memory kept by a hosted program that has left the device",
+        },
+        "pid": _or_null("integer", description="of a hosted program's own process"),
         "pinned": _or_null("string", description="full, partial or none"),
         "keep": {"type": "boolean"},
         "leases": _COUNT,

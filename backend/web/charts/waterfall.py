@@ -13,6 +13,8 @@ from backend.web.charts.scale import Scale, Tick
 
 ROW_PX = 36
 AXIS_PX = 24
+CPU = SpanKind.CPU.value
+UNKNOWN = "unknown"  # the document of a run that goes on names no device
 MAX_ROWS = 40
 MIN_WIDTH_PCT = 0.4
 # A wait of minutes before a run of seconds would leave nothing to see of the run.
@@ -89,6 +91,8 @@ def waterfall(profile: Mapping[str, Any]) -> Waterfall:
     earliest_s = min(((span["start_ns"] - start_ns) / NS for span, _ in chosen), default=0.0)
     scale = Scale(max(min(0.0, earliest_s), -WAIT_PER_RUN * run_s), run_s)
     rows = [_row(span, depth, start_ns, scale) for span, depth in chosen]
+    if profile.get("device", UNKNOWN) is None:  # what is meant for a GPU worked on the processor
+        rows = [replace(row, kind=CPU) if row.kind == SpanKind.GPU else row for row in rows]
     rows = [replace(row, y_px=AXIS_PX + at * ROW_PX) for at, row in enumerate(rows)]
     return Waterfall(
         rows=rows,

@@ -22,6 +22,7 @@ from backend.web.pages import (
     parts,
     performance,
     small_pictures,
+    speech,
     textures,
 )
 from backend.web.pages.shortcuts import SHORTCUTS
@@ -29,7 +30,7 @@ from backend.web.pages.shortcuts import SHORTCUTS
 blueprint = Blueprint("pages", __name__)
 for module in (
     generate, job, gallery, batches_new, batches, cutouts, gpu, performance, deep_profile, live_run,
-    small_pictures, textures, docs, parts, part_boxes, meshes, models,
+    small_pictures, textures, docs, parts, part_boxes, meshes, models, speech,
 ):  # fmt: skip
     module.install(blueprint)
 

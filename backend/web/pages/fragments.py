@@ -7,10 +7,13 @@ from typing import Any
 
 from flask import render_template
 
+from backend.catalog import PipelineName
 from backend.jobs.states import JobState
+from backend.web.pages.waveform import BARS_OF_A_TILE, waveform
 
 DOWNLOADS = {
     "model": ("GLB", ".glb"),
+    "speech": ("Recording, WAV", ".wav"),
     "model_obj": ("OBJ + texture", "_obj.zip"),
     "model_stl": ("STL", ".stl"),
     "model_ply": ("PLY", ".ply"),
@@ -44,8 +47,9 @@ def render_job_live(document: dict[str, Any], csrf: str = "") -> str:
         for output in sorted(outputs, key=lambda one: [*DOWNLOADS, one["role"]].index(one["role"]))
         if output["role"] in DOWNLOADS
     ]
+    is_speech = document["pipeline"] == PipelineName.SPEECH
     return render_template(
-        "fragments/job_live.html",
+        "fragments/speech_job.html" if is_speech else "fragments/job_live.html",
         job=document,
         files=file_addresses(document),
         downloads=downloads,
@@ -69,6 +73,7 @@ def card(document: dict[str, Any]) -> dict[str, Any]:
     return {
         **document,
         "thumbnail": shown.get("thumbnail") or shown.get("cutout"),
+        "waveform": waveform(document["facts"].get("speech"), BARS_OF_A_TILE),
         "ended": JobState(document["status"]).is_terminal,
     }
 

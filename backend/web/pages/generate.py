@@ -22,6 +22,7 @@ from backend.jobs.store import JobFilter
 from backend.web.api.models import models_document
 from backend.web.other_views import check_views, refuse_views
 from backend.web.pages.fragments import card
+from backend.web.pages.mesh_form import part_quality_field, without_foreign
 from backend.web.pages.mesh_tool_form import tool_fields
 from backend.web.pages.model_choices import takes_views, with_models
 from backend.web.pages.parameter_form import parameter_groups
@@ -59,6 +60,7 @@ def generate() -> str:
         view_fields=view_fields(source),
         groups=with_texture(with_models(parameter_groups(values), models), models),
         takes_views=takes_views(models),
+        part_quality=part_quality_field(values.get("part_quality"), models),
         mesh_tools=tool_fields(),
         presets=[{"name": p.value, "time": _time_text(t)} for p, t in expected_times().items()],
         chosen_preset=values.get("preset", Preset.STANDARD.value),
@@ -88,6 +90,7 @@ def submit() -> Response:
     if len(files) > MAX_FORM_FILES:
         raise InvalidParameter(f"At most {MAX_FORM_FILES} pictures at a time.")
     fields = form_fields(form)
+    fields = replace(fields, params=without_foreign(fields.pipeline, fields.params))
     masks = _masks() if len(files) == 1 else {}
     check_views(fields.pipeline, views)
     if len(files) > 1:

@@ -79,6 +79,8 @@ def _live_run(service: JobService, job: JobRecord) -> LiveRun:
     )
     kinds = {stage.name: stage.kind for run in runs[:1] for stage in run.stages}
     document = live_document(job, _events(service, job.id), now, kinds)
+    if runs:
+        document["device"] = runs[0].device
     usual_s = median(run.total_s for run in runs) if runs else None
     elapsed_s = (document["end_ns"] - document["start_ns"]) / NS
     return LiveRun(job, waterfall(document), elapsed_s, usual_s, len(runs))

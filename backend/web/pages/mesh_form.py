@@ -10,6 +10,7 @@ from backend.catalog import (
     CompletePartsParams,
     CompletionEngine,
     CompletionParams,
+    ImageToPartsParams,
     PartQuality,
     PartSolver,
     PipelineName,
@@ -117,19 +118,39 @@ def mesh_fields() -> MeshFields:
     )
 
 
+def part_quality_field(value: Any, document: Mapping[str, Any]) -> FormField | None:
+    """Return the field of the form for pictures; None where the network it is for is not there.
+
+    Parameters
+    ----------
+    value : str or None
+        What it is filled with.
+    document : mapping
+        As ``GET /api/v1/models`` answers.
+    """
+    reasons = document["parts_unavailable"] if document["looked_at"] else {}
+    if reasons.get("completion") is not None:
+        return None
+    labels = {"part_quality": "Parts exact or lossy"}
+    (field,) = fields_of(ImageToPartsParams, labels, {}, {"part_quality": value})
+    return _explained(field, {}, is_optional=True)
+
+
 def without_foreign(pipeline: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what the form holds for closed parts where parts are left as they are.
+    """Leave out what the form holds for closed parts where none are made.
 
     A form without JavaScript sends all of its fields.
     """
-    closes = pipeline != PipelineName.SEGMENT_PARTS
+    closes = pipeline not in (PipelineName.SEGMENT_PARTS, PipelineName.IMAGE_TO_3D)
     return {name: value for name, value in params.items() if closes or name not in ONLY_CLOSED}
 
 
-def _explained(field: FormField, reasons: Mapping[str, str | None]) -> FormField:
+def _explained(
+    field: FormField, reasons: Mapping[str, str | None], *, is_optional: bool = False
+) -> FormField:
     words = _WORDS.get(field.name, {})
     choices = field.choices
-    if choices and field.value is None:
+    if choices and (is_optional or field.value is None):
         choices = ("", *choices)
     told = replace(field, help=_HELP[field.name], words=words, choices=choices)
     return _by_model(told, reasons) if field.name in _ENGINES else told

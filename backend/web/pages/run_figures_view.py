@@ -165,14 +165,15 @@ def stage_rows(runs: Sequence[Document]) -> list[StageRow]:
     for found in tops.values():
         inner = _by_name(part for stage in found for part in inner_stages(stage))
         parts = [_stage_row(same, total_s, usual_s) for same in inner.values()]
-        if runs[0].get("device") is None:  # meant for a GPU, they worked on the processor
-            parts = [replace(part, kind=_on_processor(part.kind)) for part in parts]
         rows.append(replace(_stage_row(found, total_s, usual_s), inner=tuple(parts)))
+    if runs[0].get("device") is None:  # meant for a GPU, they worked on the processor
+        rows = [_on_processor(row) for row in rows]
     return sorted(rows, key=lambda row: -row.share_pct)
 
 
-def _on_processor(kind: str) -> str:
-    return SpanKind.CPU.value if kind == SpanKind.GPU else kind
+def _on_processor(row: StageRow) -> StageRow:
+    kind = SpanKind.CPU.value if row.kind == SpanKind.GPU else row.kind
+    return replace(row, kind=kind, inner=tuple(_on_processor(part) for part in row.inner))
 
 
 def _by_name(stages: Iterable[Document]) -> dict[str, list[Document]]:

@@ -1,6 +1,8 @@
 // The first page: choose, drop or paste pictures, check them, send them two at a time.
+import { takeDroppedFiles } from "./dropped-files.js";
 import { attachMask, startEditor } from "./mask-editor.js";
 import { isMesh, takeMesh } from "./mesh-form.js";
+import { allowPaintFields } from "./paint-fields.js";
 import { fingerprint, refusal } from "./picture-check.js";
 import { newKey, sendForm } from "./upload.js";
 
@@ -8,7 +10,6 @@ const PARALLEL = 2;
 const form = document.getElementById("generate");
 const input = document.getElementById("file");
 const list = document.getElementById("files");
-const overlay = document.getElementById("drop-overlay");
 const status = document.getElementById("submit-status");
 const problem = document.getElementById("form-problem");
 const panel = document.getElementById("cutout-panel");
@@ -92,23 +93,7 @@ input.addEventListener("change", () => {
   add([...input.files].filter((file) => !known.has(file)));
 });
 
-function hasFiles(event) {
-  return [...(event.dataTransfer?.types ?? [])].includes("Files");
-}
-
-addEventListener("dragover", (event) => {
-  if (!hasFiles(event)) return;
-  event.preventDefault();
-  overlay.hidden = false;
-});
-addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) overlay.hidden = true;
-});
-addEventListener("drop", (event) => {
-  if (!hasFiles(event)) return;
-  event.preventDefault();
-  overlay.hidden = true;
-  const files = [...event.dataTransfer.files];
+takeDroppedFiles((files) => {
   files.filter(isMesh).slice(0, 1).forEach(takeMesh);
   add(files.filter((file) => !isMesh(file)));
 });
@@ -251,3 +236,20 @@ document.addEventListener("htmx:after:swap", async () => {
   const started = await startEditor(document.querySelector("#cutout-panel #cutout"));
   if (started) editor = Object.assign(started, { key: checkedKey });
 });
+
+/** What is about parts is shown, and sent, only where parts are made. */
+function showPartFields() {
+  const group = document.getElementById("picture-parts");
+  if (!group) return;
+  const shown = new FormData(form).get("pipeline") === "image_to_parts";
+  group.hidden = !shown;
+  group.disabled = !shown;
+}
+
+function showWhatMatters() {
+  showPartFields();
+  allowPaintFields(form);
+}
+
+form.addEventListener("change", showWhatMatters);
+showWhatMatters();

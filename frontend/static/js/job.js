@@ -1,4 +1,5 @@
 // The job page: follows the live part, feeds the viewer, survives a lost connection.
+import { showPaintFields } from "./paint-fields.js";
 import { Viewer } from "./viewer.js";
 
 const POLL_MS = 3000;
@@ -138,3 +139,10 @@ document.getElementById("frame")?.addEventListener("click", () => viewer?.frame(
 
 setInterval(watch, WATCH_MS);
 update();
+
+// The form that colours anew comes with the live part, once there is a model.
+for (const kind of ["toggle", "change"]) {
+  document.addEventListener(kind, ({ target }) => {
+    if (target.closest("#texture-again")) showPaintFields("again");
+  }, { capture: true });
+}

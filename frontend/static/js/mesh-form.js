@@ -1,5 +1,6 @@
 // The forms that take a mesh: send it with progress, and take what is dropped on the page.
-import { newKey, sendForm } from "./upload.js";
+import { showPaintFields } from "./paint-fields.js";
+import { sendJob } from "./upload.js";
 
 const ENDING = /\.(glb|gltf|obj|ply|stl)$/i;
 const FORMS = ["mesh", "texture", "tool"];
@@ -40,19 +41,10 @@ function showWhatMatters() {
   }
 }
 
-/** The network of textures heeds its own fields only where it may run. */
-function showPaintFields() {
-  const group = piece("texture", "network");
-  const engine = document.getElementById("texture-p-engine").value;
-  const shown = group.dataset.available === "true" && engine !== "projection";
-  group.hidden = !shown;
-  group.disabled = !shown;
-}
-
 piece("mesh", "form").addEventListener("change", showWhatMatters);
-piece("texture", "form").addEventListener("change", showPaintFields);
+piece("texture", "form").addEventListener("change", () => showPaintFields("texture"));
 showWhatMatters();
-showPaintFields();
+showPaintFields("texture");
 
 async function send(name) {
   const button = piece(name, "submit");
@@ -64,14 +56,7 @@ async function send(name) {
   bar.hidden = false;
   status.textContent = "Sending…";
   try {
-    const job = await sendForm("/api/v1/jobs", body, newKey(), {
-      signal: new AbortController().signal,
-      onProgress: (loaded, total) => {
-        bar.value = loaded / total;
-        status.textContent = loaded < total ? `${Math.round((100 * loaded) / total)} % sent` : "The server reads the mesh…";
-      },
-      onWait: (pause) => { status.textContent = `The server is busy; trying again in ${pause / 1000} s`; },
-    });
+    const job = await sendJob(body, bar, status, "mesh");
     location.assign(job.links.page);
   } catch (error) {
     const said = error.problem;

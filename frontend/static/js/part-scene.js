@@ -5,6 +5,7 @@ import { OrbitControls } from "../vendor/three-0.183.2/OrbitControls.js";
 import { edgesOf } from "./box-lines.js";
 import * as shaders from "./part-shaders.js";
 import { centreOf, jointBox } from "./part-surface.js";
+import { drawsInSoftware } from "./software-drawing.js";
 
 const FIELD_OF_VIEW = 32;
 const MARGIN = 1.0;
@@ -15,15 +16,6 @@ const MAX_PIXEL_RATIO = 2;
 
 function colours(look) {
   return new THREE.Color(look).toArray();
-}
-
-/** Whether the processor draws, which takes three times as long with smooth edges. */
-function drawsInSoftware() {
-  const gl = document.createElement("canvas").getContext("webgl2");
-  const names = gl?.getExtension("WEBGL_debug_renderer_info");
-  const name = gl?.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : gl.RENDERER) ?? "";
-  gl?.getExtension("WEBGL_lose_context")?.loseContext();
-  return /swiftshader|llvmpipe|software/i.test(name);
 }
 
 /** All primitives as one geometry, a group for each material. */
@@ -76,6 +68,7 @@ export class PartScene {
     this.stage = stage;
     this.onDraw = onDraw;
     this.canvas = document.createElement("canvas");
+    // smooth edges take a processor three times as long
     this.renderer = new THREE.WebGLRenderer({ canvas: this.canvas, alpha: true, antialias: !drawsInSoftware(), powerPreference: "high-performance" });
     this.renderer.setClearAlpha(0);
     this.canvas.setAttribute("aria-hidden", "true");

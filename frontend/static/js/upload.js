@@ -45,3 +45,15 @@ export async function sendForm(address, form, key, options) {
   }
   return null;
 }
+
+/** Send one job; the bar and the status line tell how far it is. `what` names the file in words. */
+export function sendJob(body, bar, status, what) {
+  return sendForm("/api/v1/jobs", body, newKey(), {
+    signal: new AbortController().signal,
+    onProgress: (loaded, total) => {
+      bar.value = loaded / total;
+      status.textContent = loaded < total ? `${Math.round((100 * loaded) / total)} % sent` : `The server reads the ${what}…`;
+    },
+    onWait: (pause) => { status.textContent = `The server is busy; trying again in ${pause / 1000} s`; },
+  });
+}

@@ -1,6 +1,11 @@
 // The 3D view: loads the newest model there is, keeps the camera, shows appearance or geometry.
+import { drawsInSoftware, smallStudio } from "./software-drawing.js";
+
 const GEOMETRY_COLOUR = [0.72, 0.74, 0.8, 1];
 const GEOMETRY_ROUGHNESS = 0.8;
+// What a surface of one colour sends back at most, as the light of the viewer is one: above it
+// white runs into white and its shape cannot be seen.
+const BRIGHTEST = 0.42;
 
 export class Viewer {
   constructor(root) {
@@ -43,6 +48,7 @@ export class Viewer {
     element.setAttribute("interaction-prompt", "none");
     element.setAttribute("camera-orbit", "28deg 76deg 105%");
     element.setAttribute("shadow-intensity", "0.6");
+    if (drawsInSoftware()) element.setAttribute("environment-image", smallStudio());
     element.setAttribute("tone-mapping", "neutral");
     element.addEventListener("load", () => this.loaded());
     element.addEventListener("error", () => this.failed());
@@ -88,6 +94,15 @@ export class Viewer {
       surface.baseColorTexture.setTexture(this.geometry ? null : texture);
       surface.setBaseColorFactor(this.geometry ? GEOMETRY_COLOUR : colour);
     }
+    this.element?.setAttribute("exposure", this.exposure());
+  }
+
+  /** How much light the view takes: less where nothing but light and shadow shows the shape. */
+  exposure() {
+    const looks = this.colours ?? [];
+    if (!this.geometry && looks.some(({ texture }) => texture)) return 1;
+    const colours = this.geometry ? [GEOMETRY_COLOUR] : looks.map(({ colour }) => colour);
+    return Math.min(1, BRIGHTEST / Math.max(BRIGHTEST, ...colours.flatMap((one) => one.slice(0, 3))));
   }
 
   frame() {

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from werkzeug.serving import make_server
 
-from tests.browser.conftest import TOLERATED
+from tests.browser.conftest import is_expected
 from tests.browser.parts.explorer_page import FILES, VIEW
 from tests.web.conftest import Server, serving
 from tests.web.test_parts_api import finish
@@ -45,8 +45,8 @@ class Tabs:
         return page
 
     def _listen(self, message):
-        is_expected = message.text.startswith(TOLERATED) or "412 (PRECONDITION" in message.text
-        if message.type in ("error", "warning") and not is_expected:
+        is_tolerated = is_expected(message.text) or "412 (PRECONDITION" in message.text
+        if message.type in ("error", "warning") and not is_tolerated:
             self.complaints.append(f"{message.type}: {message.text}")
 
 

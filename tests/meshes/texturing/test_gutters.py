@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend.meshes.texturing import gutters
 from backend.meshes.texturing.gutters import with_gutters
 from backend.meshes.texturing.texel_map import TexelMap
 
@@ -41,3 +42,13 @@ def test_no_hole_is_left_whatever_the_size():
 def test_without_texels_all_is_black():
     nothing = texel_map(16, np.zeros((16, 16), dtype=bool))
     assert not with_gutters(nothing, np.zeros((0, 3), dtype=np.float32)).any()
+
+
+def test_bands_make_no_difference(monkeypatch):
+    rng = np.random.default_rng(5)
+    covered = rng.random((64, 64)) < 0.02
+    texels = texel_map(64, covered)
+    colours = rng.random((len(texels), 3), dtype=np.float32)
+    whole = with_gutters(texels, colours, padding_px=5)
+    monkeypatch.setattr(gutters, "PIXELS_OF_BAND", 64 * 7)
+    assert np.array_equal(with_gutters(texels, colours, padding_px=5), whole)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import trimesh
 
 from backend.meshes.texturing import texel_fill
+from backend.meshes.texturing.surface_bodies import bodies_of
 from backend.meshes.texturing.surface_layout import SurfaceLayout
 from backend.meshes.texturing.texel_fill import fill_hidden
 from backend.meshes.texturing.texel_map import texels_of
+from backend.meshes.texturing.unwrapping import unwrap
 from backend.meshes.texturing.view_baking import PaintedTexels
+from backend.meshes.triangle_mesh import TriangleMesh, vertex_normals
 from tests.meshes.texturing import golden_render as golden
 
 
@@ -82,3 +86,42 @@ def test_the_two_sides_of_a_thin_wall_stay_apart():
     hidden = np.abs(wall.positions[:, 0]) < 0.05
     filled = fill_hidden(wall, painted(wall, is_front[:, None], ~hidden))
     assert np.array_equal(filled[:, 0] > 0.5, is_front)
+
+
+@pytest.fixture(scope="module")
+def touching_cubes():
+    """Texels of two cubes that touch, and which of the two each belongs to."""
+    boxes = [trimesh.creation.box((1, 1, 1)), trimesh.creation.box((0.8, 0.8, 0.8))]
+    boxes[1].apply_translation((0.9, 0, 0))
+    joined = trimesh.util.concatenate(boxes)
+    mesh = TriangleMesh(joined.vertices.astype(np.float32), joined.faces.astype(np.int32))
+    texels = texels_of(unwrap(mesh, resolution=96), mesh.vertices, vertex_normals(mesh), 96)
+    return texels, bodies_of(mesh.vertices, mesh.faces)[texels.face_ids]
+
+
+@pytest.mark.parametrize("queries", [300, 16_000])
+def test_colours_do_not_leak_into_a_body_that_touches(touching_cubes, queries, monkeypatch):
+    monkeypatch.setattr(texel_fill, "QUERIES", queries)
+    texels, bodies = touching_cubes
+    own = bodies[:, None].astype(np.float32)
+    given = painted(texels, own, texels.normals[:, 2] > 0.5)
+    assert np.abs(fill_hidden(texels, given) - own).max() > 0.5
+    assert np.allclose(fill_hidden(texels, given, bodies=bodies), own, atol=1e-4)
+
+
+def test_a_body_that_no_picture_shows_takes_what_is_nearest(touching_cubes):
+    texels, bodies = touching_cubes
+    given = painted(texels, np.full((len(texels), 1), 0.3), bodies == 0)
+    told = []
+    filled = fill_hidden(texels, given, bodies=bodies, tell=lambda *step: told.append(step))
+    assert np.allclose(filled, 0.3)
+    hidden = int((bodies == 1).sum())
+    assert told[-1] == (hidden, hidden)
+
+
+def test_a_body_with_little_paint_keeps_to_it(touching_cubes):
+    texels, bodies = touching_cubes
+    seen = bodies == 0
+    seen[np.flatnonzero(~seen)[5]] = True
+    filled = fill_hidden(texels, painted(texels, bodies[:, None], seen), bodies=bodies)
+    assert np.allclose(filled[bodies == 1], 1, atol=1e-4)

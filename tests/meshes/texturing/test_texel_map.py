@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backend.meshes.texturing.surface_layout import SurfaceLayout
-from backend.meshes.texturing.texel_map import texels_of
+from backend.meshes.texturing.texel_map import TexelBands, texels_of
 from tests.meshes.texturing import golden_render as golden
 
 FACES = np.array([[0, 1, 2], [0, 2, 3]], dtype=np.int32)
@@ -48,3 +48,16 @@ def test_texels_of_a_whole_mesh_lie_on_their_faces():
     picture = texels.as_picture(texels.positions)
     assert np.array_equal(picture[texels.rows, texels.columns], texels.positions)
     assert not picture[~texels.covered].any()
+
+
+def test_bands_of_rows_hold_the_texels_of_the_whole():
+    given = golden.layout(), golden.unit_vertices(), golden.normals(), 128
+    whole, bands = texels_of(*given), TexelBands(*given, rows=23)
+    assert [bands.starts[-1], len(bands.starts)] == [115, 6]
+    parts = [bands.band(start) for start in bands.starts]
+    for name in ("rows", "columns", "face_ids"):
+        joined = np.concatenate([getattr(part, name) for part in parts])
+        assert np.array_equal(joined, getattr(whole, name))
+    for name in ("positions", "normals", "barycentric"):
+        joined = np.concatenate([getattr(part, name) for part in parts])
+        assert np.allclose(joined, getattr(whole, name), atol=1e-6)

@@ -156,13 +156,15 @@ def colour_nodes(around: Surroundings, back_side: BackSide) -> NodeColours | Non
     if back_side is BackSide.MIRROR:
         through = ~known & turned_away(front, graph.normals)
     if back_side is BackSide.AUTO:
-        regions = find_regions(front.colours, front.whole_regions())
+        regions = find_regions(front.colours, front.core, front.whole_regions())
         islands = regions.islands
         asked = ~known
         if around.has_insides:
             asked &= (weight > 0) | front.outermost_behind(places)
         diffused = fill(graph, colours, known)
-        through = shows_through(front, regions, graph, places, asked, diffused)
+        through = shows_through(
+            front, regions, graph, places, asked, diffused, has_more_behind=around.has_insides
+        )
     behind = front.colours_at(places[through], NODE_BLUR * graph.spacing / front.px_size)
     colours[through] = behind
     known |= through

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.catalog import BackSide
-from backend.meshes.texturing.gutters import with_gutters
+from backend.meshes.texturing.painted_atlas import painted_atlas
 from backend.meshes.texturing.surface_layout import SurfaceLayout
-from backend.meshes.texturing.texel_map import texels_of
+from backend.meshes.texturing.texel_map import TexelBands, TexelMap
 from backend.meshes.texturing.unit_frame import UnitFrame
 from backend.meshes.texturing.unseen_colour.finer_surface import finer
 from backend.meshes.texturing.unseen_colour.mirror_plane import MirrorPlane, find_mirror_plane
@@ -178,9 +178,13 @@ def _texture(
 ) -> NDArray[np.uint8]:
     points = around.frame.to_unit(mesh.vertices)
     normals = around.graph.to_vertices(around.graph.normals)
-    texels = texels_of(layout, points, normals, size_px)
-    table = texels.interpolate(node_table(around, nodes), mesh.faces)
-    return with_gutters(texels, colour_texels(around, nodes.islands, back_side, texels, table))
+    table = node_table(around, nodes)
+
+    def coloured(texels: TexelMap) -> NDArray[np.float32]:
+        there = texels.interpolate(table, mesh.faces)
+        return colour_texels(around, nodes.islands, back_side, texels, there)
+
+    return painted_atlas(TexelBands(layout, points, normals, size_px), coloured)
 
 
 def _mean_colour(views: Sequence[PictureView], size_px: int) -> NDArray[np.uint8]:

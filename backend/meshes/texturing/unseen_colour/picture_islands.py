@@ -18,8 +18,12 @@ COLOURS, FIT_ROUNDS = 7, 20
 SAMPLES = 20_000
 SAME_COLOUR = 10.0
 BAND_SHARE = 0.02
-LEAST_CONTACT, BROAD_CONTACT = 0.25, 0.5
-"""Length along the outline over the square root of the area: less makes an island, more a belt."""
+LEAST_CONTACT = 0.25
+"""Length along the outline over the square root of the area: less makes an island."""
+COMMON_SHARE = 0.2
+"""Of the outline, what a colour must hold to be expected behind, in islands of it too."""
+BELT_SHARE = 0.6
+"""Of a row from outline to outline, what one colour must have that is at both of its ends."""
 SMOOTH_PX, SMOOTH_COLOUR = 5, 30
 PATTERN_COUNT, PATTERN_RATIO, SPECK_PX = 20, 4.0, 6
 """So many islands of one colour and of about one area are a pattern, as spots of a leopard are."""
@@ -32,16 +36,17 @@ class Regions:
     Parameters
     ----------
     islands : (h, w) float32
-        1 where a region hardly reaches the outline: it is not expected on the back.
+        1 where a region hardly reaches the outline and its colour holds little of it elsewhere: it
+        is not expected on the back.
     around : (h, w) float32
-        1 where it reaches the outline so broadly that it is expected to go round.
+        1 where a colour goes from outline to outline, as a belt does: it is expected to go round.
     """
 
     islands: NDArray[np.float32]
     around: NDArray[np.float32]
 
 
-def find_regions(rgb: Rgb, core: Mask) -> Regions:
+def find_regions(rgb: Rgb, core: Mask, whole: Mask | None = None) -> Regions:
     """Find the regions of one colour and say which of them go round.
 
     Parameters
@@ -49,6 +54,8 @@ def find_regions(rgb: Rgb, core: Mask) -> Regions:
     rgb : (h, w, 3) uint8
     core : (h, w) bool
         The object without its rim.
+    whole : (h, w) bool or None
+        That without the edges of what is nearer, which cut regions off; None: there are none.
     """
     islands, around = np.zeros(core.shape, np.float32), np.zeros(core.shape, np.float32)
     if not core.any():
@@ -58,14 +65,19 @@ def find_regions(rgb: Rgb, core: Mask) -> Regions:
     factor = min(1.0, WORK_PX / max(bottom - top, right - left))
     size = (max(4, round((right - left) * factor)), max(4, round((bottom - top) * factor)))
     small = cv2.resize(rgb[box], size, interpolation=cv2.INTER_AREA)
-    inside = cv2.resize(core[box].astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
+    body, inside = (
+        cv2.resize(mask[box].astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
+        for mask in (core, core if whole is None else whole)
+    )
     if not inside.any():
         return Regions(islands, around)
-    contact, is_pattern = _contact(posterised(small, inside), inside)
-    alone = ndimage.binary_fill_holes((contact < LEAST_CONTACT) & ~is_pattern)
+    labels = posterised(small, inside)
+    contact, is_pattern = _contact(labels, inside)
+    is_rare = (contact < LEAST_CONTACT) & ~is_pattern & ~_is_common(labels, inside, body)
+    alone = ndimage.binary_fill_holes(is_rare)
     is_island = ndimage.binary_dilation(alone, iterations=2)
     return Regions(
-        _in_place(is_island, box, core.shape), _in_place(contact > BROAD_CONTACT, box, core.shape)
+        _in_place(is_island, box, core.shape), _in_place(_belts(labels, body), box, core.shape)
     )
 
 
@@ -133,9 +145,7 @@ def _contact(labels: NDArray[np.int32], inside: Mask) -> tuple[NDArray[np.float6
     Outside as in the nearest pixel inside; infinite where there is none. Also which pixels belong
     to regions that repeat.
     """
-    band_px = max(2.0, BAND_SHARE * max(inside.shape))
-    padded = np.pad(inside, 1)
-    band = inside & (ndimage.distance_transform_edt(padded)[1:-1, 1:-1] <= band_px)
+    band, band_px = _rim(inside)
     contact, is_pattern = np.full(inside.shape, np.inf), np.zeros_like(inside)
     for colour in np.unique(labels[inside]):
         regions, count = ndimage.label(labels == colour)
@@ -147,6 +157,47 @@ def _contact(labels: NDArray[np.int32], inside: Mask) -> tuple[NDArray[np.float6
         is_pattern[mine] = _repeats(areas, shares)[regions[mine]]
     near = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
     return contact[near[0], near[1]], is_pattern[near[0], near[1]]
+
+
+def _rim(mask: Mask) -> tuple[Mask, float]:
+    """Find the pixels along the edge of a mask, and how wide this band is, in pixels."""
+    width_px = max(2.0, BAND_SHARE * max(mask.shape))
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    return mask & (depth <= width_px), width_px
+
+
+def _is_common(labels: NDArray[np.int32], inside: Mask, body: Mask) -> Mask:
+    """Say which pixels have a colour that holds much of the outline of the whole object.
+
+    The panels of a drum between its ropes reach no outline, but go on behind as those at its sides
+    do. Outside as in the nearest pixel inside.
+    """
+    rim = np.bincount(labels[_rim(body)[0] & inside], minlength=int(labels.max()) + 1)
+    is_common = rim >= COMMON_SHARE * max(1, int(rim.sum()))
+    near = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    found: Mask = is_common[labels[near[0], near[1]]]
+    return found
+
+
+def _belts(labels: NDArray[np.int32], body: Mask) -> Mask:
+    """Find the pixels of the colour that is at both ends of a row of the body and has most of it.
+
+    A large region in front, such as a shirt under an open coat, does not go round. ``labels`` are
+    0 where edges of something nearer cut regions off. Outside as in the outermost pixels of a row.
+    """
+    belts = np.zeros(labels.shape, dtype=np.bool_)
+    for row, belt, inside in zip(labels, belts, body, strict=True):
+        edges = np.flatnonzero(np.diff(np.pad(inside, 1).astype(np.int8)))
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            run = row[start:stop]
+            known = run[run > 0]
+            if not len(known) or known[0] != known[-1]:
+                continue
+            if np.count_nonzero(known == known[0]) >= BELT_SHARE * len(run):
+                belt[start:stop] = run == known[0]
+                belt[:start] |= start == edges[0]
+                belt[stop:] |= stop == edges[-1]
+    return belts
 
 
 def _repeats(areas: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -16,6 +16,7 @@ from backend.meshes.texturing.unseen_colour.outward_colours import (
     push_outwards,
     sure_inside,
 )
+from backend.meshes.texturing.unseen_colour.rim_background import without_background
 from backend.meshes.triangle_mesh import TriangleMesh
 
 DEPTH_PX_PER_UNIT, MOST_DEPTH_PX = 600, 1024
@@ -93,7 +94,8 @@ class PictureView:
         angle = np.radians(given.azimuth_deg)
         self.towards = np.array([np.sin(angle), 0.0, np.cos(angle)])
         self._right = np.array([np.cos(angle), 0.0, -np.sin(angle)])
-        self.core = sure_inside(given.mask, given.edge_px)
+        inside = sure_inside(given.mask, given.edge_px)
+        self.core = without_background(given.rgb, given.mask, inside)
         self.colours = push_outwards(given.rgb, self.core)
         self._depth = self._heights(mesh, 1.0)
         self._trust = self._trusted()

@@ -10,7 +10,7 @@ from backend.meshes.texturing.texel_map import TexelMap
 from backend.meshes.texturing.unseen_colour.node_colours import NodeColours, Surroundings
 from backend.meshes.texturing.unseen_colour.picture_view import sampled
 
-TEXELS_AT_A_TIME = 500_000
+TEXELS_AT_A_TIME = 1 << 15  # few enough to stay in the cache
 
 Values = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from backend.meshes.texturing.unseen_colour.picture_islands import Regions
 from backend.meshes.texturing.unseen_colour.picture_view import PictureView, sampled
 from backend.meshes.texturing.unseen_colour.surface_graph import SurfaceGraph
 
-MOST_DIFFERENCE = 28.0
+MOST_DIFFERENCE, MOST_BELT_DIFFERENCE = 28.0, 40.0
 BLUR_SHARE = 0.02
 CRUMB_ROUNDS, LEAST_AGREEMENT = 8, 0.55
 
@@ -30,11 +30,13 @@ def shows_through(
     points: Values,
     hidden: NDArray[np.bool_],
     diffused: Values,
+    *,
+    has_more_behind: bool,
 ) -> NDArray[np.bool_]:
     """Find the hidden nodes of the back for which the picture is a likely guess.
 
     The picture must show no island there, and must agree with the colours that spread over the
-    surface or show something that goes round. Lone nodes among others that were decided
+    surface; what goes round as a belt may differ more. Lone nodes among others that were decided
     otherwise follow these.
 
     Parameters
@@ -45,6 +47,8 @@ def shows_through(
         Those that are asked for.
     diffused : (n, 3) float64
         Colours that spread over the surface, 0 to 255.
+    has_more_behind : bool
+        There may be something else behind, as a cape is; else belts may differ at will.
 
     Returns
     -------
@@ -58,7 +62,9 @@ def shows_through(
     on_belt = sampled(regions.around, pixels) > 0.5
     blurred = view.colours_at(points, BLUR_SHARE * max(view.core.shape))
     difference = np.linalg.norm(lab(blurred) - lab(diffused), axis=1)
-    likely = allowed & ~on_island & (on_belt | (difference < MOST_DIFFERENCE))
+    most_on_belt = MOST_BELT_DIFFERENCE if has_more_behind else np.inf
+    most = np.where(on_belt, most_on_belt, MOST_DIFFERENCE)
+    likely = allowed & ~on_island & (difference < most)
     asked = np.stack([likely, allowed], axis=1).astype(np.float64)
     like, all_of = graph.smoothed(asked, CRUMB_ROUNDS).T
     kept: NDArray[np.bool_] = likely & (like > LEAST_AGREEMENT * all_of)

@@ -110,6 +110,22 @@ def test_a_belt_goes_round_only_where_detail_may():
     assert plain.near(0, 0, -0.5)[2] < 160
 
 
+def test_a_coat_before_a_cape_does_not_get_onto_it():
+    coat, cape = (
+        box(*part).as_trimesh().subdivide_to_size(0.05)
+        for part in (((0.6, 0.6, 0.2), (0, -0.15, 0.2)), ((0.5, 0.9, 0.1), (0, 0, -0.1)))
+    )
+    both = together(*(TriangleMesh.welded(one.vertices, one.faces) for one in (coat, cape)))
+    rgb, mask = np.full((SIDE, SIDE, 3), GREEN, dtype=np.uint8), np.zeros((SIDE, SIDE), bool)
+    mask[19:49, 39:89] = mask[49:109, 34:94] = True
+    rgb[19:49], rgb[49:109] = RED, BLUE
+    painted = Painted(both, [GivenPicture(rgb, mask, FRAME)])
+    assert painted.near(0, -0.2, 0.3)[2] > 200
+    behind = painted.near(0, -0.2, -0.15)
+    assert behind[0] > 200
+    assert behind[2] < 60
+
+
 def _cart():
     """Make a body whose two sides are alike and whose ends are not, of small faces."""
     parts = [((0.9, 0.4, 0.3), (0, 0, 0)), ((0.3, 0.2, 0.2), (0.3, 0.3, 0))]

@@ -27,6 +27,24 @@ def test_an_eye_is_an_island_and_a_belt_goes_round():
     assert regions.around[64, 64] == 0
 
 
+def test_what_fills_the_front_alone_is_no_belt():
+    rgb, mask = _striped_with_an_eye()
+    rgb[20:60, 50:78] = BLUE  # reaches the outline above, between two sides of another colour
+    around = find_regions(rgb, mask).around
+    assert around[40, 64] == 0
+    assert around[97, 64] == 1
+
+
+def test_a_body_in_front_of_another_is_no_belt():
+    rgb, mask = _striped_with_an_eye()
+    rgb[30:60, 45:83] = BLUE
+    whole = mask.copy()
+    whole[30:60, [44, 45, 46, 81, 82, 83]] = False
+    regions = find_regions(rgb, mask, whole)
+    assert regions.around[50, 55] == 0
+    assert regions.around[97, 64] == 1
+
+
 def _spotted(step_px):
     mask = disc_mask(SIDE, 60)
     rgb = np.full((SIDE, SIDE, 3), RED, dtype=np.uint8)
@@ -48,6 +66,23 @@ def test_what_lies_within_an_island_belongs_to_it():
     islands = find_regions(rgb, mask).islands
     assert (islands[50:78, 50:78] == 1).all()
     assert islands[64, 20] == 0
+
+
+@pytest.mark.parametrize(("beside", "is_island"), [(RED, 0), (DARK, 1)])
+def test_a_panel_goes_on_where_its_colour_holds_the_outline(beside, is_island):
+    mask = disc_mask(SIDE, 50)
+    rgb = np.full((SIDE, SIDE, 3), beside, dtype=np.uint8)
+    rgb[30:98, 40:88] = rgb[52:76] = BLUE  # a frame that reaches the outline on both sides
+    rgb[36:92, 46:82] = RED
+    islands = find_regions(rgb, mask).islands
+    assert islands[64, 64] == is_island
+    assert islands[33, 64] == islands[20, 64] == 0
+
+
+def test_a_print_that_touches_the_outline_a_little_stays_an_island():
+    rgb, mask = _striped_with_an_eye()
+    rgb[60:64, :20] = DARK
+    assert find_regions(rgb, mask).islands[64, 64] == 1
 
 
 def test_beside_the_object_regions_go_on():

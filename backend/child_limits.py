@@ -35,7 +35,7 @@ def limit_this_process(memory_mb: int, cpu_s: float) -> None:
 def no_files_opened() -> Iterator[None]:
     """Refuse to open any file for the length of the block; those that are open stay so.
 
-    Whatever a mesh names, and whichever library might follow it: nothing beside it is read.
+    Whatever a file names, and whichever library might follow it: nothing beside it is read.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))

@@ -1,0 +1,1 @@
+"""Recordings: read within limits, judged, drawn as a waveform, and written."""

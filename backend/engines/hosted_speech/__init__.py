@@ -1,0 +1,1 @@
+"""What our side puts into the processes of speech programs; its folder goes on their path."""

@@ -1,0 +1,1 @@
+"""Programs of others, hosted: one interface, in this process or in one of its own."""

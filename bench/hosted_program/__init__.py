@@ -1,0 +1,1 @@
+"""A program of its own folder, hosted by ``bench.managed_engine``."""

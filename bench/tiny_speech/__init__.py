@@ -1,0 +1,1 @@
+"""A stand-in for a Step-Audio-EditX checkout: tiny random networks, whose speech is noise."""
