@@ -12,6 +12,7 @@ import pytest
 from flask import Flask
 from jinja2.bccache import Bucket
 from PIL import Image, ImageDraw
+from werkzeug.routing import Rule
 
 os.environ.pop("REDIS_URL", None)
 os.environ.pop("DATABASE_URL", None)
@@ -35,6 +36,23 @@ class CompiledTemplates(jinja2.BytecodeCache):
 
 
 Flask.jinja_options = {"bytecode_cache": CompiledTemplates()}
+
+compile_builder = Rule._compile_builder
+
+
+def compiled_when_called(rule, append_unknown=True):
+    """Compile what writes an address when one is written: an app has 240, a test needs a few."""
+    compiled = []
+
+    def build(*args, **kwargs):
+        if not compiled:
+            compiled.append(compile_builder(rule, append_unknown))
+        return compiled[0](*args, **kwargs)
+
+    return build
+
+
+Rule._compile_builder = compiled_when_called
 
 
 LONGEST_FILES = (

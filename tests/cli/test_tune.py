@@ -214,6 +214,7 @@ def test_ctrl_c_before_the_first_trial_ends_quietly(data_dir, monkeypatch):
 
 
 @pytest.mark.server
+@pytest.mark.measures
 def test_a_planted_slow_setting_is_found_and_put_in_force_on_a_server(tmp_path, capsys):
     """The whole way: submit, measure in the worker, keep, and use for the next job."""
     with running_server(MESHKILN_EXPORT_COMPRESSION="9") as server:

@@ -17,7 +17,7 @@ from backend.settings import Settings
 from bench.running_server import running_server
 from tests.jobs.conftest import wait_until
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.measures]
 
 SETTING = "export_compression"
 UNDECIDED = (ExperimentState.NO_EFFECT, ExperimentState.NOT_CLEAR)
