@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import io
 import os
+from collections.abc import Callable
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -40,11 +42,11 @@ Flask.jinja_options = {"bytecode_cache": CompiledTemplates()}
 compile_builder = Rule._compile_builder
 
 
-def compiled_when_called(rule, append_unknown=True):
+def compiled_when_called(rule: Rule, append_unknown: bool = True) -> Callable[..., Any]:
     """Compile what writes an address when one is written: an app has 240, a test needs a few."""
-    compiled = []
+    compiled: list[Callable[..., Any]] = []
 
-    def build(*args, **kwargs):
+    def build(*args: Any, **kwargs: Any) -> Any:
         if not compiled:
             compiled.append(compile_builder(rule, append_unknown))
         return compiled[0](*args, **kwargs)
@@ -52,7 +54,7 @@ def compiled_when_called(rule, append_unknown=True):
     return build
 
 
-Rule._compile_builder = compiled_when_called
+Rule._compile_builder = compiled_when_called  # type: ignore[assignment,method-assign]
 
 
 LONGEST_FILES = (
