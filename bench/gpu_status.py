@@ -16,7 +16,7 @@ import requests
 from bench.record import Figure, report
 from bench.running_server import RunningServer, running_server
 
-CATALOGUE = "tests.residency.tiny_models:register"
+CATALOGUE = "tests.residency.tiny_catalogue:register"
 SLOW_MODEL = "tiny_slow"  # takes two seconds to load
 
 

@@ -19,6 +19,8 @@ import requests
 
 REPO = Path(__file__).parent.parent
 READY_S = 60.0
+LOG = "server.log"
+TAIL = 4000
 NO_LIMIT = "1000000"
 
 
@@ -36,6 +38,10 @@ class RunningServer:
     def headers(self) -> dict[str, str]:
         """What every request to it carries."""
         return {"Authorization": f"Bearer {self.key}"} if self.key else {}
+
+    def told(self) -> str:
+        """Return the end of what it and its workers wrote, which says why a job has failed."""
+        return (self.data_dir / LOG).read_text(errors="replace")[-TAIL:]
 
     def stop(self) -> None:
         """Stop it and wait for its end; a second time does nothing."""
@@ -73,13 +79,14 @@ def running_server(**environment: str) -> Iterator[RunningServer]:
         env = os.environ | {"MESHKILN_DATA_DIR": folder, "MESHKILN_PORT": str(port)} | environment
         key = _make_key(env) if "MESHKILN_REQUIRE_KEY" in environment else None
         started_s = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "backend", "serve"],
-            cwd=REPO,
-            env=env,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with Path(folder, LOG).open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "backend", "serve"],
+                cwd=REPO,
+                env=env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         url = f"http://127.0.0.1:{port}"
         server = RunningServer(url, process, Path(folder), 0.0, key)
         try:

@@ -4,58 +4,29 @@ from __future__ import annotations
 
 import gc
 import io
+import itertools
 import os
-from collections.abc import Callable
-from typing import Any
+import shutil
+from pathlib import Path
 
-import jinja2
 import numpy as np
 import pytest
-from flask import Flask
-from jinja2.bccache import Bucket
 from PIL import Image, ImageDraw
-from werkzeug.routing import Rule
+
+from tests import made_once
 
 os.environ.pop("REDIS_URL", None)
 os.environ.pop("DATABASE_URL", None)
 
+made_once.install()
 
-class CompiledTemplates(jinja2.BytecodeCache):
-    """Templates that an app of this process has compiled already.
+# Each change of a database waits until a disk has it; memory has it at once.
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 4_000_000_000
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
-    Most tests make an app of their own; to compile one page anew takes a third of a second.
-    """
-
-    def __init__(self) -> None:
-        self._kept: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if bucket.key in self._kept:
-            bucket.bytecode_from_string(self._kept[bucket.key])
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._kept[bucket.key] = bucket.bytecode_to_string()
-
-
-Flask.jinja_options = {"bytecode_cache": CompiledTemplates()}
-
-compile_builder = Rule._compile_builder
-
-
-def compiled_when_called(rule: Rule, append_unknown: bool = True) -> Callable[..., Any]:
-    """Compile what writes an address when one is written: an app has 240, a test needs a few."""
-    compiled: list[Callable[..., Any]] = []
-
-    def build(*args: Any, **kwargs: Any) -> Any:
-        if not compiled:
-            compiled.append(compile_builder(rule, append_unknown))
-        return compiled[0](*args, **kwargs)
-
-    return build
-
-
-Rule._compile_builder = compiled_when_called  # type: ignore[assignment,method-assign]
-
+tests_begun = itertools.count(1)
 
 LONGEST_FILES = (
     "test_advice_end_to_end.py",
@@ -63,10 +34,10 @@ LONGEST_FILES = (
     "test_worker.py",
     "test_two_hosts.py",
     "test_chaos.py",
+    "test_abuse_slow_clients.py",
+    "test_two_servers_one_gpu.py",
+    "test_gpu_commands.py",
     "test_advice_of_models.py",
-    "test_job_page.py",
-    "test_generate_page.py",
-    "test_timelines.py",
 )
 
 
@@ -84,6 +55,13 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def pytest_runtest_logstart() -> None:
+    """Spare it what tests have imported since as well: compiling alone brings 400 000 objects."""
+    if next(tests_begun) % 150 == 0:
+        gc.collect()
+        gc.freeze()
 
 
 def png_bytes(image: Image.Image) -> bytes:

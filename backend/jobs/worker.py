@@ -5,11 +5,13 @@ The parent only passes bells on. Everything that computes is imported in the chi
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import os
 from typing import TYPE_CHECKING, Any
 
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 
 from backend.catalog import Queue
 from backend.jobs.doorbell import DRAIN, celery_app
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 settings = Settings.from_env()
 app = celery_app(settings.redis_url)
 _child: WorkerChild | None = None
+atexit.register(gc.freeze)  # what ends needs no collecting, which would take it 0.2 s
 
 
 def configure_logging(**_: Any) -> None:
@@ -46,8 +49,14 @@ def start_child(**_: Any) -> None:
         os._exit(1)  # the parent starts another, which tries again
 
 
+def end_child(exitcode: int, **_: Any) -> None:
+    """End the child when it is told to; left alone, it would sleep for a second first."""
+    os._exit(exitcode)
+
+
 setup_logging.connect(configure_logging, weak=False)
 worker_process_init.connect(start_child, weak=False)
+worker_process_shutdown.connect(end_child, weak=False)
 
 
 @app.task(name=DRAIN, ignore_result=True)  # type: ignore[untyped-decorator]

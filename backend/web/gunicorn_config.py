@@ -6,6 +6,8 @@ connections are allowed, and plain requests are always answered.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import socket
 import struct
@@ -43,6 +45,8 @@ chdir = str(Path(__file__).resolve().parents[2])
 
 WATCH_S = 0.2
 IO_TIMEOUT_S = 30
+
+atexit.register(gc.freeze)  # what ends needs no collecting, which would take it half a second
 
 
 def post_worker_init(worker: Any) -> None:

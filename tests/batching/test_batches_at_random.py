@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import threading
 from contextlib import suppress
@@ -90,6 +91,13 @@ class Job:
             return not isinstance(result, MeshkilnError)
         kind = {"bad": NoSurfaceFound, "defect": ZeroDivisionError}.get(self.task.split("-")[0])
         return kind is not None and isinstance(result, kind)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_to_collect():
+    """Every failure collects, which takes ten times as long with what other tests imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

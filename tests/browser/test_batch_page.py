@@ -32,7 +32,7 @@ def fill(page, folder):
 
 
 def test_folder_becomes_a_batch_and_what_failed_runs_again(server, new_page, folder):
-    page = new_page(server, reduced_motion="reduce")
+    page = new_page(server)
     fill(page, folder)
     expect(page.locator(".file-name")).to_have_text(
         [f"{folder.name}/a {n}.png" for n in (1, 2, 10)]

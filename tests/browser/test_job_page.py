@@ -12,12 +12,14 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.browser.test_generate_page import upload, wait_done
+from tests.browser.sent_jobs import made
+from tests.browser.test_generate_page import SMALL, upload, wait_done
 from tests.jobs.scripted_runner import HOLD
 
 
 def test_page_recovers_when_the_web_process_is_killed(slow_server, new_page, picture):
-    page = new_page(slow_server, expect_errors=True)  # the lost socket is noted in the console
+    # the lost socket is noted in the console
+    page = new_page(slow_server, expect_errors=True, viewport=SMALL)
     upload(page, picture, textured=False)
     expect(page.locator("#stage-shape_generation.stage-running")).to_be_visible()
     before = slow_server.web_process()
@@ -49,6 +51,16 @@ def test_page_moves_on_when_the_socket_never_opens(slow_server, new_page, pictur
     expect(page.locator("#connection")).to_be_hidden()
 
 
+@pytest.fixture
+def held(slow_server):
+    """No stage of the slow server ends, however long a page takes to be there."""
+    hold = slow_server.data_dir / HOLD
+    hold.touch()
+    yield
+    hold.unlink()
+
+
+@pytest.mark.usefixtures("held")
 def test_socket_opens_although_its_script_arrives_after_htmx(slow_server, new_page, picture):
     page = new_page(slow_server, draws=False)
 
@@ -73,7 +85,7 @@ def test_page_moves_on_when_an_open_socket_says_nothing(slow_server, new_page, p
 
 def test_killed_worker_does_not_cost_the_job(slow_server, new_page, picture):
     page = new_page(slow_server, draws=False)
-    upload(page, picture)
+    upload(page, picture, textured=False)
     expect(page.locator("#stage-shape_generation.stage-running")).to_be_visible()
     for status in _worker_statuses(page, slow_server):
         if status["state"] == "busy":
@@ -85,15 +97,6 @@ def test_killed_worker_does_not_cost_the_job(slow_server, new_page, picture):
     names = [output["name"] for output in job["outputs"]]
     assert {"cutout.png", "model.glb", "model.stl", "thumbnail.png"} < set(names)
     assert len(set(names)) == len(names), "none twice"
-
-
-@pytest.fixture
-def held(slow_server):
-    """No stage of the slow server ends, however long a page takes to be there."""
-    hold = slow_server.data_dir / HOLD
-    hold.touch()
-    yield
-    hold.unlink()
 
 
 @pytest.mark.usefixtures("held")
@@ -113,8 +116,7 @@ def test_running_job_is_canceled_from_another_tab(slow_server, new_page, picture
 
 def test_job_can_be_renamed_duplicated_run_again_and_deleted(server, new_page, picture):
     page = new_page(server, draws=False)
-    upload(page, picture, textured=False)
-    wait_done(page)
+    page.goto(made(server, picture, texture="false"))
     first = page.url
     page.fill("#name", "A <b>doll</b>")
     page.get_by_role("button", name="Rename").click()
@@ -140,9 +142,8 @@ def test_job_can_be_renamed_duplicated_run_again_and_deleted(server, new_page, p
 
 
 def test_geometry_and_appearance(server, new_page, picture):
-    page = new_page(server)
-    upload(page, picture)
-    wait_done(page)
+    page = new_page(server, viewport=SMALL)
+    page.goto(made(server, picture))
     expect(page.locator("#viewer")).to_have_attribute("data-ready", "true")
     # here the processor draws; it gets a light that is quick to spread
     model = page.locator("model-viewer")

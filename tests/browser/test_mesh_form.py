@@ -5,12 +5,13 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from backend.meshes.source_glb import write_source_mesh
+from tests.browser.parts.explorer_page import VIEW
 from tests.meshes.source_shapes import three_balls
 
 
 def test_the_form_shows_and_sends_what_the_chosen_result_heeds(server, new_page, tmp_path):
     write_source_mesh(three_balls(1), tmp_path / "balls.glb")
-    page = new_page(server)
+    page = new_page(server, viewport=VIEW)
     page.goto("/")
     form = page.locator("#mesh-form")
     closing = form.get_by_label("Closed by", exact=True)

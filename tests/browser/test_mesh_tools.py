@@ -10,12 +10,13 @@ import trimesh
 from playwright.sync_api import expect
 
 from backend.meshes.source_glb import write_source_mesh
+from tests.browser.test_generate_page import SMALL
 from tests.meshes.globe import globe, without_faces
 
 
 def test_a_dropped_mesh_is_mended_reduced_and_shown_with_its_report(server, new_page, tmp_path):
     write_source_mesh(without_faces(globe(), 500), tmp_path / "globe.glb")
-    page = new_page(server, reduced_motion="reduce")
+    page = new_page(server, viewport=SMALL)
     page.goto("/")
     page.evaluate(
         """(data) => {

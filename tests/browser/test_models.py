@@ -8,53 +8,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import pytest
 import requests
 from playwright.sync_api import expect
 
-from bench.running_server import running_server
-from tests.browser.test_generate_page import wait_done
+from tests.browser.sent_jobs import ended, send
+from tests.browser.test_generate_page import SMALL, wait_done, without_texture
 
 REPO = Path(__file__).parents[2]
-# the software renderer takes long for every pixel of noise
-SMALL = {"width": 640, "height": 600}
-WRITE = (
-    "import sys; from pathlib import Path;"
-    "from tests.models.checkpoints.tiny_checkpoints import write_tiny_repository;"
-    "write_tiny_repository(Path(sys.argv[1]))"
-)
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("weights")
-    # in a process of its own: torch stays out of the tests of the browser
-    subprocess.run([sys.executable, "-c", WRITE, str(folder)], cwd=REPO, check=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(weights):
-    with running_server(MESHKILN_MODEL_PATH=str(weights), OMP_NUM_THREADS="1") as running:
-        yield running
-
-
-def ended(url):
-    """Wait for the end of a job."""
-    deadline_s = time.monotonic() + 90
-    while time.monotonic() < deadline_s:
-        job = requests.get(url, timeout=10).json()
-        if job["finished_at"]:
-            return job
-        time.sleep(0.2)
-    raise AssertionError("the job has not ended")
-
-
-def test_from_a_licence_to_a_model_that_a_network_made(server, new_page, picture):
-    page = new_page(server, viewport=SMALL, reduced_motion="reduce")
+def test_from_a_licence_to_a_model_that_a_network_made(networks, new_page, picture):
+    page = new_page(networks, viewport=SMALL)
     page.goto("/models")
     card = page.locator("#model-hunyuan3d-2\\.0")
     expect(card).to_have_attribute("data-state", "licence_needed")
@@ -67,6 +33,7 @@ def test_from_a_licence_to_a_model_that_a_network_made(server, new_page, picture
     page.goto("/")
     page.set_input_files("#file", picture)
     page.check("input[name=preset][value=draft]", force=True)
+    without_texture(page)
     page.get_by_text("Shape", exact=True).click()
     expect(page.locator("#p-model option[value='hunyuan3d-2.1']")).to_be_disabled()
     page.select_option("#p-engine", "hunyuan3d")
@@ -84,30 +51,26 @@ def test_from_a_licence_to_a_model_that_a_network_made(server, new_page, picture
     expect(facts).to_contain_text("48 cells a side")
 
 
-def test_a_script_checks_the_files_and_downloads_a_mesh_of_theirs(server, weights, picture):
+def test_a_script_checks_the_files_and_downloads_a_mesh_of_theirs(networks, weights, picture):
     verify = [sys.executable, "-m", "backend", "models", "verify", "hunyuan3d-2.0"]
-    here = {"MESHKILN_MODEL_PATH": str(weights), "MESHKILN_DATA_DIR": str(server.data_dir)}
+    here = {"MESHKILN_MODEL_PATH": str(weights), "MESHKILN_DATA_DIR": str(networks.data_dir)}
     subprocess.run(verify, cwd=REPO, check=True, env=os.environ | here)
-    accept = f"{server.url}/api/v1/models/hunyuan3d-2.0/accept"
+    accept = f"{networks.url}/api/v1/models/hunyuan3d-2.0/accept"
     requests.post(accept, json={"accept": True}, timeout=60).raise_for_status()
-    form = {"engine": "hunyuan3d", "preset": "draft", "texture": "false", "seed": "1"}
+    form = {"engine": "hunyuan3d", "texture": "false", "seed": "1"}
     form |= {"steps": "2", "grid_resolution": "48", "target_faces": "5000"}
-    with Path(picture).open("rb") as file:
-        sent = requests.post(
-            f"{server.url}/api/v1/jobs", files={"file": file}, data=form, timeout=30
-        )
-    job = ended(f"{server.url}{sent.json()['links']['self']}")
+    job = ended(networks, send(networks, picture, **form))
     assert (job["status"], job["facts"]["shape"]["model"]) == ("succeeded", "hunyuan3d-2.0")
     (model,) = (one for one in job["outputs"] if one["name"] == "model.glb")
-    mesh = requests.get(f"{server.url}{model['url']}", timeout=30).content
+    mesh = requests.get(f"{networks.url}{model['url']}", timeout=30).content
     assert mesh[:4] == b"glTF"
     assert len(mesh) == model["bytes"] > 10_000
 
 
-def test_views_that_the_chosen_model_does_not_take_fail_with_advice(server, new_page, picture):
-    accept = f"{server.url}/api/v1/models/hunyuan3d-2.0/accept"
+def test_views_that_the_chosen_model_does_not_take_fail_with_advice(networks, new_page, picture):
+    accept = f"{networks.url}/api/v1/models/hunyuan3d-2.0/accept"
     requests.post(accept, json={"accept": True}, timeout=60).raise_for_status()
-    page = new_page(server, expect_errors=True)  # the cut-out of a failed job may be gone
+    page = new_page(networks, expect_errors=True)  # the cut-out of a failed job may be gone
     page.goto("/models")
     card = page.locator("#model-hunyuan3d-2\\.0")
     expect(card).to_have_attribute("data-state", "ready")
@@ -123,4 +86,4 @@ def test_views_that_the_chosen_model_does_not_take_fail_with_advice(server, new_
     error = page.locator("#job-error")
     expect(error).to_contain_text("engine-unavailable")
     error.get_by_role("link", name="Models").click()
-    expect(page).to_have_url(f"{server.url}/models")
+    expect(page).to_have_url(f"{networks.url}/models")

@@ -22,7 +22,7 @@ def drop(page, side, data, type_="image/png"):
 
 
 def test_views_are_shown_removed_and_sent(server, new_page, picture):
-    page = new_page(server)
+    page = new_page(server, draws=False)
     page.goto("/")
     page.click("#more-views summary")
     left, back, right = (page.locator(f"[data-view={side}]") for side in ("left", "back", "right"))

@@ -5,51 +5,33 @@ The weights are tiny and random, so the parts are noise: only the way to them is
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import requests
 from playwright.sync_api import expect
 
 from backend.meshes.source_glb import write_source_mesh
-from bench.running_server import running_server
+from tests.browser.parts.explorer_page import VIEW
+from tests.browser.sent_jobs import made
 from tests.meshes.source_shapes import three_balls
 
-REPO = Path(__file__).parents[2]
-WRITE = (
-    "import sys; from pathlib import Path;"
-    "from tests.models.checkpoints.tiny_part_checkpoints import write_tiny_xpart;"
-    "write_tiny_xpart(Path(sys.argv[1]))"
-)
 QUICK = {"preset": "draft", "part_steps": "2", "part_cells": "64", "completion": "cap_parts"}
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    weights = tmp_path_factory.mktemp("weights")
-    # in a process of its own: torch stays out of the tests of the browser
-    subprocess.run([sys.executable, "-c", WRITE, str(weights)], cwd=REPO, check=True)
-    with running_server(MESHKILN_MODEL_PATH=str(weights), OMP_NUM_THREADS="1") as running:
-        accept = f"{running.url}/api/v1/models/x-part/accept"
-        requests.post(accept, json={"accept": True}, timeout=60).raise_for_status()
-        yield running
+def server(networks):
+    accept = f"{networks.url}/api/v1/models/x-part/accept"
+    requests.post(accept, json={"accept": True}, timeout=60).raise_for_status()
+    return networks
 
 
 def test_boxes_that_were_drawn_become_parts_that_a_network_made(server, new_page, tmp_path):
     write_source_mesh(three_balls(1), tmp_path / "balls.glb")
-    with (tmp_path / "balls.glb").open("rb") as mesh:
-        sent = requests.post(
-            f"{server.url}/api/v1/jobs",
-            files={"file": mesh},
-            data=QUICK | {"pipeline": "complete_parts", "seed": "5"},
-            timeout=30,
-        )
-    page = new_page(server, reduced_motion="reduce")
-    page.goto(sent.json()["links"]["page"])
+    wanted = QUICK | {"pipeline": "complete_parts", "seed": "5"}
+    first = made(server, tmp_path / "balls.glb", **wanted)
+    page = new_page(server, viewport=VIEW)
+    page.goto(first)
     explorer = page.locator("part-explorer")
-    expect(explorer).to_have_attribute("data-ready", "true", timeout=60_000)
+    expect(explorer).to_have_attribute("data-ready", "true")
     page.get_by_label("Edit boxes").check()
     boxes = page.get_by_role("listbox", name="Boxes").get_by_role("option")
     expect(boxes).to_have_count(3)
@@ -61,7 +43,7 @@ def test_boxes_that_were_drawn_become_parts_that_a_network_made(server, new_page
     drawn = page.evaluate("document.querySelector('part-explorer').drawing.set.toDocument()")
     assert drawn[1][1][0] == pytest.approx(3.0, abs=1e-5), "a tenth of 5 further than 2.5"
     page.get_by_role("button", name="Complete these boxes").click()
-    page.wait_for_url(lambda url: not url.endswith(sent.json()["links"]["page"]))
+    page.wait_for_url(lambda url: not url.endswith(first))
     done = expect(page.locator("#job-live"))
     done.to_have_attribute("data-status", "succeeded", timeout=90_000)  # torch is imported first
     job = page.request.get(f"/api/v1{page.url.removeprefix(server.url)}").json()

@@ -7,31 +7,12 @@ the way to it is tested. Networks of transformers: ``tests/engines/test_tiny_spe
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 
 import pytest
-import requests
 from playwright.sync_api import expect
 
-from bench.running_server import running_server
 from tests.browser.test_appearance import violations
-from tests.engines.speech_files import write_models
 from tests.web.recordings import wav_bytes
-
-PROGRAM = Path(__file__).parent / "small_speech"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A server that speaks by a network that has learned nothing."""
-    with running_server(
-        MESHKILN_SPEECH_PATH=str(PROGRAM),
-        MESHKILN_SPEECH_PYTHON=sys.executable,
-        MESHKILN_SPEECH_MODELS=str(write_models(tmp_path_factory.mktemp("speech"))),
-        OMP_NUM_THREADS="1",
-    ) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +60,8 @@ def plays(page, name) -> bool:
     )
 
 
-def test_a_voice_is_chosen_heard_cloned_and_taken_further(server, new_page, voice):
-    page = new_page(server, draws=False)
+def test_a_voice_is_chosen_heard_cloned_and_taken_further(networks, new_page, voice):
+    page = new_page(networks, draws=False)
     page.goto("/speech")
     expect(page.locator("#speech-tiny")).to_contain_text("noise", timeout=60_000)
     page.set_input_files("#speech-file", voice)
@@ -108,9 +89,9 @@ def test_a_voice_is_chosen_heard_cloned_and_taken_further(server, new_page, voic
     expect(page.locator("#speech-transcript")).to_be_hidden()
 
 
-def test_a_mistake_is_told_beside_the_form_and_the_model_can_be_released(server, new_page, voice):
+def test_a_mistake_is_told_beside_the_form_and_the_model_can_be_released(networks, new_page, voice):
     # the server refuses what the form sends, and a browser writes that to its console
-    page = new_page(server, draws=False, expect_errors=True, color_scheme="dark",
+    page = new_page(networks, draws=False, expect_errors=True, color_scheme="dark",
                     viewport={"width": 360, "height": 800})  # fmt: skip
     page.goto("/speech")
     drop(page, voice)
@@ -129,14 +110,14 @@ def test_a_mistake_is_told_beside_the_form_and_the_model_can_be_released(server,
     expect(row).to_have_attribute("data-state", "unloaded")
 
 
-def test_all_of_it_works_without_javascript(server, new_page, voice):
-    page = new_page(server, java_script_enabled=False)
+def test_all_of_it_works_without_javascript(networks, new_page, voice):
+    page = new_page(networks, java_script_enabled=False)
     page.goto("/speech")
     page.set_input_files("#speech-file", voice)
     page.get_by_label("Task").select_option("denoise")
     page.get_by_label("Text to say").fill("Not for this task.")
     page.get_by_role("button", name="Generate").click()
     page.wait_for_url("**/jobs/*")
-    job = requests.get(f"{server.url}/api/v1{page.url.removeprefix(server.url)}", timeout=10).json()
+    job = page.request.get(f"/api/v1{page.url.removeprefix(networks.url)}").json()
     assert (job["params"]["task"], job["params"]["text"]) == ("denoise", "")
     expect(page.locator("#reference audio")).to_be_visible()

@@ -7,41 +7,25 @@ tested.
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import requests
 from playwright.sync_api import expect
 
 from backend.meshes.source_glb import write_source_mesh
-from bench.running_server import running_server
+from tests.browser.test_generate_page import SMALL
 from tests.meshes.glb_check import CheckedGlb
 from tests.pipelines.test_texture_mesh import lamp, picture_of
 
-REPO = Path(__file__).parents[2]
 MODEL = "hunyuan3d-paint-2.1"
-# the software renderer takes long for every pixel
-SMALL = {"width": 640, "height": 600}
-WRITE = (
-    "import sys; from pathlib import Path;"
-    "from tests.models import tiny_paint_checkpoints as tiny;"
-    "tiny.write_tiny_paint(Path(sys.argv[1]), tiny.TinyPaint.PBR);"
-    "tiny.write_tiny_dinov2(Path(sys.argv[1]))"
-)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A server with tiny weights of the network that paints; without a GPU auto takes none."""
-    folder = tmp_path_factory.mktemp("weights")
-    # in a process of its own: torch stays out of the tests of the browser
-    subprocess.run([sys.executable, "-c", WRITE, str(folder)], cwd=REPO, check=True)
-    with running_server(MESHKILN_MODEL_PATH=str(folder), OMP_NUM_THREADS="1") as running:
-        wait_until(running, lambda models: models["looked_at"] is not None)
-        yield running
+def server(networks):
+    """A server with a network that paints; without a GPU auto takes none."""
+    wait_until(networks, lambda models: models["looked_at"] is not None)
+    return networks
 
 
 def wait_until(server, holds):
@@ -64,7 +48,7 @@ def done_without_javascript(page, server) -> dict:
     job = f"{server.url}/api/v1{page.url.removeprefix(server.url)}"
     deadline_s = time.monotonic() + 90
     while (found := page.request.get(job).json())["status"] != "succeeded":
-        assert found["status"] in ("queued", "running"), found["error"]
+        assert found["status"] in ("queued", "running"), f"{found['error']}\n{server.told()}"
         assert time.monotonic() < deadline_s, "it takes too long"
         page.wait_for_timeout(300)
     page.reload()
@@ -81,7 +65,7 @@ def is_textured(page) -> bool:
 def test_a_mesh_is_coloured_shown_and_coloured_again(server, new_page, tmp_path):
     write_source_mesh(lamp(), tmp_path / "lamp.glb")
     picture_of(lamp(), side=128).save(tmp_path / "front.png")
-    page = new_page(server, viewport=SMALL, reduced_motion="reduce")
+    page = new_page(server, viewport=SMALL)
     page.goto("/")
     form = page.locator("#texture-form")
     expect(form.locator("#texture-network")).to_be_hidden()

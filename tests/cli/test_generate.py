@@ -28,7 +28,8 @@ def test_the_pipeline_runs_in_this_process_and_writes_a_closed_mesh(tmp_path, pi
 def test_size_parameter_reaches_the_mesh(tmp_path, picture):
     output = tmp_path / "doll.ply"
     arguments = ["generate", str(picture), "-o", str(output), "-p", "size_m=0.25"]
-    assert main([*arguments, "--preset", "draft", "--seed", "1"]) == 0
+    quick = ["-p", "texture=false", "-p", "grid_resolution=48"]
+    assert main([*arguments, "--preset", "draft", "--seed", "1", *quick]) == 0
     assert trimesh.load(output).extents.max() == pytest.approx(0.25, rel=1e-3)
 
 

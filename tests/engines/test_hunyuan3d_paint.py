@@ -55,26 +55,33 @@ def weights(tmp_path_factory):
     return accept_all(root)
 
 
-@pytest.fixture(autouse=True)
-def models(weights, monkeypatch):
-    look_in(weights, monkeypatch)
-    yield
+@pytest.fixture(scope="module", autouse=True)
+def models(weights):
+    """Models of all tests, as in a worker: loading them takes longer than painting with them."""
+    with pytest.MonkeyPatch.context() as patch:
+        look_in(weights, patch)
+        yield
+        current_residency().close()
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Folders of another server, without models."""
+    look_in(tmp_path, monkeypatch)
+    yield tmp_path
     current_residency().close()
 
 
 @pytest.fixture(scope="module")
-def made(weights):
+def made():
     """One run of each kind that several tests look at, and what they reported."""
-    with pytest.MonkeyPatch.context() as patch:
-        look_in(weights, patch)
-        sink = CountingSink(10_000)
-        results = run(task(COLOUR), task(PBR, wishes={"upscale": True}), task(TURBO), sink=sink)
-        current_residency().close()
+    sink = CountingSink(10_000)
+    results = run(task(COLOUR), task(PBR, wishes={"upscale": True}), task(TURBO), sink=sink)
     return dict(zip((COLOUR, PBR, TURBO), results, strict=True)), sink
 
 
 @pytest.fixture(scope="module")
-def watched(weights):
+def watched():
     """One run after two pictures: what DINOv2 was shown, and what lay on the device at the end."""
     described, held = [], {}
     describe, denoised = paint_networks.described_picture, paint_steps.PaintSteps.denoised
@@ -90,11 +97,9 @@ def watched(weights):
         return made
 
     with pytest.MonkeyPatch.context() as patch:
-        look_in(weights, patch)
         patch.setattr(paint_steps, "described_picture", noted)
         patch.setattr(paint_steps.PaintSteps, "denoised", looked_at)
         run(task(PBR, references=(reference(), reference(180.0, (20, 60, 220)))))
-        current_residency().close()
     return described, held
 
 
@@ -257,20 +262,20 @@ def test_no_memory_at_all_is_told_and_gives_the_device_back(monkeypatch):
     assert not any(record.leases for record in table.records.values())
 
 
-def test_pbr_without_what_it_needs_says_what_is_missing(tmp_path, monkeypatch):
-    write_tiny_paint(tmp_path / "own", TinyPaint.PBR, has_companions=False)
-    look_in(accept_all(tmp_path), monkeypatch)
+def test_pbr_without_what_it_needs_says_what_is_missing(elsewhere):
+    write_tiny_paint(elsewhere / "own", TinyPaint.PBR, has_companions=False)
+    accept_all(elsewhere)
     with pytest.raises(WeightsMissing, match="DINOv2"):
         run(task(PBR))
     assert "DINOv2" in Hunyuan3DPaint().available()
-    write_tiny_dinov2(tmp_path / "own")
+    write_tiny_dinov2(elsewhere / "own")
     assert Hunyuan3DPaint().available() is None
 
 
-def test_light_is_taken_out_of_the_picture_first(tmp_path, monkeypatch, made):
-    write_tiny_paint(tmp_path / "own", TinyPaint.TURBO)
-    write_tiny_delight(tmp_path / "own")
-    look_in(accept_all(tmp_path), monkeypatch)
+def test_light_is_taken_out_of_the_picture_first(elsewhere, monkeypatch, made):
+    write_tiny_paint(elsewhere / "own", TinyPaint.TURBO)
+    write_tiny_delight(elsewhere / "own")
+    accept_all(elsewhere)
     monkeypatch.setattr(paint_delight, "STEPS", 2)
     monkeypatch.setattr(paint_delight, "SIDE_PX", 64)
     (result,) = run(task(TURBO))

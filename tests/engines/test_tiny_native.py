@@ -43,9 +43,35 @@ def gap_px(ours, theirs):
     return max(one.query(other.data)[0].max(), other.query(one.data)[0].max())
 
 
+class StopAfter(SilentSink):
+    def __init__(self, steps):
+        self.seen, self._steps = [], steps
+
+    def stage_progress(self, stage, step, steps):
+        self.seen.append((step, steps))
+
+    def is_canceled(self):
+        return len(self.seen) >= self._steps
+
+
 @pytest.fixture(scope="module")
-def doll():
-    return run(task())[0]
+def watched():
+    """One run that several tests look at: its shape, the settings it read and what it told."""
+    sink = StopAfter(10**6)
+    with recorded_reads() as names:
+        (shape,) = run(task(), sink=sink)
+    return shape, names, sink.seen
+
+
+@pytest.fixture(scope="module")
+def doll(watched):
+    return watched[0]
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """A disc, the doll, and the doll from another seed, made together."""
+    return run(task(disc_mask(SIDE_PX, 40)), task(), task(seed=7))
 
 
 def test_a_closed_surface_in_the_place_of_the_outline_comes_out(doll):
@@ -76,17 +102,15 @@ def test_the_networks_have_a_say_in_the_surface(doll):
     assert gap_px(run(brighter)[0], doll) > 20 * TOLERANCE_PX
 
 
-def test_the_same_item_gives_the_same_shape_in_any_batch(doll):
-    alone = [doll, run(task(disc_mask(SIDE_PX, 40)))[0]]
-    together = run(task(disc_mask(SIDE_PX, 40)), task(), task(disc_mask(SIDE_PX, 25)))
-    for one, other in zip(alone, (together[1], together[0]), strict=True):
-        assert gap_px(one, other) < TOLERANCE_PX
-
-
-def test_items_of_one_picture_differ_by_their_seeds(doll):
-    same, other = run(task(), task(seed=7))
+def test_the_same_item_gives_the_same_shape_in_any_batch(doll, batch):
+    disc, same, _ = batch
     assert gap_px(same, doll) < TOLERANCE_PX
-    assert gap_px(other, doll) > 20 * TOLERANCE_PX
+    assert gap_px(disc, run(task(disc_mask(SIDE_PX, 40)))[0]) < TOLERANCE_PX
+
+
+def test_items_of_one_picture_differ_by_their_seeds(batch):
+    _, one, other = batch
+    assert gap_px(other, one) > 20 * TOLERANCE_PX
 
 
 @pytest.mark.parametrize(
@@ -107,7 +131,7 @@ def test_settings_do_not_change_the_shape(values, doll):
 
 def spans_of(**values):
     with in_force(values), record_pipeline("p") as trace, profile_stage("shape_generation"):
-        run(task(), task(disc_mask(SIDE_PX, 40)))
+        run(task())
     return [span for span in trace.profile.spans if span.name != "warm_up"]
 
 
@@ -139,28 +163,15 @@ def test_joint_guidance_asks_half_as_often_for_as_much_work():
     assert once["facts"]["loop"]["forwards_per_step"] == 1
 
 
-def test_it_reads_every_setting_of_networks():
-    with recorded_reads() as names:
-        run(task())
+def test_it_reads_every_setting_of_networks(watched):
+    _, names, _ = watched
     assert names == {"attention", "compile_models", "decode", "decode_chunk", "cfg_batch"}
 
 
-class StopAfter(SilentSink):
-    def __init__(self, steps):
-        self.seen, self._steps = [], steps
-
-    def stage_progress(self, stage, step, steps):
-        self.seen.append((step, steps))
-
-    def is_canceled(self):
-        return len(self.seen) >= self._steps
-
-
-def test_it_reports_steps_and_stops_when_asked():
-    sink = StopAfter(10**6)
-    run(task(), sink=sink)
-    assert [step for step, _ in sink.seen] == sorted(step for step, _ in sink.seen)
-    assert sink.seen[-1] == (18, 18)
+def test_it_reports_steps_and_stops_when_asked(watched):
+    _, _, seen = watched
+    assert [step for step, _ in seen] == sorted(step for step, _ in seen)
+    assert seen[-1] == (18, 18)
     for steps in (3, 10):
         with pytest.raises(JobCanceled):
             run(task(), sink=StopAfter(steps))

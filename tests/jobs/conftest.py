@@ -7,8 +7,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psutil
 import pytest
@@ -83,6 +86,9 @@ def service(tmp_path, clock):
     made.close()
 
 
+SCRIPTED = "tests.jobs.scripted_runner:run_scripted"
+
+
 @dataclass
 class Workshop:
     """A real Redis and a real Celery worker that runs scripted pipelines."""
@@ -90,6 +96,7 @@ class Workshop:
     service: JobService
     settings: Settings
     redis: subprocess.Popen
+    runner: str = SCRIPTED
     worker: subprocess.Popen | None = None
 
     def start_redis(self) -> None:
@@ -104,8 +111,8 @@ class Workshop:
              "-Q", "gpu", "-P", "prefork", "-c", "1", "-n", "gpu@%h",
              "--without-gossip", "--without-mingle", "--without-heartbeat"],
             env={**os.environ, **self.settings.to_env(), "MESHKILN_WORKER_QUEUE": "gpu",
-                 "MESHKILN_PIPELINE_RUNNER": "tests.jobs.scripted_runner:run_scripted",
-                 "MESHKILN_MODEL_CATALOGUE": "tests.residency.tiny_models:register"},
+                 "MESHKILN_PIPELINE_RUNNER": self.runner,
+                 "MESHKILN_MODEL_CATALOGUE": "tests.residency.tiny_catalogue:register"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -151,14 +158,14 @@ def wait_until(ask, timeout_s: float = 30):
     raise AssertionError("it did not come about in time")
 
 
-@pytest.fixture
-def workshop(tmp_path):
+@contextmanager
+def open_workshop(folder: Path, runner: str = SCRIPTED) -> Iterator[Workshop]:
     settings = Settings.from_env(
-        {}, data_dir=tmp_path, disk_floor_mb=1, lease_s=4.0, lease_beat_s=1.0,
-        reconcile_s=0.5, cancel_grace_s=1.0, database_url=database_url(tmp_path),
+        {}, data_dir=folder, disk_floor_mb=1, lease_s=4.0, lease_beat_s=1.0,
+        reconcile_s=0.5, cancel_grace_s=1.0, database_url=database_url(folder),
     )  # fmt: skip
-    settings = replace(settings, redis_url=redis_url(tmp_path))
-    shop = Workshop(None, settings, None)
+    settings = replace(settings, redis_url=redis_url(folder))
+    shop = Workshop(None, settings, None, runner)
     shop.start_redis()
     shop.service = JobService(settings)
     shop.service.start_background()
@@ -171,6 +178,19 @@ def workshop(tmp_path):
                 child.kill()
             process.kill()
         process.wait()
+
+
+@pytest.fixture
+def workshop(tmp_path):
+    with open_workshop(tmp_path) as shop:
+        yield shop
+
+
+@pytest.fixture(scope="module")
+def shared_workshop(tmp_path_factory):
+    """One for all tests of a file, each of which leaves a worker that waits for jobs."""
+    with open_workshop(tmp_path_factory.mktemp("workshop")) as shop:
+        yield shop
 
 
 @pytest.fixture

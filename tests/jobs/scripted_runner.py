@@ -12,7 +12,6 @@ from pathlib import Path
 
 from backend.catalog import StageName
 from backend.errors import NoForeground
-from backend.pipelines.catalogue import run_pipeline
 from backend.pipelines.pipeline import OutputFile, PipelineOutcome, PipelineRequest, stage
 from backend.progress import ProgressSink
 from backend.residency.process import current_residency
@@ -25,6 +24,8 @@ HOLD = "hold"
 
 def run_slowly(name: str, request: PipelineRequest, sink: ProgressSink) -> PipelineOutcome:
     """The real pipeline, with a pause of a second before each stage."""
+    from backend.pipelines.catalogue import run_pipeline  # 1500 modules, for this alone
+
     return run_pipeline(name, request, _Slow(sink))
 
 

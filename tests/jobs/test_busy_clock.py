@@ -63,5 +63,5 @@ def test_readings_of_a_card_that_rests_do_not_count(client, clock, tell, idle):
 
 
 def test_without_redis_the_clock_is_unknown(clock):
-    away = redis.Redis(unix_socket_path="/nonexistent/redis.sock", decode_responses=True)
+    away = redis.Redis(unix_socket_path="/nonexistent/redis.sock", retry=None)
     assert busy_clock(away, clock, CARD) is None

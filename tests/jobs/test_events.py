@@ -2,23 +2,31 @@ from __future__ import annotations
 
 import pytest
 
+from backend.jobs.broker import redis_url
 from backend.jobs.event_hub import WAITING_PROGRESS, EventHub
 from backend.jobs.events import FROM_START, KEPT_S, EventLog, is_stream_id, stream_key
 from backend.jobs.service import NO_REDIS
 from backend.jobs.states import EventType
+
+from .scratch_redis import scratch_redis
 
 pytestmark = pytest.mark.server
 JOB = "01m7y2xs5c0000000000000000"
 
 
 @pytest.fixture
-def log(workshop):
-    return workshop.service.events
+def log(tmp_path):
+    with scratch_redis(tmp_path):
+        made = EventLog(redis_url(tmp_path))
+        yield made
+        made.close()
 
 
 @pytest.fixture
-def hub(workshop):
-    return workshop.service.hub
+def hub(log, tmp_path):
+    made = EventHub(log, redis_url(tmp_path))
+    yield made
+    made.close()
 
 
 def publish_many(log, count, kind=EventType.PROGRESS):
@@ -33,7 +41,7 @@ def drain(subscription, timeout_s=2.0):
     return found
 
 
-def test_events_are_resumed_live_coalesced_and_trimmed(log, hub, workshop):
+def test_events_are_resumed_live_coalesced_and_trimmed(log, hub):
     resume_and_live(log, hub)
     two_listeners_see_the_same(log, hub)
     slow_listener_keeps_all_states(log, hub)

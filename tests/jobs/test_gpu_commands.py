@@ -27,9 +27,24 @@ from tests.jobs.conftest import wait_until
 pytestmark = pytest.mark.server
 
 
+@pytest.fixture(scope="module")
+def app(shared_workshop):
+    return create_app(shared_workshop.settings, shared_workshop.service)
+
+
 @pytest.fixture
-def client(workshop):
-    return create_app(workshop.settings, workshop.service).test_client()
+def workshop(shared_workshop, app):
+    """The one of all tests here; it is left without jobs, models and settings."""
+    yield shared_workshop
+    client, service = app.test_client(), shared_workshop.service
+    wait_until(lambda: not service.store.counts()[JobState.RUNNING])
+    wait_until(lambda: client.post("/api/gpu/release", json={}).status_code == 200)
+    forget_settings(service.events.client, ["residency", "idle_offload_s"])
+
+
+@pytest.fixture
+def client(workshop, app):
+    return app.test_client()
 
 
 def model(client, name="tiny_transformer"):
@@ -154,7 +169,7 @@ def test_a_command_that_cannot_be_read_is_answered_and_does_not_deafen_the_worke
 
 def test_a_form_with_a_cookie_releases_nothing(workshop, client):
     workshop.submit("lease tiny_transformer")
-    wait_until(lambda: (model(client) or {}).get("loads") == 1)
+    until_state(client, "resident")
     client.get("/")  # sets the cookie
     token = client.get_cookie("mk_csrf").value
     answer = client.post("/gpu/release", data={"csrf_token": token, "model": "tiny_convolution"})
@@ -182,9 +197,9 @@ def test_unreadable_settings_of_another_version_do_not_stop_the_worker(workshop,
     assert kept_settings(redis) == {}
 
 
-def test_settings_are_refused_without_management(workshop):
+def test_settings_are_refused_without_management(workshop, monkeypatch):
     settings = replace(workshop.settings, gpu_management=False)
-    workshop.service.settings = settings
+    monkeypatch.setattr(workshop.service, "settings", settings)
     client = create_app(settings, workshop.service).test_client()
     refused = client.post("/api/gpu/settings", json={"policy": "resident"})
     assert (refused.status_code, refused.json["code"]) == (409, "gpu-management-off")

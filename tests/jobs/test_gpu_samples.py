@@ -8,9 +8,9 @@ import pytest
 import redis
 
 from backend.gpu.sampler import Sampler
+from backend.jobs import sample_writer
 from backend.jobs.gpu_samples import (
     COLUMNS,
-    STREAM_LENGTH,
     DeviceKind,
     Moment,
     find_streams,
@@ -135,16 +135,17 @@ def test_a_reading_right_after_another_is_left_out(client, make_writer):
     assert writer.write_waiting() == 2
 
 
-def test_the_stream_is_bounded_and_goes_by_itself(client, make_writer):
+def test_the_stream_is_bounded_and_goes_by_itself(client, make_writer, monkeypatch):
+    monkeypatch.setattr(sample_writer, "STREAM_LENGTH", length := 600)
     clock = StandingClock()
     writer = make_writer(clock=clock)
-    for _ in range(STREAM_LENGTH // WAITING + 3):
+    for _ in range(length // WAITING + 3):
         for _ in range(WAITING):
             clock.forward(1)
             writer.offer(HOST)
         writer.write_waiting()
     (stream,) = find_streams(client)
-    assert STREAM_LENGTH <= client.xlen(stream) < STREAM_LENGTH + 200
+    assert length <= client.xlen(stream) < length + 200
     assert 0 < client.ttl(stream) <= 2 * 3600
 
 

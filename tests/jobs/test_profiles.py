@@ -15,6 +15,11 @@ from tests.jobs.conftest import wait_until
 pytestmark = pytest.mark.server
 
 
+@pytest.fixture
+def workshop(shared_workshop):
+    return shared_workshop
+
+
 def runs_of(workshop, job_id):
     return [run for run in workshop.service.run_history.runs() if run.job_id == job_id]
 
@@ -23,7 +28,8 @@ def test_each_job_leaves_one_run_that_matches_its_row_and_its_events(workshop):
     first, second = workshop.submit("slow"), workshop.submit("slow")
     failing = workshop.submit("failing")
     workshop.wait_for(failing.id, JobState.FAILED)
-    wait_until(lambda: len(workshop.service.run_history.runs()) == 3)
+    jobs = [first.id, second.id, failing.id]
+    wait_until(lambda: sorted(run.job_id for run in workshop.service.run_history.runs()) == jobs)
     for job_id in (first.id, second.id):
         (run,) = runs_of(workshop, job_id)
         job = workshop.service.store.get(job_id)

@@ -97,7 +97,7 @@ def two_servers(share_url):
         "MESHKILN_LEDGER_VRAM_MB": "1",
         "MESHKILN_VRAM_RESERVE_MB": "0",
         "MESHKILN_PIPELINE_RUNNER": "tests.jobs.scripted_runner:run_scripted",
-        "MESHKILN_MODEL_CATALOGUE": "tests.residency.tiny_models:register",
+        "MESHKILN_MODEL_CATALOGUE": "tests.residency.tiny_catalogue:register",
     }
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(2) as pool:
 

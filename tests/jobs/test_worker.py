@@ -17,6 +17,11 @@ from tests.jobs.conftest import wait_until
 pytestmark = pytest.mark.server
 
 
+@pytest.fixture
+def workshop(shared_workshop):
+    return shared_workshop
+
+
 def busy(workshop, job_id):
     workshop.wait_for(job_id, JobState.RUNNING)
     wait_until(lambda: workshop.service.store.get(job_id).stage)

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from unittest.mock import patch
-
 import pytest
 
 from backend.jobs.states import TERMINAL, JobState
-from tests.jobs.conftest import wait_until
+from tests.jobs.conftest import open_workshop, wait_until
 
 pytestmark = pytest.mark.server
 RUNNER = "tests.jobs.batched_runner:run_batched"
 
 
 @pytest.fixture
-def batching_workshop(workshop):
-    """The same workshop with a worker whose engine gains from batches."""
-    import tests.jobs.conftest as workshops
-
-    workshop.kill_worker()
-    start = workshops.subprocess.Popen
-
-    def start_batching(command, *, env, **options):
-        return start(command, env={**env, "MESHKILN_PIPELINE_RUNNER": RUNNER}, **options)
-
-    with patch.object(workshops.subprocess, "Popen", start_batching):
-        workshop.start_worker()
-    return workshop
+def batching_workshop(tmp_path):
+    """A workshop with an engine that gains from batches."""
+    with open_workshop(tmp_path, RUNNER) as shop:
+        yield shop
 
 
 def sizes_of(shop, jobs):

@@ -9,11 +9,18 @@ import pytest
 from backend.jobs.owners import Owner
 from backend.jobs.worker_status import read_statuses, write_status
 
+from .scratch_redis import scratch_redis
+
 pytestmark = pytest.mark.server
 
 
-def test_dead_owner_a_worker_that_died_is_not_listed_by_its_last_words(workshop):
-    client = workshop.service.events.client
+@pytest.fixture
+def client(tmp_path):
+    with scratch_redis(tmp_path) as made:
+        yield made
+
+
+def test_dead_owner_a_worker_that_died_is_not_listed_by_its_last_words(client):
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     here = Owner.this_process()
     born = round(psutil.Process(process.pid).create_time() * 1000)

@@ -18,6 +18,9 @@ from backend.progress import SilentSink
 from tests.conftest import draw_figure
 from tests.pipelines.drawings import DRAWINGS, SIDE, plain
 
+# Enough where the shape does not matter.
+COARSE = {"grid_resolution": 64, "texture": False}
+
 
 class NotingSink(SilentSink):
     """Keeps everything; says stop after a number of steps."""
@@ -180,7 +183,7 @@ def test_a_painted_mask_overrides_the_picture(tmp_path):
     painted = Image.new("L", (128, 128))
     painted.paste(255, (40, 40, 90, 120))
     sink = NotingSink()
-    outcome, files = run(draw_figure(), tmp_path / "job", sink, mask=painted)
+    outcome, files = run(draw_figure(), tmp_path / "job", sink, mask=painted, **COARSE)
     assert outcome.facts["mask"]["method"] == "painted"
     assert outcome.facts["mask"]["confidence"] == 1
     assert outcome.facts["mask"]["coverage"] == pytest.approx(50 * 80 / 128**2, rel=0.02)
@@ -232,7 +235,7 @@ def test_a_canceled_job_stops_at_the_next_step(tmp_path, stop_after):
 
 def test_an_unsure_mask_is_told(tmp_path):
     sink = NotingSink()
-    outcome, _ = run(DRAWINGS["cluttered"]()[0], tmp_path / "job", sink)
+    outcome, _ = run(DRAWINGS["cluttered"]()[0], tmp_path / "job", sink, **COARSE)
     assert outcome.facts["mask"]["confidence"] < 0.6
     assert any("check the mask" in warning for warning in sink.warnings)
 
@@ -242,7 +245,7 @@ def test_several_bodies_are_told(tmp_path):
     pair.paste((200, 0, 0, 255), (20, 20, 100, 200))
     pair.paste((0, 0, 200, 255), (150, 60, 240, 240))
     sink = NotingSink()
-    run(pair, tmp_path / "job", sink)
+    run(pair, tmp_path / "job", sink, **COARSE)
     assert any("2 separate bodies" in warning for warning in sink.warnings)
     assert not any("check the mask" in warning for warning in sink.warnings)
 

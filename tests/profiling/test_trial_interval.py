@@ -59,7 +59,7 @@ def looks(scatter, rng, wild_share=0.0):
 
 
 @pytest.mark.parametrize("wild_share", [0.0, 0.05])
-@pytest.mark.parametrize("scatter", [0.03, 0.10, 0.20])
+@pytest.mark.parametrize("scatter", [0.03, 0.20])
 def test_whenever_one_looks_it_holds_the_truth_in_95_of_100_trials(scatter, wild_share):
     rng = np.random.default_rng(5)
     above = below = 0

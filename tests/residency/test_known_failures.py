@@ -58,7 +58,7 @@ def test_starved_drain_a_hammered_model_makes_room_in_bounded_time(make_manager)
 
 
 def test_head_of_line_resident_models_are_leased_while_another_is_evicted(make_manager):
-    slow = SimulatedDevice(100, bytes_per_s=100, spend=time.sleep)  # 0.5 s for 50 bytes
+    slow = SimulatedDevice(100, bytes_per_s=200, spend=time.sleep)  # 0.25 s for 50 bytes
     manager = make_manager(device=slow, models={"small": 10, "big": 50, "bigger": 60})
     manager.lease("small").release()
     held = manager.lease("big", owner="long job")

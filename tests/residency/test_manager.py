@@ -26,7 +26,8 @@ from backend.residency.states import PinState, Residence
 from backend.units import MB
 
 from .conftest import Caller, spec, wait_until
-from .tiny_models import TINY_MODELS, register
+from .tiny_catalogue import register
+from .tiny_models import TINY_MODELS
 
 
 def state(manager, name="a"):
@@ -152,7 +153,7 @@ def test_real_models_give_bit_equal_results_however_often_they_move(make_manager
 
 
 def test_threads_hammering_two_models_share_the_device(make_manager):
-    quantum_s, seconds = 0.5, 10.0
+    quantum_s, seconds = 0.25, 3.0
     manager = make_manager(
         100, models={"a": 60, "b": 60}, min_residency_s=quantum_s, idle_grace_s=0.01
     )
@@ -176,7 +177,7 @@ def test_threads_hammering_two_models_share_the_device(make_manager):
     stop.set()
     for caller in callers:
         caller.finished(within_s=15)
-    assert min(n for n, _ in served.values()) > 200, "starved"
+    assert min(n for n, _ in served.values()) > 60, "starved"
     assert max(wait for _, wait in served.values()) < 4 * quantum_s
     assert manager.table.switches <= 2 * seconds / quantum_s + 4, (
         "the models changed places too often"

@@ -15,7 +15,8 @@ from backend.residency.states import Outcome, Residence
 from backend.settings import Settings
 from backend.units import MB
 
-from .tiny_models import TINY_MODELS, register
+from .tiny_catalogue import register
+from .tiny_models import TINY_MODELS
 
 
 def settings(**values):

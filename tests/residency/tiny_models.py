@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import nn
-
-from backend.residency.records import ModelSpec
 
 
 class TinyTransformer(nn.Module):
@@ -68,30 +64,3 @@ TINY_MODELS = {
         lambda: torch.linspace(-1, 1, 2 * 3 * 8 * 8).reshape(2, 3, 8, 8),
     ),
 }
-
-
-class Registry(Protocol):
-    """A manager, or a process's residency."""
-
-    def register(self, spec: ModelSpec) -> None:
-        """Make a model known."""
-
-
-def register(registry: Registry) -> None:
-    """Make the tiny models known, one that loads slowly and one whose file is damaged.
-
-    A test server names this function.
-    """
-    for name, (load, _) in TINY_MODELS.items():
-        registry.register(ModelSpec(name, load, title=name.replace("_", " ")))
-    registry.register(ModelSpec("tiny_slow", _load_slowly))
-    registry.register(ModelSpec("tiny_broken", _load_broken))
-
-
-def _load_slowly() -> nn.Module:
-    time.sleep(2.0)
-    return seeded(TinyConvolution)()
-
-
-def _load_broken() -> nn.Module:
-    raise OSError("the file is damaged")

@@ -20,7 +20,7 @@ from tests.jobs.conftest import wait_until
 
 RUNNER = {
     "MESHKILN_PIPELINE_RUNNER": "tests.jobs.scripted_runner:run_scripted",
-    "MESHKILN_MODEL_CATALOGUE": "tests.residency.tiny_models:register",
+    "MESHKILN_MODEL_CATALOGUE": "tests.residency.tiny_catalogue:register",
 }
 
 

@@ -16,7 +16,7 @@ from backend.tuning.trial import (
 from tests.tuning.noisy_machine import OUTPUTS, NoisyMachine
 
 OLD, NEW = {"level": 9}, {"level": 1}
-TRIALS = 600
+TRIALS = 200
 
 
 def compare(machine, limits=None, has_time=lambda: True, old=OLD, new=NEW):

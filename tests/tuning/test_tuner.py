@@ -18,7 +18,7 @@ from tests.tuning.noisy_machine import OUTPUTS, NoisyMachine
 AXES = [Axis("level", "Level", (1, 3, 6, 9)), Axis("threads", "Threads", (1, 2, 4))]
 START = {"level": 9, "threads": 1}
 WORK = Work("image_to_3d", "draft", "Abacus", {"shape": "inflate"})
-CLIMBS = 150
+CLIMBS = 80
 
 
 def slope(values):

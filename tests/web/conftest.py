@@ -165,7 +165,7 @@ def gunicorn(folder: Path, redis_address: str, **values: Any) -> Iterator[Gunico
         )
     service = JobService(settings)
     try:
-        wait_for(lambda: _answers(f"http://127.0.0.1:{settings.port}/healthz"))
+        wait_for(lambda: _answers(f"http://127.0.0.1:{settings.port}/healthz"), timeout_s=30)
         yield Gunicorn(settings.port, process, service, log)
     finally:
         service.close()

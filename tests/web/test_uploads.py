@@ -41,15 +41,15 @@ def test_any_cut_is_an_error_of_ours(kind, cut):
 
 
 def test_large_pictures_are_stored_smaller():
-    for kind in ("PNG", "JPEG"):
-        data = encoded(GRADIENT.resize((6000, 4000)), kind)
+    for kind, size in (("PNG", (3000, 2000)), ("JPEG", (6000, 4000))):  # JPEG shrinks as it reads
+        data = encoded(GRADIENT.resize(size), kind)
         image = normalise_image(data, "big", SETTINGS)
         assert (image.width, image.height) == (2048, 1365)
 
 
 def test_transparent_pixels_do_not_bleed_when_scaled():
-    image = Image.new("RGBA", (4096, 4096), (0, 255, 0, 0))
-    image.paste((255, 0, 0, 255), (0, 0, 2000, 4096))
+    image = Image.new("RGBA", (4096, 512), (0, 255, 0, 0))
+    image.paste((255, 0, 0, 255), (0, 0, 2000, 512))
     small = opened(normalise_image(png_bytes(image), None, SETTINGS).data)
     edge = [small.getpixel((x, 100)) for x in range(990, 1010)]
     assert all(pixel[1] == 0 for pixel in edge if pixel[3] > 0)

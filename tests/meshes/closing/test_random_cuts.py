@@ -55,7 +55,7 @@ def _assert_closed_exactly(part: SourceMesh, number: int) -> None:
         assert np.array_equal(np.sort(before, axis=1), np.sort(after[: len(before)], axis=1))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(SEEDS)
 def test_both_sides_of_a_plane_are_closed(seed):
     rng, solid = np.random.default_rng(seed), _solid(seed)
@@ -69,7 +69,7 @@ def test_both_sides_of_a_plane_are_closed(seed):
             _assert_closed_exactly(part, side + 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(SEEDS, st.integers(2, 5))
 def test_regions_of_faces_are_closed(seed, count):
     rng, solid = np.random.default_rng(seed), of(_solid(seed))
@@ -80,7 +80,7 @@ def test_regions_of_faces_are_closed(seed, count):
         _assert_closed_exactly(solid.selected(labels == part), int(part))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(SEEDS, st.integers(2, 4))
 def test_faces_that_were_drawn_at_random_are_closed(seed, count):
     solid = of(_solid(seed))
@@ -89,7 +89,7 @@ def test_faces_that_were_drawn_at_random_are_closed(seed, count):
         _assert_closed_exactly(solid.selected(labels == part), int(part))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(SEEDS)
 def test_nonsense_is_closed_or_explained(seed):
     rng = np.random.default_rng(seed)

@@ -62,14 +62,18 @@ def test_simple_bodies_are_one_part(mesh):
     assert _divided(mesh).suggested == 1
 
 
-def test_any_count_can_be_had():
-    tree = _divided(dumbbell(32))
-    for count in (1, 2, 5, 40, tree.patch_count):
-        assert len(np.unique(tree.face_parts(count))) == count
+@pytest.fixture(scope="module")
+def small_tree():
+    return _divided(dumbbell(32), seed=7)
 
 
-def test_the_same_seed_gives_the_same_tree():
-    first, second = _divided(dumbbell(32), seed=7), _divided(dumbbell(32), seed=7)
+def test_any_count_can_be_had(small_tree):
+    for count in (1, 2, 5, 40, small_tree.patch_count):
+        assert len(np.unique(small_tree.face_parts(count))) == count
+
+
+def test_the_same_seed_gives_the_same_tree(small_tree):
+    first, second = small_tree, _divided(dumbbell(32), seed=7)
     assert np.array_equal(first.face_patches, second.face_patches)
     assert np.array_equal(first.merges, second.merges)
     assert np.array_equal(first.costs, second.costs)
@@ -106,13 +110,15 @@ def test_faces_that_are_there_twice_change_nothing():
 def test_a_mesh_inside_out_has_the_same_parts():
     mesh = dumbbell(40)
     inside_out = type(mesh)(mesh.vertices, np.ascontiguousarray(mesh.faces[:, ::-1]))
-    assert _divided(inside_out).suggested == _divided(mesh).suggested == 3
+    assert _divided(inside_out).suggested == 3
 
 
 @pytest.mark.parametrize("asked_by_vertex", [0, analysis.ASKED_BY_VERTEX])
 def test_large_meshes_are_looked_at_coarsely_and_divided_wholly(asked_by_vertex, monkeypatch):
     monkeypatch.setattr(analysis, "ASKED_BY_VERTEX", asked_by_vertex)
-    mesh = dumbbell(120)
+    monkeypatch.setattr(analysis, "COARSEN_ABOVE_FACES", 8_000)
+    monkeypatch.setattr(analysis, "MOST_FACES", 7_000)
+    mesh = dumbbell(72)
     assert len(mesh.faces) > analysis.COARSEN_ABOVE_FACES
     tree = _divided(mesh)
     assert tree.suggested == 3
@@ -138,7 +144,7 @@ def test_meshes_that_nobody_wants_have_a_tree(vertices, faces):
 
 def test_faces_at_random_have_a_tree():
     random = np.random.default_rng(0)
-    tree = _divided(triangles(random.random((300, 3)), random.integers(0, 300, (2000, 3))))
+    tree = _divided(triangles(random.random((300, 3)), random.integers(0, 300, (1000, 3))))
     assert tree.fewest <= 96
     soup = triangles(random.random((3000, 3)), np.arange(3000))
     assert _divided(soup).suggested <= 96

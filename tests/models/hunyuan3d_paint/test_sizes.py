@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -33,6 +34,7 @@ def weights(shapes):
     return sum(shape.numel() for shape in shapes.values())
 
 
+@cache
 def on_meta(kind, config):
     with torch.device("meta"):
         return kind(config).requires_grad_(False)

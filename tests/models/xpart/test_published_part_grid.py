@@ -7,6 +7,7 @@ import torch
 
 from backend.meshes.isosurface.surface import extract_surface
 from backend.meshes.triangle_mesh import TriangleMesh
+from backend.models.xpart import published_part_grid as module
 from backend.models.xpart.published_part_grid import PUBLISHED_LEVEL, published_part_grid
 from tests.models import golden_files
 
@@ -57,16 +58,18 @@ def test_the_surface_is_the_recorded_one(recorded, grid):
     assert torch.allclose(bounds, recorded["bbox"], rtol=1e-4, atol=0)
 
 
-def test_grids_of_three_levels_keep_to_the_surface():
+def test_grids_of_three_levels_keep_to_the_surface(monkeypatch):
     """On the way to the finest grid the band gets narrower with its cells."""
+    monkeypatch.setattr(module, "COARSEST_CELLS", 47)
     told = []
     grid = published_part_grid(
-        lambda points: (20 * (0.03 - points.norm(dim=-1))).clamp(-1, 1),
-        380,
+        lambda points: (20 * (0.06 - points.norm(dim=-1))).clamp(-1, 1),
+        190,
         on_query=lambda done, known: told.append((done, known)),
     )
     assert int((~grid.values.isnan()).sum()) < 0.01 * grid.values.numel()
-    assert grid.queries > 96**3
-    assert told[0] == (0, 96**3)
+    assert grid.queries > 48**3
+    assert told[0] == (0, 48**3)
+    assert len(told) == 3
     assert all(done <= known for done, known in told)
-    assert grid.cells == 380
+    assert grid.cells == 190

@@ -12,6 +12,7 @@ from backend.catalog import BackSide
 from backend.meshes.texturing.unit_frame import UnitFrame
 from backend.meshes.texturing.unseen_colour.harmonic_fill import fill
 from backend.meshes.texturing.unseen_colour.mirror_plane import MirrorPlane
+from backend.meshes.texturing.unseen_colour.nearer_bodies import behind_another_body
 from backend.meshes.texturing.unseen_colour.picture_islands import find_regions
 from backend.meshes.texturing.unseen_colour.picture_view import Facing, PictureView
 from backend.meshes.texturing.unseen_colour.surface_graph import SurfaceGraph
@@ -161,6 +162,7 @@ def colour_nodes(around: Surroundings, back_side: BackSide) -> NodeColours | Non
         asked = ~known
         if around.has_insides:
             asked &= (weight > 0) | front.outermost_behind(places)
+            asked &= ~behind_another_body(front, graph, places, asked, seen)
         diffused = fill(graph, colours, known)
         through = shows_through(
             front, regions, graph, places, asked, diffused, has_more_behind=around.has_insides

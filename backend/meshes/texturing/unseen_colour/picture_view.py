@@ -90,7 +90,7 @@ class PictureView:
     def __init__(
         self, given: GivenPicture, mesh: TriangleMesh, size: float, facing: Facing
     ) -> None:
-        self.given, self._size, self.facing, self._mesh = given, size, facing, mesh
+        self.given, self.size, self.facing, self._mesh = given, size, facing, mesh
         angle = np.radians(given.azimuth_deg)
         self.towards = np.array([np.sin(angle), 0.0, np.cos(angle)])
         self._right = np.array([np.cos(angle), 0.0, -np.sin(angle)])
@@ -103,7 +103,7 @@ class PictureView:
     @property
     def px_size(self) -> float:
         """Side of a pixel where the object is about 1 in size."""
-        return self.given.frame.metres_per_px / self._size
+        return self.given.frame.metres_per_px / self.size
 
     def pixels(self, points: Values) -> Values:
         """Place of points in the picture, x and y, (n, 2) float64."""
@@ -143,7 +143,7 @@ class PictureView:
         depth = sampled(self._depth, self._on_depth(pixels), cv2.INTER_NEAREST)
         steep = np.sqrt(np.maximum(1 - cosine[asked] ** 2, 0)) / np.maximum(cosine[asked], 1e-3)
         room = slack + self._depth_px_size() * np.minimum(steep, STEEPEST)
-        met = within & (np.abs(depth - turned[:, 2] / self._size) < room)
+        met = within & (np.abs(depth - turned[:, 2] / self.size) < room)
         trust = sampled(self._trust, self._on_depth(pixels))
         weight[asked] *= np.where(met, trust, 0)
         return weight
@@ -177,7 +177,7 @@ class PictureView:
         turned = self._turned(mesh.vertices.astype(np.float64))
         shape = np.array(self.given.mask.shape[::-1])
         places = (self.given.frame.to_pixels(turned) + 0.5) / shape * 2 - 1
-        screen = np.column_stack([places, -side * turned[:, 2] / self._size])
+        screen = np.column_stack([places, -side * turned[:, 2] / self.size])
         depths, covered = nearest_depths(screen, mesh.faces, height, width, PixelRule.CENTRED)
         return np.where(covered, -side * depths, -side * NOWHERE).astype(np.float32)
 
@@ -189,9 +189,28 @@ class PictureView:
         lowest = self._heights(self._mesh, -1.0)
         turned = self._turned(points)
         pixels = self._on_depth(self.given.frame.to_pixels(turned))
-        here = turned[:, 2] / self._size
+        here = turned[:, 2] / self.size
         room = DEPTH_SLACK + STEEPEST * self._depth_px_size()
         return np.asarray(here < sampled(lowest, pixels, cv2.INTER_NEAREST) + room)
+
+    def shown_before(self, points: Values, right: float = 0.0, up: float = 0.0) -> Values:
+        """Move places along the view onto what the picture shows there, (n, 3) float64.
+
+        Those beside the object stay where they are.
+
+        Parameters
+        ----------
+        right, up : float
+            How far aside to look, in the unit of the frame.
+        """
+        places = points + right * self._right + np.array([0.0, up, 0.0])
+        turned = self._turned(places)
+        pixels = self._on_depth(self.given.frame.to_pixels(turned))
+        height = sampled(self._depth, pixels, cv2.INTER_NEAREST).astype(np.float64)
+        is_shown = height > -NOWHERE
+        ahead = np.where(is_shown, height * self.size - turned[:, 2], 0.0)
+        moved: Values = np.where(is_shown[:, None], places, points)
+        return np.asarray(moved + ahead[:, None] * self.towards)
 
     def whole_regions(self) -> Mask:
         """Which pixels show the object, without those where something hides what goes on.

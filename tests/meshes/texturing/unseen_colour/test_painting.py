@@ -14,6 +14,7 @@ from backend.meshes.texturing.two_sided_layout import two_sided_layout
 from backend.meshes.texturing.unseen_colour import finer_surface, picture_view
 from backend.meshes.texturing.unseen_colour.painting import paint
 from backend.meshes.texturing.unseen_colour.picture_view import GivenPicture, sampled
+from backend.meshes.texturing.unwrapping import unwrap
 from backend.meshes.triangle_mesh import TriangleMesh
 from tests.meshes.solids import box, disc_mask, sphere, together
 
@@ -22,17 +23,21 @@ FRAME = PictureFrame(63.5, 63.5, 1 / 100)
 RED, BLUE, GREEN, DARK = (255, 0, 0), (0, 0, 255), (0, 255, 0), (10, 10, 10)
 
 
-@pytest.fixture(autouse=True)
-def few_nodes(monkeypatch):
-    monkeypatch.setattr(finer_surface, "NODES", 4000)
-    monkeypatch.setattr(picture_view, "DEPTH_PX_PER_UNIT", 300)
+@pytest.fixture(scope="module", autouse=True)
+def few_nodes():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finer_surface, "NODES", 4000)
+        patch.setattr(picture_view, "DEPTH_PX_PER_UNIT", 300)
+        yield
 
 
 class Painted:
     """What a painted mesh looks like at any of its faces."""
 
-    def __init__(self, mesh, pictures, back=BackSide.AUTO, *, is_inflated=False) -> None:
-        layout = two_sided_layout(mesh)
+    def __init__(
+        self, mesh, pictures, back=BackSide.AUTO, *, is_inflated=False, layout=None
+    ) -> None:
+        layout = layout or two_sided_layout(mesh)
         self.made = paint(mesh, layout, pictures, ATLAS, back, is_inflated=is_inflated)
         self.mesh = textured_surface(mesh, layout, self.made.texture)
         self.centres = self.mesh.vertices[self.mesh.faces].mean(axis=1)
@@ -65,23 +70,24 @@ def _ball(mask):
     return to_metres(round_surface(sample_outline(mask, inflated(mask), flat, 40)), 1.0)
 
 
-@pytest.mark.parametrize("back", list(BackSide))
-def test_red_on_the_left_of_the_picture_is_on_minus_x(back):
+@pytest.fixture(scope="module", params=list(BackSide))
+def in_halves(request):
+    """A ball from a picture that is red on the left and blue on the right."""
     rgb, mask = _halves()
     mesh, frame = _ball(mask)
-    painted = Painted(mesh, [GivenPicture(rgb, mask, frame)], back, is_inflated=True)
+    return Painted(mesh, [GivenPicture(rgb, mask, frame)], request.param, is_inflated=True)
+
+
+def test_red_on_the_left_of_the_picture_is_on_minus_x(in_halves):
+    painted = in_halves
     left = painted.colours((painted.centres[:, 0] < -0.1) & (painted.centres[:, 2] > 0.05))
     right = painted.colours((painted.centres[:, 0] > 0.1) & (painted.centres[:, 2] > 0.05))
     assert left[:, 0].min() > 200 > left[:, 2].max()
     assert right[:, 2].min() > 200 > right[:, 0].max()
 
 
-@pytest.mark.parametrize("back", list(BackSide))
-def test_no_background_colour_gets_onto_the_model(back):
-    rgb, mask = _halves()
-    mesh, frame = _ball(mask)
-    painted = Painted(mesh, [GivenPicture(rgb, mask, frame)], back, is_inflated=True)
-    assert painted.made.texture[..., 1].max() < 30
+def test_no_background_colour_gets_onto_the_model(in_halves):
+    assert in_halves.made.texture[..., 1].max() < 30
 
 
 def test_an_eye_shows_on_the_back_of_a_mirrored_model_alone():
@@ -126,6 +132,22 @@ def test_a_coat_before_a_cape_does_not_get_onto_it():
     assert behind[2] < 60
 
 
+def test_a_pocket_before_a_bag_does_not_get_onto_its_back():
+    """Its colour is at the outline as well, so its islands alone would be expected behind."""
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[19:109, 19:109] = True
+    rgb = np.full((SIDE, SIDE, 3), BLUE, np.uint8)
+    rgb[:40], rgb[56:72, 48:80] = RED, RED
+    solid = trimesh.creation.box((0.9, 0.9, 0.4)).subdivide_to_size(0.1)
+    bag = TriangleMesh.welded(solid.vertices, solid.faces)
+    both = together(bag, box((0.32, 0.16, 0.1), (0, 0, 0.25)))
+    layout = unwrap(both, resolution=ATLAS)
+    painted = Painted(both, [GivenPicture(rgb, mask, FRAME)], layout=layout)
+    assert painted.near(0.05, -0.03, 0.3)[0] > 200
+    behind, beside = painted.near(0, 0.05, -0.2), painted.near(0.35, 0.05, -0.2)
+    assert np.abs(behind - beside).max() < 15
+
+
 def _cart():
     """Make a body whose two sides are alike and whose ends are not, of small faces."""
     parts = [((0.9, 0.4, 0.3), (0, 0, 0)), ((0.3, 0.2, 0.2), (0.3, 0.3, 0))]
@@ -167,11 +189,15 @@ def test_shares_of_the_surface_make_one():
     assert 0.25 < shares.seen < 0.45  # normals within 72 degrees of the view
 
 
+@pytest.fixture(scope="module")
+def in_metres():
+    return Painted(sphere(0.5, 4), [GivenPicture(*_halves(), FRAME)])
+
+
 @pytest.mark.parametrize("unit", [1e-6, 1e6])
-def test_the_unit_of_the_mesh_does_not_matter(unit):
+def test_the_unit_of_the_mesh_does_not_matter(unit, in_metres):
     rgb, mask = _halves()
-    ball = sphere(0.5, 4)
-    plain = Painted(ball, [GivenPicture(rgb, mask, FRAME)])
+    ball, plain = sphere(0.5, 4), in_metres
     frame = PictureFrame(63.5, 63.5, unit / 100)
     scaled = Painted(ball.with_vertices(ball.vertices * unit), [GivenPicture(rgb, mask, frame)])
     difference = np.abs(plain.made.texture.astype(int) - scaled.made.texture)
