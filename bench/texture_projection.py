@@ -34,9 +34,9 @@ from backend.meshes.frame import PictureFrame
 from backend.meshes.picture import Picture
 from backend.meshes.texturing.fragments import Fragments
 from backend.meshes.texturing.rasteriser import PixelRule, rasterise
+from backend.meshes.texturing.unseen_colour.few_colours import lab
 from backend.meshes.texturing.unseen_colour.outward_colours import push_outwards, sure_inside
 from backend.meshes.texturing.unseen_colour.picture_view import sampled
-from backend.meshes.texturing.unseen_colour.through_projection import lab
 from backend.progress import SilentSink, StageProgress
 from bench.held_out_objects import held_out_objects
 from bench.painted_objects import PaintedObject, made_objects, objects_of

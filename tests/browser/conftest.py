@@ -26,7 +26,7 @@ WRITE = (
     "root = Path(sys.argv[1]);"
     "write_tiny_repository(root); write_tiny_xpart(root); write_tiny_paint(root)"
 )
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium"))), "")
 FLAGS = [
     "--no-sandbox",
     "--use-gl=angle",
@@ -93,10 +93,10 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def chromium():
-    if not Path(CHROMIUM).exists():
+    if not CHROMIUM:
         if os.environ.get("CI"):
             pytest.fail("Chromium is missing, and CI must run the browser tests")
-        pytest.skip("Chromium is not installed (Debian: apt install chromium)")
+        pytest.skip("Chromium is not installed (Debian: apt install chromium-headless-shell)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from backend.catalog import BackSide
 from backend.meshes.texturing.unit_frame import UnitFrame
+from backend.meshes.texturing.unseen_colour.crisp_fill import crisp_fill
 from backend.meshes.texturing.unseen_colour.harmonic_fill import fill
 from backend.meshes.texturing.unseen_colour.mirror_plane import MirrorPlane
 from backend.meshes.texturing.unseen_colour.nearer_bodies import behind_another_body
@@ -23,7 +24,7 @@ MIRROR_SLACK = 0.012
 MIRROR_SPACINGS = 1.5
 BETTER_SEEN = Facing(0.1, 0.3)
 """A mirror image counts by how much more it faces a picture: at outlines both sides are alike."""
-SMOOTH_ROUNDS = 6
+SMOOTH_ROUNDS = 3
 SOFTENED_ROUNDS = 2
 NODE_BLUR = 0.35
 """Blur of the picture over the distance of nodes: what lies between them counts too."""
@@ -177,6 +178,6 @@ def colour_nodes(around: Surroundings, back_side: BackSide) -> NodeColours | Non
 
 def _filled(graph: SurfaceGraph, colours: Values, known: NDArray[np.bool_]) -> Values:
     """Fill what is not known and smooth it there."""
-    filled = fill(graph, colours, known)
+    filled = crisp_fill(graph, colours, known)
     smooth = graph.smoothed(filled, SMOOTH_ROUNDS)
     return np.where(known[:, None], filled, smooth)

@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from backend.meshes.masks import Mask, bounds
+from backend.meshes.texturing.unseen_colour.few_colours import sorted_colours
 
 Rgb = NDArray[np.uint8]
 
 WORK_PX = 320
-COLOURS, FIT_ROUNDS = 7, 20
-SAMPLES = 20_000
-SAME_COLOUR = 10.0
 BAND_SHARE = 0.02
 LEAST_CONTACT = 0.25
 """Length along the outline over the square root of the area: less makes an island."""
@@ -94,49 +92,13 @@ def _in_place(small: Mask, box: tuple[slice, slice], shape: tuple[int, ...]) -> 
 
 
 def posterised(rgb: Rgb, inside: Mask) -> NDArray[np.int32]:
-    """Number the few colours of a picture, (h, w) int32; 0 outside.
-
-    Colours are found in CIE Lab by k-means that starts from the colours furthest apart; those
-    closer than 10 become one.
-    """
+    """Number the few colours of a picture, (h, w) int32; 0 outside."""
     labels = np.zeros(inside.shape, dtype=np.int32)
     if not inside.any():
         return labels
     smooth = cv2.bilateralFilter(rgb, SMOOTH_PX, SMOOTH_COLOUR, SMOOTH_PX)
-    lab = cv2.cvtColor(smooth.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[inside]
-    step = max(1, len(lab) // SAMPLES)
-    centres = _centres(lab[::step])
-    labels[inside] = 1 + _merged(centres)[_nearest(lab, centres)]
+    labels[inside] = 1 + sorted_colours(smooth[inside])
     return labels
-
-
-def _centres(lab: NDArray[np.float32]) -> NDArray[np.float32]:
-    chosen = [lab.mean(axis=0)]
-    for _ in range(COLOURS - 1):
-        away = np.min([np.linalg.norm(lab - one, axis=1) for one in chosen], axis=0)
-        chosen.append(lab[away.argmax()])
-    centres = np.stack(chosen)
-    for _ in range(FIT_ROUNDS):
-        nearest = _nearest(lab, centres)
-        counts = np.bincount(nearest, minlength=COLOURS)
-        sums = np.stack([np.bincount(nearest, row, COLOURS) for row in lab.T], axis=1)
-        moved = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centres)
-        if np.abs(moved - centres).max() < 0.5:
-            break
-        centres = moved.astype(np.float32)
-    return centres
-
-
-def _nearest(lab: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Find the nearest centre of each colour: least |c|^2 - 2 x c."""
-    away = (centres * centres).sum(axis=1) - 2 * (lab @ centres.T)
-    return np.asarray(away.argmin(axis=1), dtype=np.int64)
-
-
-def _merged(centres: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Give colours that are nearly the same one number, (COLOURS,) int64."""
-    away = np.linalg.norm(centres[:, None] - centres[None], axis=2)
-    return np.asarray((away < SAME_COLOUR).argmax(axis=1), dtype=np.int64)
 
 
 def _contact(labels: NDArray[np.int32], inside: Mask) -> tuple[NDArray[np.float64], Mask]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.meshes.texturing.unseen_colour.few_colours import lab
 from backend.meshes.texturing.unseen_colour.picture_islands import Regions
 from backend.meshes.texturing.unseen_colour.picture_view import PictureView, sampled
 from backend.meshes.texturing.unseen_colour.surface_graph import SurfaceGraph
@@ -69,9 +69,3 @@ def shows_through(
     like, all_of = graph.smoothed(asked, CRUMB_ROUNDS).T
     kept: NDArray[np.bool_] = likely & (like > LEAST_AGREEMENT * all_of)
     return kept
-
-
-def lab(colours: NDArray[np.floating]) -> NDArray[np.float32]:
-    """CIE Lab of sRGB colours from 0 to 255, (n, 3) float32."""
-    row = np.asarray(colours, dtype=np.float32)[None] / 255
-    return np.asarray(cv2.cvtColor(row, cv2.COLOR_RGB2LAB)[0])

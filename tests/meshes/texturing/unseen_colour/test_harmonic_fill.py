@@ -6,29 +6,15 @@ import trimesh
 
 from backend.meshes.texturing.unseen_colour import surface_graph
 from backend.meshes.texturing.unseen_colour.harmonic_fill import fill
-from backend.meshes.texturing.unseen_colour.surface_graph import SurfaceGraph
 from backend.meshes.triangle_mesh import TriangleMesh
 from tests.meshes.solids import sphere, together
-
-
-def _plate(rows, columns, height=1.0):
-    """Make a flat plate whose cells are not square."""
-    y, x = np.mgrid[0 : 1 : columns * 1j, 0 : height : rows * 1j]
-    points = np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], axis=1)
-    at = np.arange(x.size).reshape(x.shape)
-    a, b, c, d = (part.ravel() for part in (at[:-1, :-1], at[:-1, 1:], at[1:, :-1], at[1:, 1:]))
-    faces = np.concatenate([np.stack([a, b, d], axis=1), np.stack([a, d, c], axis=1)])
-    return TriangleMesh(points.astype(np.float32), faces.astype(np.int32))
-
-
-def _graph(mesh):
-    return SurfaceGraph.of(mesh, mesh.vertices.astype(np.float64))
+from tests.meshes.texturing.unseen_colour.plates import graph_of, plate
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (6, 40), (40, 6)])
 def test_between_two_edges_colours_run_evenly_however_long_the_faces_are(shape):
-    mesh = _plate(*shape)
-    graph = _graph(mesh)
+    mesh = plate(*shape)
+    graph = graph_of(mesh)
     x = mesh.vertices[:, :1].astype(np.float64)
     known = (x[:, 0] == 0) | (x[:, 0] == 1)
     filled = fill(graph, np.where(known[:, None], 200 * x, 7.0), known)
@@ -38,7 +24,7 @@ def test_between_two_edges_colours_run_evenly_however_long_the_faces_are(shape):
 def test_a_body_with_nothing_known_takes_what_is_nearest():
     near, far = sphere(0.2, 1), sphere(0.2, 1)
     far = far.with_vertices(far.vertices + np.array([0.5, 0, 0]))
-    graph = _graph(together(near, far))
+    graph = graph_of(together(near, far))
     count = len(near.vertices)
     known = np.arange(2 * count) < count
     colours = np.where(graph.points[:, :1] > 0.1, 90.0, 10.0)
@@ -48,7 +34,7 @@ def test_a_body_with_nothing_known_takes_what_is_nearest():
 
 
 def test_smoothing_keeps_what_is_even_and_calms_what_is_not():
-    graph = _graph(sphere(0.5, 2))
+    graph = graph_of(sphere(0.5, 2))
     assert graph.smoothed(np.full(len(graph.points), 5.0), 6) == pytest.approx(5.0)
     noise = np.random.default_rng(0).normal(size=len(graph.points))
     assert graph.smoothed(noise, 6).std() < 0.5 * noise.std()
@@ -59,7 +45,7 @@ def test_many_vertices_are_put_together_but_not_across_bodies(monkeypatch):
     monkeypatch.setattr(surface_graph, "CLUSTERED_NODES", 300)
     inner, outer = sphere(0.49, 3), sphere(0.5, 3)
     mesh = together(inner, outer)
-    graph = _graph(mesh)
+    graph = graph_of(mesh)
     assert 200 < len(graph.points) < 1200
     count = len(inner.vertices)
     assert not set(graph.node_of[:count]) & set(graph.node_of[count:])
@@ -76,6 +62,6 @@ def test_faces_without_area_do_no_harm():
     points = np.vstack([solid.vertices, solid.vertices[:1], solid.vertices[:1]])
     flat = [[0, len(points) - 2, len(points) - 1], [0, 0, 1]]
     mesh = TriangleMesh(points.astype(np.float32), np.vstack([solid.faces, flat]).astype(np.int32))
-    graph = _graph(mesh)
+    graph = graph_of(mesh)
     known = np.arange(len(points)) == 3
     assert fill(graph, np.full((len(points), 3), 40.0), known) == pytest.approx(40.0)

@@ -90,6 +90,11 @@ def test_no_background_colour_gets_onto_the_model(in_halves):
     assert in_halves.made.texture[..., 1].max() < 30
 
 
+def test_the_back_is_red_or_blue_and_mostly_not_between(in_halves):
+    blue = in_halves.colours(in_halves.centres[:, 2] < -0.1)[:, 2]
+    assert ((blue > 40) & (blue < 215)).mean() < 0.4
+
+
 def test_an_eye_shows_on_the_back_of_a_mirrored_model_alone():
     rgb, mask = _disc_picture()
     rgb[disc_mask(SIDE, 9)] = DARK
