@@ -19,7 +19,7 @@ def batching_workshop(tmp_path):
 
 
 def two_that_hold(shop, gate):
-    """Keep a worker from claiming by one job on the device and one behind it, until there is a file.
+    """Occupy a worker by one job on the device and one behind it, until there is a file.
 
     Else the first of those that are to share a call is taken alone if the others come late.
     """
