@@ -214,12 +214,11 @@ def _tune_on_server(
         error = job["error"] or {"detail": f"The job was {job['status']}.", "advice": None}
         raise GenerationFailed(error["detail"], advice=error["advice"])
     report: Report = job["facts"]["tuning"]
-    needs_none = bool(job["params"].get("dry_run")) or not report["changes"]
-    return report, {} if needs_none else _kept_there(f"{base}/performance/tune/{job['id']}")
+    return report, _kept_there(f"{base}/performance/tune/{job['id']}")
 
 
 def _kept_there(address: str) -> InForce:
-    """Ask whether the worker has kept what it found; empty if it has not in half a minute."""
+    """Wait until the worker has kept its report; empty if it has not in half a minute."""
     for _ in range(round(KEPT_WITHIN_S / POLL_S)):
         try:
             answer: dict[str, Any] = call("GET", address).json()

@@ -106,16 +106,16 @@ def test_what_could_not_be_kept_is_not_called_in_force(data_dir, measured, capsy
 class Answers:
     """Stands for a server that has run the job."""
 
-    def __init__(self, *kept) -> None:
+    def __init__(self, *kept, found=FOUND, params=None) -> None:
         self.kept = list(kept)
         self.asked = []
+        self.ended = {"id": "j1", "status": "succeeded", "stage": None, "progress": 100.0,
+                      "error": None, "finished_at": "now", "facts": {"tuning": found},
+                      "params": params or {}}  # fmt: skip
 
     def __call__(self, method, url, **_):
         self.asked.append(url)
-        job = {"id": "j1", "status": "succeeded", "stage": None, "progress": 100.0, "error": None,
-               "finished_at": "now", "facts": {"tuning": FOUND}, "params": {}}  # fmt: skip
-        document = self.kept.pop(0) if "/performance/tune/" in url else job
-        return Answer(document)
+        return Answer(self.kept.pop(0) if "/performance/tune/" in url else self.ended)
 
 
 class Answer:
@@ -151,6 +151,25 @@ def test_a_server_is_asked_whether_it_has_kept_it(
     assert main(["tune", "--server", "http://there"]) == status
     assert answers.asked[-1] == "http://there/performance/tune/j1"
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("found", "params"),
+    [(FOUND | {"changes": [], "outcome": "nothing_better", "final": None}, {}),
+     (FOUND, {"dry_run": True})],
+    ids=["nothing better", "dry run"],
+)  # fmt: skip
+def test_the_report_is_on_the_page_when_the_command_ends(
+    data_dir, capsys, monkeypatch, found, params
+):
+    kept = {"kept": True, "adopted": False, "in_force": {}}
+    answers = Answers(NOT_YET, kept, found=found, params=params)
+    monkeypatch.setattr(tune_module, "call", answers)
+    monkeypatch.setattr(tune_module.time, "sleep", lambda _: None)
+    dry = ["--dry-run"] if params else []
+    assert main(["tune", "--server", "http://there", *dry]) == 0
+    assert answers.kept == [], "it was asked until the worker had kept it"
+    assert "No setting was changed." in capsys.readouterr().out
 
 
 def test_dry_run_changes_nothing_and_writes_the_report(data_dir, measured, tmp_path, capsys):
