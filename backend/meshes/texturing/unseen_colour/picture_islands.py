@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from backend.meshes.masks import Mask, bounds
 from backend.meshes.texturing.unseen_colour.few_colours import sorted_colours
+from backend.meshes.texturing.unseen_colour.scattered_regions import find_scattered
 
 Rgb = NDArray[np.uint8]
 
@@ -18,8 +19,9 @@ WORK_PX = 320
 BAND_SHARE = 0.02
 LEAST_CONTACT = 0.25
 """Length along the outline over the square root of the area: less makes an island."""
-COMMON_SHARE = 0.2
-"""Of the outline, what a colour must hold to be expected behind, in islands of it too."""
+COMMON_SHARE, SCATTERED_SHARE = 0.2, 0.15
+"""Of the outline, what a colour must hold to be expected behind, in islands of it too: of any
+kind, and of those that are scattered over the object."""
 BELT_SHARE = 0.6
 """Of a row from outline to outline, what one colour must have that is at both of its ends."""
 SMOOTH_PX, SMOOTH_COLOUR = 5, 30
@@ -38,10 +40,13 @@ class Regions:
         is not expected on the back.
     around : (h, w) float32
         1 where a colour goes from outline to outline, as a belt does: it is expected to go round.
+    scattered : (h, w) float32
+        1 where regions of one colour are scattered over the object, as panels of a ball are.
     """
 
     islands: NDArray[np.float32]
     around: NDArray[np.float32]
+    scattered: NDArray[np.float32]
 
 
 def find_regions(rgb: Rgb, core: Mask, whole: Mask | None = None) -> Regions:
@@ -55,9 +60,9 @@ def find_regions(rgb: Rgb, core: Mask, whole: Mask | None = None) -> Regions:
     whole : (h, w) bool or None
         That without the edges of what is nearer, which cut regions off; None: there are none.
     """
-    islands, around = np.zeros(core.shape, np.float32), np.zeros(core.shape, np.float32)
+    none = np.zeros(core.shape, dtype=np.float32)
     if not core.any():
-        return Regions(islands, around)
+        return Regions(none, none, none)
     top, bottom, left, right = bounds(core)
     box = (slice(top, bottom), slice(left, right))
     factor = min(1.0, WORK_PX / max(bottom - top, right - left))
@@ -68,15 +73,17 @@ def find_regions(rgb: Rgb, core: Mask, whole: Mask | None = None) -> Regions:
         for mask in (core, core if whole is None else whole)
     )
     if not inside.any():
-        return Regions(islands, around)
+        return Regions(none, none, none)
     labels = posterised(small, inside)
     contact, is_pattern = _contact(labels, inside)
-    is_rare = (contact < LEAST_CONTACT) & ~is_pattern & ~_is_common(labels, inside, body)
+    scattered = find_scattered(labels)
+    is_expected = is_pattern | _is_common(labels, scattered, body)
+    near = _nearest(inside)
+    is_rare = (contact < LEAST_CONTACT)[near] & ~is_expected[near]
     alone = ndimage.binary_fill_holes(is_rare)
     is_island = ndimage.binary_dilation(alone, iterations=2)
-    return Regions(
-        _in_place(is_island, box, core.shape), _in_place(_belts(labels, body), box, core.shape)
-    )
+    found = is_island, _belts(labels, body), scattered[near]
+    return Regions(*(_in_place(one, box, core.shape) for one in found))
 
 
 def _in_place(small: Mask, box: tuple[slice, slice], shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -104,8 +111,7 @@ def posterised(rgb: Rgb, inside: Mask) -> NDArray[np.int32]:
 def _contact(labels: NDArray[np.int32], inside: Mask) -> tuple[NDArray[np.float64], Mask]:
     """Length along the outline over the square root of the area of each pixel's region.
 
-    Outside as in the nearest pixel inside; infinite where there is none. Also which pixels belong
-    to regions that repeat.
+    Infinite outside. Also which pixels belong to regions that repeat.
     """
     band, band_px = _rim(inside)
     contact, is_pattern = np.full(inside.shape, np.inf), np.zeros_like(inside)
@@ -117,8 +123,15 @@ def _contact(labels: NDArray[np.int32], inside: Mask) -> tuple[NDArray[np.float6
         mine = regions > 0
         contact[mine] = shares[regions[mine]]
         is_pattern[mine] = _repeats(areas, shares)[regions[mine]]
-    near = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
-    return contact[near[0], near[1]], is_pattern[near[0], near[1]]
+    return contact, is_pattern
+
+
+def _nearest(inside: Mask) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Find the nearest pixel inside of each pixel: its rows and its columns."""
+    rows, columns = ndimage.distance_transform_edt(
+        ~inside, return_distances=False, return_indices=True
+    )
+    return rows, columns
 
 
 def _rim(mask: Mask) -> tuple[Mask, float]:
@@ -128,16 +141,15 @@ def _rim(mask: Mask) -> tuple[Mask, float]:
     return mask & (depth <= width_px), width_px
 
 
-def _is_common(labels: NDArray[np.int32], inside: Mask, body: Mask) -> Mask:
+def _is_common(labels: NDArray[np.int32], scattered: Mask, body: Mask) -> Mask:
     """Say which pixels have a colour that holds much of the outline of the whole object.
 
     The panels of a drum between its ropes reach no outline, but go on behind as those at its sides
-    do. Outside as in the nearest pixel inside.
+    do.
     """
-    rim = np.bincount(labels[_rim(body)[0] & inside], minlength=int(labels.max()) + 1)
-    is_common = rim >= COMMON_SHARE * max(1, int(rim.sum()))
-    near = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
-    found: Mask = is_common[labels[near[0], near[1]]]
+    rim = np.bincount(labels[_rim(body)[0] & (labels > 0)], minlength=int(labels.max()) + 1)
+    share = rim / max(1, int(rim.sum()))
+    found: Mask = share[labels] >= np.where(scattered, SCATTERED_SHARE, COMMON_SHARE)
     return found
 
 

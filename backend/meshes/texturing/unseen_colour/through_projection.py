@@ -11,7 +11,9 @@ from backend.meshes.texturing.unseen_colour.picture_view import PictureView, sam
 from backend.meshes.texturing.unseen_colour.surface_graph import SurfaceGraph
 
 MOST_DIFFERENCE, MOST_BELT_DIFFERENCE = 28.0, 40.0
-BLUR_SHARE = 0.02
+BLUR_SHARE, SCATTERED_BLUR_SHARE = 0.02, 0.08
+"""Of the picture. What is scattered is compared by its mean with what lies between: colours that
+have spread are a mean as well."""
 CRUMB_ROUNDS, LEAST_AGREEMENT = 8, 0.55
 
 Values = NDArray[np.float64]
@@ -60,8 +62,13 @@ def shows_through(
     pixels = view.pixels(points)
     on_island = sampled(regions.islands, pixels) > 0.5
     on_belt = sampled(regions.around, pixels) > 0.5
-    blurred = view.colours_at(points, BLUR_SHARE * max(view.core.shape))
-    difference = np.linalg.norm(lab(blurred) - lab(diffused), axis=1)
+    is_scattered = sampled(regions.scattered, pixels) > 0.5
+    size_px = max(view.core.shape)
+    means = view.colours_at(points, BLUR_SHARE * size_px)
+    if is_scattered.any():
+        wide = points[is_scattered]
+        means[is_scattered] = view.colours_at(wide, SCATTERED_BLUR_SHARE * size_px)
+    difference = np.linalg.norm(lab(means) - lab(diffused), axis=1)
     most_on_belt = MOST_BELT_DIFFERENCE if has_more_behind else np.inf
     most = np.where(on_belt, most_on_belt, MOST_DIFFERENCE)
     likely = allowed & ~on_island & (difference < most)

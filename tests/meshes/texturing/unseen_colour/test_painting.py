@@ -121,6 +121,18 @@ def test_a_belt_goes_round_only_where_detail_may():
     assert plain.near(0, 0, -0.5)[2] < 160
 
 
+def test_panels_of_a_ball_are_on_its_back_as_well():
+    """So few that each differs much from the colours that spread behind it."""
+    rgb, mask = _disc_picture()
+    panels = [(38, 64), (76, 42), (76, 86), (14, 64), (52, 16), (52, 112), (104, 34), (104, 94)]
+    for place in panels:
+        rgb[disc_mask(SIDE, 11, place) & mask] = DARK
+    ball = Painted(sphere(0.5, 4), [GivenPicture(rgb, mask, FRAME)], is_inflated=True)
+    behind = [ball.near((x - 63.5) / 100, (63.5 - y) / 100, -0.42)[0] for y, x in panels[:3]]
+    assert max(behind) < 80
+    assert ball.near(0, 0, -0.5)[0] > 200
+
+
 def test_a_coat_before_a_cape_does_not_get_onto_it():
     coat, cape = (
         box(*part).as_trimesh().subdivide_to_size(0.05)

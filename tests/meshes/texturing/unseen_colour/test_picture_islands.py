@@ -85,6 +85,25 @@ def test_a_print_that_touches_the_outline_a_little_stays_an_island():
     assert find_regions(rgb, mask).islands[64, 64] == 1
 
 
+def _panelled(at_the_outline):
+    """Four large spots, and as many as are asked for at the outline."""
+    mask = disc_mask(SIDE, 50)
+    rgb = np.full((SIDE, SIDE, 3), RED, dtype=np.uint8)
+    for place in [(44, 44), (44, 84), (84, 44), (84, 84)]:
+        rgb[disc_mask(SIDE, 9, place)] = DARK
+    for place in [(14, 64), (114, 64), (64, 14), (64, 114)][:at_the_outline]:
+        rgb[disc_mask(SIDE, 9, place)] = DARK
+    return rgb, mask
+
+
+@pytest.mark.parametrize(("at_the_outline", "is_island"), [(4, 0), (0, 1)])
+def test_large_spots_go_on_behind_where_some_are_at_the_outline(at_the_outline, is_island):
+    regions = find_regions(*_panelled(at_the_outline))
+    assert regions.islands[44, 44] == regions.islands[84, 84] == is_island
+    assert regions.scattered[44, 44] == 1
+    assert regions.scattered[64, 64] == 0
+
+
 def test_beside_the_object_regions_go_on():
     rgb, mask = _striped_with_an_eye()
     regions = find_regions(rgb, mask)
