@@ -76,7 +76,7 @@ def painted(
     """Put bodies into one mesh; ``paint`` takes places and the number of the body of each."""
     starts = np.cumsum([0, *(len(one.vertices) for one in bodies[:-1])])
     faces = np.concatenate([one.faces + start for one, start in zip(bodies, starts, strict=True)])
-    mesh = _joined(np.concatenate([one.vertices for one in bodies]), faces)
+    mesh = joined(np.concatenate([one.vertices for one in bodies]), faces)
     body = np.repeat(np.arange(len(bodies)), [len(one.faces) for one in bodies])
     corners = mesh.vertices.astype(np.float64)[mesh.faces]
 
@@ -91,7 +91,7 @@ def _read(path: Path) -> PaintedObject | None:
     mesh = read_mesh(path)
     if not _is_coloured(mesh):
         return None
-    welded = _joined(mesh.vertices, mesh.faces)
+    welded = joined(mesh.vertices, mesh.faces)
 
     def look(faces: NDArray[np.int64], weights: Values) -> Values:
         return _texture_colours(mesh, faces, weights)
@@ -99,7 +99,7 @@ def _read(path: Path) -> PaintedObject | None:
     return PaintedObject(path.stem, welded, look)
 
 
-def _joined(places: NDArray[np.floating], faces: NDArray[np.integer]) -> TriangleMesh:
+def joined(places: NDArray[np.floating], faces: NDArray[np.integer]) -> TriangleMesh:
     """Join vertices in one place; all faces stay, in their order."""
     unique, which = np.unique(np.asarray(places, np.float32), axis=0, return_inverse=True)
     return TriangleMesh(unique, which.reshape(-1)[faces].astype(np.int32))
