@@ -156,6 +156,21 @@ def test_geometry_and_appearance(server, new_page, picture):
     expect(page.locator("#show-geometry")).to_have_attribute("aria-pressed", "true")
     page.click("#show-appearance")
     expect(page.locator("#show-appearance")).to_have_attribute("aria-pressed", "true")
+    before = model.evaluate("element => element.getCameraOrbit().theta")
+    drag_from_the_middle(page, model)
+    page.wait_for_function(
+        "before => document.querySelector('model-viewer').getCameraOrbit().theta !== before",
+        arg=before,
+    )
+
+
+def drag_from_the_middle(page, model):
+    box = model.bounding_box()
+    x, y = (box["x"] + box["width"] / 2 + 3, box["y"] + box["height"] / 2 + 3)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 60, y, steps=6)
+    page.mouse.up()
 
 
 def test_focus_survives_live_updates(slow_server, new_page, picture):

@@ -52,6 +52,7 @@ export class Viewer {
     element.setAttribute("tone-mapping", "neutral");
     element.addEventListener("load", () => this.loaded());
     element.addEventListener("error", () => this.failed());
+    element.append(panMark());
     this.element = element;
     this.root.prepend(element);
     this.text.textContent = "Loading the model…";
@@ -110,4 +111,10 @@ export class Viewer {
     this.element.cameraOrbit = "28deg 76deg 105%";
     this.element.updateFraming();
   }
+}
+
+/** The dot about which a moved view turns. The element's own lies, unseen, in its middle, where it
+ *  swallowed the press of whoever takes hold of the model right there. */
+function panMark() {
+  return Object.assign(document.createElement("span"), { slot: "pan-target", className: "pan-mark" });
 }
