@@ -120,8 +120,28 @@ def test_an_error_of_the_server_is_shown_in_the_row(server, new_page, tmp_path):
     page = new_page(server, expect_errors=True)  # the browser notes the 422 in its console
     page.goto("/")
     page.set_input_files("#file", tmp_path / "white.png")
+    page.set_viewport_size({"width": 900, "height": 620})
     page.click("#submit")
     expect(page.locator(".file-refused .note")).to_contain_text("No object was found")
+    expect(page.locator("#submit-status")).to_contain_text("0 of 1 sent. No object was found")
+    expect(page.locator("#submit-status")).to_be_in_viewport()
+
+
+def test_the_first_of_several_refused_pictures_comes_into_view(server, new_page, tmp_path):
+    from PIL import Image
+
+    page = new_page(server, expect_errors=True)
+    page.set_viewport_size({"width": 900, "height": 620})
+    page.goto("/")
+    for size in (64, 65):
+        path = tmp_path / f"white{size}.png"
+        path.write_bytes(png_bytes(Image.new("RGB", (size, size), "white")))
+    page.set_input_files("#file", sorted(tmp_path.glob("*.png")))
+    page.locator("#submit").scroll_into_view_if_needed()
+    expect(page.locator(".file").first).not_to_be_in_viewport()
+    page.click("#submit")
+    expect(page.locator("#submit-status")).to_have_text("0 of 2 sent.")
+    expect(page.locator(".file-refused").first).to_be_in_viewport()
 
 
 def test_brush_changes_the_mask_and_the_model(server, new_page, picture):

@@ -193,6 +193,7 @@ form.addEventListener("submit", async (event) => {
   if (chosen.size > 1 && SIDES.some((side) => form.elements[side].files.length)) {
     problem.hidden = false;
     problem.textContent = "More views belong to one picture. Send the pictures one by one, or remove the views.";
+    problem.scrollIntoView({ block: "center" });
     return undefined;
   }
   const button = document.getElementById("submit");
@@ -201,7 +202,9 @@ form.addEventListener("submit", async (event) => {
   const jobs = await sendAll();
   button.disabled = false;
   const good = jobs.filter(Boolean);
-  status.textContent = `${good.length} of ${jobs.length} sent.`;
+  const refused = [...chosen.values()].filter((entry) => entry.item.matches(".file-refused"));
+  status.textContent = `${good.length} of ${jobs.length} sent. ${refused.length === 1 ? refused[0].note.textContent : ""}`.trim();
+  if (refused.length > 1) refused[0].item.scrollIntoView({ block: "center" });
   if (jobs.length === 1 && good.length === 1) location.assign(good[0].links.page);
   return undefined;
 });

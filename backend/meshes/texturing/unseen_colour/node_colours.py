@@ -28,6 +28,8 @@ SMOOTH_ROUNDS = 3
 SOFTENED_ROUNDS = 2
 NODE_BLUR = 0.35
 """Blur of the picture over the distance of nodes: what lies between them counts too."""
+NEVER_THROUGH = -1.0
+"""So low that halfway to a node that shows the picture nothing of another body shows either."""
 
 Values = NDArray[np.float64]
 
@@ -118,7 +120,8 @@ class NodeColours:
     colours : (n, 3) float64
         0 to 255.
     through : (n,) float64
-        How far each takes the colour of the picture before it, 0 to 1.
+        How far each takes the colour of the picture before it, 0 to 1; below 0 where the picture
+        shows another body.
     seen, reflected, filled : (n,) bool
         Where the others come from.
     islands : (h, w) float32 or None
@@ -154,7 +157,7 @@ def colour_nodes(around: Surroundings, back_side: BackSide) -> NodeColours | Non
         known |= reflected
     front = around.views[0]
     places = around.frame.to_mesh(graph.points)
-    through, islands = np.zeros_like(seen), None
+    through, behind, islands = np.zeros_like(seen), np.zeros_like(seen), None
     if back_side is BackSide.MIRROR:
         through = ~known & turned_away(front, graph.normals)
     if back_side is BackSide.AUTO:
@@ -163,15 +166,17 @@ def colour_nodes(around: Surroundings, back_side: BackSide) -> NodeColours | Non
         asked = ~known
         if around.has_insides:
             asked &= (weight > 0) | front.outermost_behind(places)
-            asked &= ~behind_another_body(front, graph, places, asked, seen)
+            behind = behind_another_body(front, graph, places, asked, seen)
+            asked &= ~behind
         diffused = fill(graph, colours, known)
         through = shows_through(
             front, regions, graph, places, asked, diffused, has_more_behind=around.has_insides
         )
-    behind = front.colours_at(places[through], NODE_BLUR * graph.spacing / front.px_size)
-    colours[through] = behind
+    blur_px = NODE_BLUR * graph.spacing / front.px_size
+    colours[through] = front.colours_at(places[through], blur_px, islands)
     known |= through
     softened = graph.smoothed(through.astype(np.float64), SOFTENED_ROUNDS)
+    softened[behind] = NEVER_THROUGH
     filled = _filled(graph, colours, known)
     return NodeColours(filled, softened, seen, reflected, ~known, islands)
 

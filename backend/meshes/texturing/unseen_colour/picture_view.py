@@ -109,8 +109,17 @@ class PictureView:
         """Place of points in the picture, x and y, (n, 2) float64."""
         return self.given.frame.to_pixels(self._turned(points))
 
-    def colours_at(self, points: Values, blur_px: float = 0.0) -> NDArray[np.float32]:
+    def colours_at(
+        self, points: Values, blur_px: float = 0.0, left_out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """Colours where points lie in the picture, carried beyond the outline.
+
+        Parameters
+        ----------
+        points : (n, 3) float64
+        blur_px : float
+        left_out : (h, w) float32 or None
+            1 at pixels that take the nearest colour beside them before anything is blurred.
 
         Returns
         -------
@@ -118,6 +127,8 @@ class PictureView:
             From 0 to 255.
         """
         picture = self.colours
+        if left_out is not None:
+            picture = push_outwards(picture, left_out < 0.5)
         if blur_px > 0:
             picture = cv2.GaussianBlur(picture, (0, 0), blur_px)
         return sampled(picture, self.pixels(points))

@@ -44,6 +44,16 @@ def test_left_and_right_of_a_side_picture():
     assert shown[:, 0].tolist() == [250, 0]  # seen from +X, +Z is on the left
 
 
+def test_what_is_left_out_takes_the_colour_beside_it_even_when_blurred():
+    rgb = np.full((SIDE, SIDE, 3), 250, dtype=np.uint8)
+    rgb[disc_mask(SIDE, 9)] = 0
+    view = _view(sphere(0.5, 4), disc_mask(SIDE, 50), 0, rgb)
+    places = np.array([[0, 0, 0.5], [0.1, 0, 0.4]])
+    left_out = disc_mask(SIDE, 11).astype(np.float32)
+    assert (view.colours_at(places, 3.0, left_out) == 250).all()
+    assert (view.colours_at(places, 3.0) < 240).all()
+
+
 def test_what_something_hides_is_not_seen_nor_what_is_beside_an_edge():
     board, ball = box((1.0, 1.0, 0.1), (0, 0, 0)), sphere(0.15, 3)
     ball = ball.with_vertices(ball.vertices + np.array([0, 0, 0.4]))
