@@ -27,7 +27,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="OUT",
         help="results go to OUT/<name of the picture>/",
     )
-    batch.add_argument("--preset", choices=[*catalog.Preset])
+    batch.add_argument("--preset", choices=[one.value for one in catalog.Preset])
     add_param_arguments(batch)
     batch.set_defaults(command=_run)
 

@@ -189,7 +189,7 @@ def _add_generate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
             metavar="FILE",
             help=f"the object from the {side}, if you have it",
         )
-    generate.add_argument("--preset", choices=[*catalog.Preset])
+    generate.add_argument("--preset", choices=[one.value for one in catalog.Preset])
     generate.add_argument("--seed", type=int)
     add_param_arguments(generate)
     generate.set_defaults(command=_generate)
@@ -199,10 +199,12 @@ def _add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     tune = commands.add_parser("tune", help="measure which settings are fastest on this machine")
     tune.add_argument(
         "--pipeline",
-        choices=[*catalog.TunedPipeline],
+        choices=[one.value for one in catalog.TunedPipeline],
         help="what to tune, default image_to_3d",
     )
-    tune.add_argument("--preset", choices=[*catalog.Preset], help="default standard")
+    tune.add_argument(
+        "--preset", choices=[one.value for one in catalog.Preset], help="default standard"
+    )
     tune.add_argument(
         "--image", type=Path, metavar="FILE", help="picture to work on; one is drawn if absent"
     )

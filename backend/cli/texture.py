@@ -61,12 +61,18 @@ def _add_pictures(texture: argparse.ArgumentParser) -> None:
 
 
 def _add_settings(texture: argparse.ArgumentParser) -> None:
-    texture.add_argument("--engine", choices=[*TextureEngine], help="default auto")
-    texture.add_argument("--preset", choices=[*Preset])
     texture.add_argument(
-        "--front", choices=[*MeshFront], help="where the front of the mesh faces, as in --front=-x"
+        "--engine", choices=[one.value for one in TextureEngine], help="default auto"
     )
-    texture.add_argument("--back-side", choices=[*BackSide], help="default auto")
+    texture.add_argument("--preset", choices=[one.value for one in Preset])
+    texture.add_argument(
+        "--front",
+        choices=[one.value for one in MeshFront],
+        help="where the front of the mesh faces, as in --front=-x",
+    )
+    texture.add_argument(
+        "--back-side", choices=[one.value for one in BackSide], help="default auto"
+    )
     texture.add_argument("--size", type=int, metavar="PX", help="side of the texture in pixels")
     texture.add_argument("--seed", type=int)
     add_param_arguments(texture, "keep_uvs=false")

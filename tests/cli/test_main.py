@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import argparse
+
 import pytest
 
-from backend.cli.main import main
+from backend.cli.main import _parser, main
 
 
 def test_missing_picture_is_an_error_with_advice(tmp_path, capsys):
@@ -47,3 +49,18 @@ def test_version(capsys):
         main(["--version"])
     assert ended.value.code == 0
     assert "Meshkiln" in capsys.readouterr().out
+
+
+def _actions(parser):
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _actions(command)
+        else:
+            yield action
+
+
+def test_choices_are_told_in_the_words_that_are_taken():
+    choices = [one for action in _actions(_parser()) for one in action.choices or ()]
+    assert {"auto", "high", "-x", "mirror"} <= set(choices)
+    assert {type(one) for one in choices} == {str}
