@@ -399,24 +399,26 @@ def _texture_key(params: ImageTo3DParams) -> str:
 
 
 def _painting_key(engine: TextureEngine, params: TextureParams) -> str:
-    sizes = _given(params.texture_steps, params.texture_views, params.view_px)
-    return f"{engine}/{params.texture_model}" + (f"/{sizes}" if sizes.strip("/") else "")
+    given = _given(steps=params.texture_steps, views=params.texture_views, px=params.view_px)
+    return f"{engine}/{params.texture_model}{given}"
 
 
 def _division_key(params: SegmentPartsParams) -> str:
-    given = _given(params.points, params.prompts)
-    return f"{params.engine}/{given}" if given.strip("/") else params.engine
+    return params.engine + _given(points=params.points, prompts=params.prompts)
 
 
 def _completion_key(params: CompletionParams) -> str:
-    given = _given(params.part_steps, params.part_solver, params.part_cells)
-    named = "" if params.part_quality is None else f"/{params.part_quality}"
-    return f"{params.completion}/{given}{named}" if given.strip("/") or named else params.completion
+    return params.completion + _given(
+        steps=params.part_steps,
+        solver=params.part_solver,
+        cells=params.part_cells,
+        quality=params.part_quality,
+    )
 
 
-def _given(*values: object) -> str:
-    """Join what was asked for, each in its place; only strokes where nothing was."""
-    return "/".join("" if value is None else str(value) for value in values)
+def _given(**asked: object) -> str:
+    """Name what was asked for, as people read it on a page; nothing where nothing was."""
+    return "".join(f", {name} {value}" for name, value in asked.items() if value is not None)
 
 
 def _validated(model: type[_Model], raw: dict[str, Any], root: str) -> _Model:

@@ -2,7 +2,7 @@
 
 What is uploaded comes as standard input; the recording, written anew as WAV of one channel and
 16 bits, goes to the file that is open as ``--output``; the answer in JSON to standard output:
-``{"facts": …}``, or ``{"problem": {"code", "detail", "advice"}}`` with status 1.
+``{"facts": …}``, or ``{"problem": {"code", "detail", "advice", "fields"}}`` with status 1.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from backend.audio.audio_format import audio_format
+from backend.child_answer import facts_or_problem
 from backend.child_limits import limit_this_process, no_files_opened
-from backend.errors import AudioTooLong, MeshkilnError, StorageFull
+from backend.errors import AudioTooLong
 from backend.units import MB
 
 
@@ -51,14 +52,9 @@ def answer_for(
     guard : callable
         Makes what surrounds the reading.
     """
-    try:
-        return {"facts": _facts(data, seconds, megabytes, output, guard)}
-    except MeshkilnError as error:
-        return _problem(error)
-    except OSError as error:
-        return _problem(StorageFull(f"The recording could not be stored: {error.strerror}"))
-    except MemoryError:
-        return _problem(AudioTooLong("Reading it takes more memory than is allowed."))
+    return facts_or_problem(
+        lambda: _facts(data, seconds, megabytes, output, guard), "the recording", AudioTooLong
+    )
 
 
 def _facts(
@@ -87,10 +83,6 @@ def _facts(
         "clipped_share": round(found.clipped_share, 4),
         **sound_facts(found.samples, found.rate_hz),
     }
-
-
-def _problem(error: MeshkilnError) -> dict[str, Any]:
-    return {"problem": {"code": error.code, "detail": error.detail, "advice": error.advice}}
 
 
 def _parser() -> argparse.ArgumentParser:

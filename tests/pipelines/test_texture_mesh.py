@@ -341,6 +341,12 @@ def test_jobs_of_other_effort_have_their_own_estimates():
     assert cost_key("image_to_3d", ImageTo3DParams()) == "image_to_3d:standard:auto:textured"
 
 
+def test_sizes_that_were_asked_for_are_named_in_the_key():
+    asked = TextureMeshParams(engine="hunyuan3d_paint", texture_steps=2, view_px=256)
+    key = cost_key("texture_mesh", asked)
+    assert key == "texture_mesh:standard:hunyuan3d_paint/auto, steps 2, px 256"
+
+
 def test_a_job_without_a_network_says_which_settings_made_no_difference(tmp_path):
     engine = ScriptedTexture()
     engine.heeds_wishes = False

@@ -17,8 +17,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from backend.child_answer import facts_or_problem
 from backend.child_limits import limit_this_process, no_files_opened
-from backend.errors import MeshkilnError, MeshTooLarge, StorageFull
+from backend.errors import MeshTooLarge
 from backend.meshes.reading.mesh_format import mesh_format
 
 
@@ -54,14 +55,9 @@ def answer_for(
     guard : callable
         Makes what surrounds the reading.
     """
-    try:
-        return {"facts": _facts(data, faces, output, face_ids, guard)}
-    except MeshkilnError as error:
-        return _problem(error)
-    except OSError as error:
-        return _problem(StorageFull(f"The mesh could not be stored: {error.strerror}"))
-    except MemoryError:
-        return _problem(MeshTooLarge("Reading it takes more memory than is allowed."))
+    return facts_or_problem(
+        lambda: _facts(data, faces, output, face_ids, guard), "the mesh", MeshTooLarge
+    )
 
 
 def _facts(
@@ -89,16 +85,6 @@ def _facts(
     if output is not None:
         write_source_mesh(judged.mesh, Path(f"/proc/self/fd/{output}"), left)
     return mesh_facts(judged)
-
-
-def _problem(error: MeshkilnError) -> dict[str, Any]:
-    problem = {"code": error.code, "detail": printable(error.detail), "advice": error.advice}
-    return {"problem": {**problem, "fields": [field.pointer for field in error.fields]}}
-
-
-def printable(text: str) -> str:
-    """Replace what would steer a terminal: details may quote names from the file."""
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 
 def _parser() -> argparse.ArgumentParser:
