@@ -65,9 +65,13 @@ def test_keys_tell_the_pipelines_apart_and_ignore_the_seed():
     both = parse_params("complete_parts", {"engine": "p3sam", "completion": "cap_parts"})
     assert cost_key("complete_parts", both) == "complete_parts:standard:p3sam:cap_parts"
     finer = parse_params("complete_parts", {"part_steps": 20, "part_cells": 512})
-    assert cost_key("complete_parts", finer) == "complete_parts:standard:auto:auto/20//512"
+    asked = "auto, steps 20, cells 512"
+    assert cost_key("complete_parts", finer) == f"complete_parts:standard:auto:{asked}"
     named = parse_params("complete_parts", {"part_quality": "second_order"})
-    assert cost_key("complete_parts", named) == "complete_parts:standard:auto:auto////second_order"
+    assert (
+        cost_key("complete_parts", named)
+        == "complete_parts:standard:auto:auto, quality second_order"
+    )
     closer = parse_params("segment_parts", {"engine": "p3sam", "points": 50_000})
     assert cost_key("segment_parts", closer) == "segment_parts:standard:p3sam/50000/"
     image = parse_params("image_to_parts", {"preset": "draft"})

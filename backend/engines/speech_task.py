@@ -53,6 +53,9 @@ class SpokenTask:
         How often an edit is applied to its own result.
     seed : int
         Of this task alone.
+    scratch : Path or None
+        Folder for recordings between passes, of the job's own where somebody clears up after a
+        worker that was killed; the system's otherwise.
     """
 
     task: SpeechTask
@@ -62,6 +65,7 @@ class SpokenTask:
     style: str = ""
     passes: int = 1
     seed: int = 0
+    scratch: Path | None = None
 
 
 @dataclass(frozen=True)

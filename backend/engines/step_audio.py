@@ -69,7 +69,9 @@ def _result(
     from backend.engines.speech_hosts import hosted_speech
 
     engine = hosted_speech(setup, settings)
-    with saved_in(settings) as saved, tempfile.TemporaryDirectory(prefix="meshkiln-") as folder:
+    scratch = None if task.scratch is None else task.scratch.absolute()
+    between = tempfile.TemporaryDirectory(prefix="meshkiln-", dir=scratch)
+    with saved_in(settings) as saved, between as folder:
         method, arguments = _call(task, folder)
         answer = engine.call(method, (), arguments, CallProgress(progress))
     sound = _checked(answer)

@@ -61,7 +61,7 @@ class SpeechPipeline:
                 transcript = _transcript(path, params, settings, progress)
 
             with stage(SpeechStageName.SPEECH_SYNTHESIS, sink, SpanKind.GPU) as progress:
-                result = _spoken(engine, _task(path, params, transcript), progress)
+                result = _spoken(engine, _task(path, params, transcript, request.out_dir), progress)
 
             with stage(SpeechStageName.AUDIO_EXPORT, sink):
                 output = _written(result, request.out_dir, sink)
@@ -93,7 +93,7 @@ def _transcript(
     return transcribed(path, settings, progress)
 
 
-def _task(path: Path, params: SpeechParams, transcript: Transcript) -> SpokenTask:
+def _task(path: Path, params: SpeechParams, transcript: Transcript, scratch: Path) -> SpokenTask:
     return SpokenTask(
         params.task,
         path,
@@ -102,6 +102,7 @@ def _task(path: Path, params: SpeechParams, transcript: Transcript) -> SpokenTas
         wanted_style(params),
         params.passes,
         params.seed or 0,
+        scratch,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,6 +32,7 @@ class ScriptedProgram:
 
     def call(self, method, args, kwargs, watcher):
         self.calls.append((method, dict(kwargs)))
+        self.had_folder = Path(kwargs.get("folder", "")).is_dir()
         for done, total in self.reports:
             watcher.report(done, total)
         return {"samples": self.samples, "rate_hz": 24_000, "tokens": 7, "compute_s": 0.1}
@@ -89,6 +91,16 @@ def test_an_edit_is_called_as_the_program_documents_it(speak, program):
     assert arguments["text"] is None
     assert arguments["audio_text"] == "Hello."
     assert arguments["passes"] == 2
+
+
+def test_recordings_between_passes_lie_in_the_folder_of_the_job(speak, program, tmp_path):
+    job = tmp_path / "attempt-1"
+    job.mkdir()
+    speak(SpeechTask.EMOTION, style="happy", passes=2, scratch=job)
+    [(_, arguments)] = program.calls
+    assert Path(arguments["folder"]).parent == job
+    assert program.had_folder
+    assert not any(job.iterdir())
 
 
 def test_steps_are_told_only_where_their_number_is_known(speak, program):

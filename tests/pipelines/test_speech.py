@@ -89,6 +89,7 @@ def test_a_recording_goes_in_and_one_comes_out(run, tmp_path):
     assert sink.warnings == ["A notice."]
     [task] = engine.tasks
     assert (task.text, task.transcript, task.seed) == ("Good morning.", "Hello.", 4)
+    assert task.scratch == tmp_path  # of the attempt: cleared up after a worker that was killed
 
 
 def test_the_facts_say_what_was_spoken_from_what(run):
