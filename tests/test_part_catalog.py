@@ -73,6 +73,6 @@ def test_keys_tell_the_pipelines_apart_and_ignore_the_seed():
         == "complete_parts:standard:auto:auto, quality second_order"
     )
     closer = parse_params("segment_parts", {"engine": "p3sam", "points": 50_000})
-    assert cost_key("segment_parts", closer) == "segment_parts:standard:p3sam/50000/"
+    assert cost_key("segment_parts", closer) == "segment_parts:standard:p3sam, points 50000"
     image = parse_params("image_to_parts", {"preset": "draft"})
     assert cost_key("image_to_parts", image) == "image_to_parts:draft:auto:textured:auto:auto"
