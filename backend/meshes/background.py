@@ -25,6 +25,9 @@ CORNER_SHARE, CORNER_SPREAD, CORNER_RING_SHARE, CORNER_PLAIN = 0.06, 12.0, 0.15,
 LEAST_OBJECT, FAINT_NOISE = 0.002, 0.5
 SHADOW_CHROMA, SHADOW_DROP, SHADOW_GRADIENT, SHADOW_MIN_LIGHT = 4.0, 0.45, 1.6, 40.0
 HOLE_SHARE, HOLE_STRICTNESS, HOLE_FLAT = 0.0015, 0.6, 0.8
+ISLAND_SHARE, PUPIL_SHARE = 0.03, 0.02
+"""Of the largest island of an object: smaller ones are dropped. Of a hole: so much of it makes such
+an island a pupil, not a speck."""
 GRABCUT_PX, GRABCUT_ROUNDS, BORDER_CLUSTERS = 256, 6, 6
 
 
@@ -119,9 +122,10 @@ def _differing(difference: Lab, tolerance: float, shadow: Mask, model: BorderMod
     distance = np.linalg.norm(difference, axis=2)
     candidate = (distance < tolerance) | shadow
     background = _reached_from_border(candidate)
-    background |= _holes(candidate & ~background, distance, tolerance, model.noise)
+    holes = _holes(candidate & ~background, distance, tolerance, model.noise)
+    background |= holes & ~_around_islands(holes, ~(background | holes))
     opened = ndimage.binary_opening(~background, iterations=1)
-    return keep_large_islands(drop_frame_lines(opened), 0.03)
+    return keep_large_islands(drop_frame_lines(opened), ISLAND_SHARE)
 
 
 def grabcut_mask(rgb: NDArray[np.uint8], lab: Lab, ring: Mask) -> Mask:
@@ -244,3 +248,23 @@ def _rarity(lab: Lab, ring: Mask) -> NDArray[np.float32]:
         nearest = np.minimum(nearest, np.linalg.norm(lab - centre, axis=2))
     rarity: NDArray[np.float32] = np.clip(nearest / 30, 0, 1)
     return rarity
+
+
+def _around_islands(holes: Mask, thing: Mask) -> Mask:
+    """Find the holes around something too small to be an object: the white of eyes with pupils.
+
+    Nothing floats in a hole: what would be dropped there belongs to the object, and so does what
+    joins it to the rest.
+    """
+    islands, _ = ndimage.label(thing)
+    sizes = np.bincount(islands.ravel())
+    sizes[0] = 0
+    small = (sizes > 0) & (sizes < ISLAND_SHARE * sizes.max())
+    labels, _ = ndimage.label(holes)
+    painted = np.zeros_like(holes)
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        hole = labels[box] == number
+        within = ndimage.binary_fill_holes(hole) & small[islands[box]]
+        if np.count_nonzero(within) >= PUPIL_SHARE * np.count_nonzero(hole):
+            painted[box] |= hole
+    return painted

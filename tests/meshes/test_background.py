@@ -45,6 +45,22 @@ def test_holes_through_which_the_background_shows_stay_open():
     assert not mask[128, 128]
 
 
+@pytest.mark.parametrize(("pupil_px", "is_eye"), [(12, True), (2, False), (70, False)])
+def test_the_white_of_an_eye_on_a_white_ground_is_no_hole(pupil_px, is_eye):
+    """What floats in a hole is a pupil; specks are none, nor is an object within a ring."""
+    image = Image.new("RGB", (256, 256), (255, 255, 255))
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((20, 20, 236, 236), (60, 110, 180))
+    white = 90 if pupil_px > 50 else 24
+    for radius, colour in ((white, (255, 255, 255)), (pupil_px, (10, 10, 10))):
+        draw.ellipse((128 - radius, 128 - radius, 128 + radius, 128 + radius), colour)
+    lab = to_lab(np.asarray(image))
+    mask = plain_mask(lab, fit_border(lab))
+    assert mask[128, 128 - (white + pupil_px) // 2] == is_eye
+    assert mask[128, 128] == (pupil_px != 2)
+    assert mask[128, 30]
+
+
 def test_a_part_that_only_resembles_the_background_is_kept():
     image = Image.new("RGB", (256, 256), (255, 255, 255))
     ImageDraw.Draw(image).ellipse((40, 40, 216, 216), (250, 250, 250), (60, 60, 60), width=4)
