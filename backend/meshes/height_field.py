@@ -16,6 +16,7 @@ from scipy.sparse.linalg import spsolve
 from skimage.morphology import medial_axis
 
 from backend.meshes.masks import Mask, bounds
+from backend.meshes.smooth_outline import SmoothOutline
 
 Height = NDArray[np.float64]
 
@@ -24,6 +25,7 @@ MIX_SCALE = 0.85
 BALL_BLUR_PX = 2.0
 SLAB_DEPTH = 0.25
 RIM_PX = 1.5
+LEAST_SQUARED = 0.2
 
 
 def inflated(mask: Mask) -> Height:
@@ -43,17 +45,14 @@ def inflated(mask: Mask) -> Height:
 
 
 def lathed(mask: Mask) -> Height:
-    """Turned thickness: every run of a row becomes a circle."""
+    """Turned thickness: every run of a row, between two edges of the outline, is a circle."""
+    outline = SmoothOutline.of(mask)
     columns = np.arange(mask.shape[1])
-    height = np.zeros(mask.shape)
-    for row in np.where(mask.any(axis=1))[0]:
-        edges = np.flatnonzero(np.diff(np.pad(mask[row].astype(np.int8), 1)))
-        for start, stop in edges.reshape(-1, 2):
-            centre, radius = (start + stop - 1) / 2, (stop - start) / 2
-            run = columns[start:stop]
-            squared = radius**2 - (run - centre) ** 2
-            height[row, start:stop] = np.sqrt(np.maximum(squared, 0.2))
-    return height
+    squared = np.zeros(mask.shape)
+    rows, edges = outline.crossings(np.arange(mask.shape[0], dtype=np.float64))
+    for row, start, stop in zip(rows[::2], edges[::2], edges[1::2], strict=True):
+        np.maximum(squared[row], (columns - start) * (stop - columns), out=squared[row])
+    return np.where(mask, np.sqrt(np.maximum(squared, LEAST_SQUARED)), 0.0)
 
 
 def slab(mask: Mask, aspect: float) -> Height:

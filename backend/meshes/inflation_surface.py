@@ -1,8 +1,8 @@
 """A closed surface around an outline of given thickness.
 
-The surface is where F(x, y, z) = h(x, y)^2 - z^2 changes sign inside the outline, continued
-outside by a slope times the distance from the outline, and read off with marching cubes. It is
-closed and manifold by construction.
+The surface is where F(x, y, z) = h(x, y)^2 - z^2 changes sign; near the outline and outside it,
+h^2 is a slope times the distance to the outline. It is read off with marching cubes, closed and
+manifold by construction.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ from scipy import ndimage
 from skimage.measure import marching_cubes
 
 from backend.errors import NoSurfaceFound
+from backend.meshes.exact_vertices import settled
 from backend.meshes.masks import Mask, bounds
+from backend.meshes.smooth_outline import SmoothOutline
 from backend.meshes.triangle_mesh import TriangleMesh
 
 PAD_CELLS = 3
+RIM_SHARE = 0.012
+LEAST_LIFT = 0.3
 SLAB_EDGE = 0.12
 RELIEF = 0.012
 RELIEF_LIMIT = 0.35
@@ -74,22 +78,18 @@ def sample_outline(
     y = np.arange(top - PAD_CELLS * cell, bottom + PAD_CELLS * cell, cell)
     x = np.arange(left - PAD_CELLS * cell, right + PAD_CELLS * cell, cell)
     where = np.meshgrid(y, x, indexing="ij")
-    distance, thickness, bumps = (
+    thickness, bumps = (
         ndimage.map_coordinates(field, where, order=1, mode="nearest").astype(np.float32)
-        for field in (signed_distance(mask, blur_px=1.0), _smooth_inside(height), relief)
+        for field in (_smooth_inside(height), relief)
     )
+    distance = SmoothOutline.of(mask).distance(y, x, 2 * rim_px(size_px, cell))
     origin = (float(x[0]), float(y[0]))
-    return Outline(distance, thickness, bumps, cell, origin, size_px)
+    return Outline(distance.astype(np.float32), thickness, bumps, cell, origin, size_px)
 
 
-def signed_distance(mask: Mask, blur_px: float) -> NDArray[np.float64]:
-    """Distance to the outline in pixels, positive inside, slightly blurred."""
-    padded = np.pad(mask, 1)
-    inside = ndimage.distance_transform_edt(padded)
-    outside = ndimage.distance_transform_edt(~padded)
-    signed = np.where(padded, inside - 0.5, 0.5 - outside)
-    blurred: NDArray[np.float64] = ndimage.gaussian_filter(signed, blur_px)[1:-1, 1:-1]
-    return blurred
+def rim_px(size_px: int, cell_px: float) -> float:
+    """How near to the outline a height is not trusted."""
+    return max(RIM_SHARE * size_px, cell_px)
 
 
 def luminance_relief(rgb: NDArray[np.uint8], mask: Mask, size_px: int) -> NDArray[np.float32]:
@@ -112,17 +112,37 @@ def round_surface(outline: Outline) -> TriangleMesh:
     TriangleMesh
         In pixels: x right, y down as in the picture, z towards the viewer.
     """
-    inside = outline.distance > 0
-    typical = float(np.median(outline.height[inside])) if inside.any() else 1.0
-    outside = 2 * max(1.0, typical) * outline.distance
-    back = np.where(inside, np.maximum(outline.height**2, 1e-3), outside)
-    raised = np.maximum(outline.height + outline.relief, 0.3 * outline.height)
-    front = np.where(inside, np.maximum(raised**2, 1e-3), outside)
+    back = squared_height(outline)
+    lift = np.maximum(1 + outline.relief / np.maximum(outline.height, 1.0), LEAST_LIFT)
+    front = np.where(back > 0, back * lift**2, back)
     z = _depth_axis(float(np.sqrt(max(front.max(), back.max(), 0.0))), outline.cell_px)
     squared = np.where(z >= 0, front[..., None], back[..., None])
     scale = 2 * np.sqrt(np.maximum(back, 0) + (3 * outline.cell_px) ** 2)
     field = (squared - z.astype(np.float32) ** 2) / scale[..., None]
-    return _extract(field, outline, z)
+    mesh = _extract(field, outline, z)
+    x, y, cell = *outline.origin, outline.cell_px
+    cells = (mesh.vertices[:, [1, 0, 2]].astype(np.float64) - (y, x, 0.0)) / cell
+    exact = settled(cells, front / cell**2, back / cell**2)
+    return mesh.with_vertices(exact[:, [1, 0, 2]] * cell + (x, y, 0.0))
+
+
+def squared_height(outline: Outline) -> Grid:
+    """Squared half thickness in square pixels, zero at the outline itself and negative outside.
+
+    A pixel at the rim knows its height badly. Its square is the distance to the outline times a
+    slope that hardly changes there (about 2 r on a ball of radius r), so the slope is taken from
+    further inside; half way to the middle of a thin part the height itself is taken again.
+    """
+    squared, distance = outline.height**2, outline.distance
+    width_px = rim_px(outline.size_px, outline.cell_px)
+    trust = np.maximum(distance, 0) ** 2
+    reach_cells = width_px / outline.cell_px / 2
+    slopes = ndimage.gaussian_filter(trust * squared / np.maximum(distance, 1.0), reach_cells)
+    slope = slopes / np.maximum(ndimage.gaussian_filter(trust, reach_cells), 1e-6)
+    slope = np.maximum(slope, 1.0)
+    inwards = np.maximum(distance / width_px - 1, 4 * distance / slope - 1)
+    share = np.clip(inwards, 0, 1)
+    return np.asarray(share * squared + (1 - share) * slope * distance, dtype=np.float32)
 
 
 def slab_surface(outline: Outline) -> TriangleMesh:

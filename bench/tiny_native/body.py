@@ -15,8 +15,8 @@ from backend.catalog import ShapeMode
 from backend.engines.shape_task import ShapeTask
 from backend.errors import NoSurfaceFound
 from backend.meshes.height_field import inflated, lathed
-from backend.meshes.inflation_surface import signed_distance
 from backend.meshes.masks import Mask, bounds, clean, longest_side, thicken_thin
+from backend.meshes.smooth_outline import SmoothOutline
 from backend.meshes.triangle_mesh import TriangleMesh
 
 # The body reaches so far into the box from -1 to 1; the rest keeps the surface closed.
@@ -25,6 +25,7 @@ PAD_SHARE = 0.1
 THIN_CELLS = 2.5
 SOFT_CELLS = 3.0
 RUFFLE = 0.01
+RIM_PX = 3.0
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ def _maps(
     mask: Mask, height: NDArray[np.float64], half_px: float, resolution: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Squared height inside and a slope outside, and what makes both look like distances."""
-    distance = signed_distance(mask, blur_px=1.0) / half_px
+    rows, columns = (np.arange(side, dtype=np.float64) for side in mask.shape)
+    distance = SmoothOutline.of(mask).distance(rows, columns, RIM_PX) / half_px
     inside = distance > 0
     typical = float(np.median(height[inside]))
     soft = SOFT_CELLS * 2 / resolution

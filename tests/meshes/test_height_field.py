@@ -51,6 +51,16 @@ def test_a_row_becomes_a_circle():
     assert height[48, 48] > height[48, 60] > height[48, 75]
 
 
+def test_the_circles_of_neighbouring_rows_follow_the_outline_and_not_its_pixels():
+    """Radii in half pixels made rings around everything turned."""
+    rows, columns = np.mgrid[:320, :240]
+    egg = ((rows - 160) / 150) ** 2 + ((columns - 120.2) / 100) ** 2 < 1
+    along = lathed(egg)[30:290, 120]
+    truth = 100 * np.sqrt(1 - ((np.arange(30, 290) - 160) / 150) ** 2)
+    assert np.abs(np.diff(along - truth)).max() < 0.08
+    assert np.abs(along - truth).max() < 0.5
+
+
 def test_a_slab_is_flat_and_thinner_when_it_is_narrow():
     mask = disc_mask()
     square, narrow = slab(mask, 1.0), slab(mask, 0.1)

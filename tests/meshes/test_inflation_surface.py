@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from backend.errors import NoSurfaceFound
-from backend.meshes.height_field import inflated, slab
+from backend.meshes.height_field import inflated, lathed, slab
 from backend.meshes.inflation_surface import (
     luminance_relief,
     round_surface,
     sample_outline,
-    signed_distance,
     slab_surface,
+    squared_height,
 )
 from tests.meshes.solids import disc_mask
 
@@ -56,10 +56,43 @@ def test_an_empty_mask_has_no_surface():
         _outline(empty, np.zeros((20, 20)))
 
 
-def test_the_distance_is_positive_inside():
-    distance = signed_distance(disc_mask(96, 30), blur_px=1.0)
-    assert distance[48, 48] == pytest.approx(30, abs=2.5)
-    assert distance[2, 2] < 0
+def test_a_ball_is_smooth_up_to_its_rim():
+    """Stairs of pixels at the outline and rings of cells at the sides would tilt the faces."""
+    for mask in (disc_mask(300, 120), disc_mask(301, 97)):
+        mesh = round_surface(_outline(mask, lathed(mask), resolution=96))
+        normals, middles = _faces(mesh)
+        middles -= mesh.vertices.mean(axis=0)
+        outwards = middles / np.linalg.norm(middles, axis=1, keepdims=True)
+        tilt_deg = np.degrees(np.arccos(np.clip(np.abs(np.sum(normals * outwards, axis=1)), 0, 1)))
+        assert np.mean(tilt_deg) < 1.0
+        assert np.percentile(tilt_deg, 99) < 4.0
+
+
+def test_the_squared_height_is_zero_at_the_outline_and_true_further_in():
+    mask = disc_mask(300, 120)
+    outline = _outline(mask, lathed(mask), resolution=96)
+    squared = squared_height(outline)
+    assert ((squared > 0) == (outline.distance > 0)).all()
+    inner = outline.distance > 60
+    assert squared[inner] == pytest.approx(outline.height[inner] ** 2, rel=1e-3)
+
+
+def test_a_thin_strand_keeps_its_thickness_beside_a_thick_body():
+    mask = disc_mask(300, 60)
+    mask[147:153, 20:280] = True
+    height = inflated(mask)
+    outline = _outline(mask, height, resolution=120)
+    column = round((30 - outline.origin[0]) / outline.cell_px)
+    row = round((149.5 - outline.origin[1]) / outline.cell_px)
+    assert np.sqrt(squared_height(outline)[row, column]) == pytest.approx(height[149, 30], rel=0.35)
+
+
+def _faces(mesh):
+    corners = mesh.vertices[mesh.faces].astype(np.float64)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    large = np.linalg.norm(normals, axis=1) > 0.02 * np.median(np.linalg.norm(normals, axis=1))
+    normals = normals[large] / np.linalg.norm(normals[large], axis=1, keepdims=True)
+    return normals, corners[large].mean(axis=1)
 
 
 def test_bright_spots_rise_on_the_front_alone():
