@@ -2,8 +2,9 @@
 
 Source
 ------
-Symmetry from the surface itself, colours that spread harmonically over it, and the picture shown
-through on the back where these agree with it; measured in ``bench/texture_projection.py``.
+Symmetry from the surface itself, colours that spread harmonically over it, the picture shown
+through on the back where these agree with it, and completed from the rest of itself elsewhere;
+measured in ``bench/texture_projection.py``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from backend.meshes.texturing.painted_atlas import painted_atlas
 from backend.meshes.texturing.surface_layout import SurfaceLayout
 from backend.meshes.texturing.texel_map import TexelBands, TexelMap
 from backend.meshes.texturing.unit_frame import UnitFrame
+from backend.meshes.texturing.unseen_colour.completed_back import complete_back
 from backend.meshes.texturing.unseen_colour.finer_surface import finer
 from backend.meshes.texturing.unseen_colour.mirror_plane import MirrorPlane, find_mirror_plane
 from backend.meshes.texturing.unseen_colour.node_colours import (
@@ -178,11 +180,12 @@ def _texture(
 ) -> NDArray[np.uint8]:
     points = around.frame.to_unit(mesh.vertices)
     normals = around.graph.to_vertices(around.graph.normals)
-    table = node_table(around, nodes)
+    back = complete_back(around, nodes)
+    table = node_table(around, nodes, back)
 
     def coloured(texels: TexelMap) -> NDArray[np.float32]:
         there = texels.interpolate(table, mesh.faces)
-        return colour_texels(around, nodes.islands, back_side, texels, there)
+        return colour_texels(around, nodes.islands, back, back_side, texels, there)
 
     return painted_atlas(TexelBands(layout, points, normals, size_px), coloured)
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from backend.catalog import BackSide
 from backend.meshes.texturing.texel_map import TexelMap
+from backend.meshes.texturing.unseen_colour.completed_back import CompletedBack
 from backend.meshes.texturing.unseen_colour.node_colours import NodeColours, Surroundings
 from backend.meshes.texturing.unseen_colour.picture_view import sampled
 
@@ -15,27 +16,31 @@ TEXELS_AT_A_TIME = 1 << 15  # few enough to stay in the cache
 Values = NDArray[np.float64]
 
 
-def node_table(around: Surroundings, made: NodeColours) -> Values:
-    """Give every vertex the colour of its node and how far the picture shows through, (v, 4)."""
-    return around.graph.to_vertices(np.column_stack([made.colours, made.through]))
+def node_table(around: Surroundings, made: NodeColours, back: CompletedBack | None) -> Values:
+    """Give every vertex its node's colour and its shares of picture and completed back, (v, 5)."""
+    taken = np.zeros(len(made.through)) if back is None else back.taken
+    return around.graph.to_vertices(np.column_stack([made.colours, made.through, taken]))
 
 
 def colour_texels(
     around: Surroundings,
     islands: NDArray[np.float32] | None,
+    back: CompletedBack | None,
     back_side: BackSide,
     texels: TexelMap,
     table: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Blend filled, through-projected, reflected and seen colours, each over those before.
+    """Blend filled, completed, through-projected, reflected and seen colours, each over others.
 
     Parameters
     ----------
     islands : (h, w) float32 or None
         Pixels of the front picture that do not show through.
+    back : CompletedBack or None
+        What is shown instead.
     texels : TexelMap
         In the graph's unit.
-    table : (k, 4) float32
+    table : (k, 5) float32
         ``node_table`` between the vertices.
 
     Returns
@@ -48,7 +53,7 @@ def colour_texels(
         some = slice(start, start + TEXELS_AT_A_TIME)
         points = texels.positions[some].astype(np.float64)
         normals = texels.normals[some].astype(np.float64)
-        found = _coloured(around, islands, back_side, points, normals, table[some])
+        found = _coloured(around, islands, back, back_side, points, normals, table[some])
         colours[some] = np.clip(found / 255, 0, 1)
     return colours
 
@@ -56,6 +61,7 @@ def colour_texels(
 def _coloured(
     around: Surroundings,
     islands: NDArray[np.float32] | None,
+    back: CompletedBack | None,
     back_side: BackSide,
     points: Values,
     normals: Values,
@@ -65,12 +71,28 @@ def _coloured(
     weight, shown = around.seen(points, normals)
     unsure = np.flatnonzero(weight < 1)
     guessed = table[unsure, :3].astype(np.float64)
+    if back is not None:
+        _show_completed(around, back, points[unsure], table[unsure, 4], guessed)
     _show_through(around, islands, points[unsure], table[unsure, 3], guessed)
     if back_side is BackSide.AUTO and around.plane is not None:
         share, over = around.reflected(points[unsure], normals[unsure])
         guessed += share[:, None] * (over - guessed)
     shown[unsure] = guessed + weight[unsure, None] * (shown[unsure] - guessed)
     return shown
+
+
+def _show_completed(
+    around: Surroundings,
+    back: CompletedBack,
+    points: Values,
+    share: NDArray[np.float32],
+    colours: Values,
+) -> None:
+    asked = np.flatnonzero(share > 0)
+    pixels = around.views[0].pixels(around.frame.to_mesh(points[asked]))
+    weight = share[asked] * sampled(back.share, pixels)
+    shown = sampled(back.colours, pixels)
+    colours[asked] += weight[:, None] * (shown - colours[asked])
 
 
 def _show_through(

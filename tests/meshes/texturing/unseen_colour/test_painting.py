@@ -317,3 +317,30 @@ def test_vertices_that_no_face_has_change_nothing():
     given = [GivenPicture(rgb, mask, frame)]
     textures = [paint(*one, given, 64).texture for one in ((mesh, layout), (strayed, shifted))]
     assert (textures[0] == textures[1]).all()
+
+
+def _chequered_with_a_face():
+    """A fine pattern, and in its middle something that is not expected behind."""
+    rgb, mask = _disc_picture()
+    dark = (np.indices(mask.shape) // 6).sum(axis=0) % 2 == 1
+    rgb[mask & dark] = BLUE
+    rgb[disc_mask(SIDE, 22)] = (250, 240, 60)
+    return rgb, mask
+
+
+def test_the_back_of_a_pattern_has_the_pattern_where_a_face_is_left_out():
+    rgb, mask = _chequered_with_a_face()
+    ball = Painted(sphere(0.5, 5), [GivenPicture(rgb, mask, FRAME)], is_inflated=True)
+    behind = np.linalg.norm(ball.centres - np.array([0, 0, -0.5]), axis=1) < 0.16
+    colours = ball.colours(behind)
+    assert colours[:, 1].max() < 130  # nothing of the yellow
+    red = colours[:, 0]
+    assert ((red > 60) & (red < 195)).mean() < 0.15  # red and blue, little purple between them
+    assert red.std() > 35
+
+
+def test_a_plain_back_stays_plain():
+    rgb, mask = _disc_picture()
+    rgb[disc_mask(SIDE, 22)] = (250, 240, 60)
+    ball = Painted(sphere(0.5, 4), [GivenPicture(rgb, mask, FRAME)], is_inflated=True)
+    assert np.abs(ball.colours(ball.centres[:, 2] < -0.35) - np.array(RED)).max() < 4
