@@ -191,8 +191,8 @@ class DrainLoop:
             HeldJob(job, self._make_sink(job), started_s, member=member)
             for job, member in zip(claimed, members, strict=True)
         ]
-        self._held.add(jobs)
         claim.add(jobs)
+        self._held.add(jobs)
         for held in jobs:
             self._start_job(held)
 

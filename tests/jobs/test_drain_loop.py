@@ -343,7 +343,7 @@ def test_a_claim_ends_with_the_last_one_that_joined_it(work):
             wait_for(lambda: "b" in work.ran)
             assert go.wait(10)
 
-    work.before = lambda name: wait_for(lambda: "a" in work.ran) if name == "late" else None
+    work.before = lambda name: wait_for(lambda: order) if name == "late" else None
     work.engine.during, work.after = during, after
     assert work.loop().drain()[0] == 3
     assert work.ran == {"a": "A of 1", "b": "B of 1", "late": "LATE of 1"}
