@@ -249,7 +249,8 @@ def job_names(jobs):
 def test_jobs_that_come_in_while_the_device_computes_join_the_claim_beside_it(work):
     work.claims = [(["a"], True), (["b"], True)]
     late = [["c"], ["d", "e"]]
-    sizes = []
+    sizes, turns = [], []
+    work.turns.took = lambda kind, _now: turns.append(kind)
 
     def during(tasks, _progress):
         if tasks[0] == "a":
@@ -266,6 +267,7 @@ def test_jobs_that_come_in_while_the_device_computes_join_the_claim_beside_it(wo
     assert sizes == [1, 4, 4, 4, 4], "each of the claim may take as long as all of them"
     assert {1, 2} <= {size for sizes in work.asked_late for size in sizes.values()}
     assert len(work.turns._times_s) == 2, "they belong to the claim that they joined"
+    assert turns == [KIND] * 4, "whose turn it is, is told of each"
 
 
 def test_a_claim_is_open_until_its_own_call_begins(work):
@@ -308,6 +310,29 @@ def test_there_is_never_a_third_claim(work):
     work.engine.during = during
     assert work.loop().drain()[0] == 4
     assert work.ran == {"a": "A of 1", "b": "B of 2", "late": "LATE of 2", "c": "C of 1"}
+
+
+def test_who_may_join_does_so_before_another_claim_is_made(work):
+    """The first claim has ended, and something else holds the device."""
+    work.claims = [(["a"], True), (["b"], True)]
+    order = []
+
+    def before(name):
+        if name == "b":
+            wait_for(lambda: job_names(work.held.all()) == ["b"])
+            with work.processor.turn.taken():
+                work.late = [["late"]]
+                work.claims = [(["c"], True)]
+                wait_for(lambda: len(work.held.all()) == 3)
+                order.extend(job_names(work.held.all()))
+
+    work.before = before
+    work.engine.during = lambda tasks, _p: (
+        wait_for(lambda: len(work.held.all()) == 2) if tasks[0] == "a" else None
+    )
+    assert work.loop().drain()[0] == 4
+    assert order == ["b", "late", "c"]
+    assert sorted(work.ran) == ["a", "b", "c", "late"]
 
 
 def test_what_others_took_in_the_meantime_joins_nothing(work):
