@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from backend.meshes.masks import Mask, bounds
+from backend.meshes.texturing.unseen_colour.faces import find_faces
 from backend.meshes.texturing.unseen_colour.few_colours import sorted_colours
 from backend.meshes.texturing.unseen_colour.scattered_regions import find_scattered
 
@@ -36,8 +37,8 @@ class Regions:
     Parameters
     ----------
     islands : (h, w) float32
-        1 where a region hardly reaches the outline and its colour holds little of it elsewhere: it
-        is not expected on the back.
+        1 where a region hardly reaches the outline and its colour holds little of it elsewhere, and
+        where a face is: it is not expected on the back.
     around : (h, w) float32
         1 where a colour goes from outline to outline, as a belt does: it is expected to go round.
     scattered : (h, w) float32
@@ -81,7 +82,7 @@ def find_regions(rgb: Rgb, core: Mask, whole: Mask | None = None) -> Regions:
     near = _nearest(inside)
     is_rare = (contact < LEAST_CONTACT)[near] & ~is_expected[near]
     alone = ndimage.binary_fill_holes(is_rare)
-    is_island = ndimage.binary_dilation(alone, iterations=2)
+    is_island = ndimage.binary_dilation(alone, iterations=2) | find_faces(small)
     found = is_island, _belts(labels, body), scattered[near]
     return Regions(*(_in_place(one, box, core.shape) for one in found))
 
