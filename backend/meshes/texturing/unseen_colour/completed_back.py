@@ -15,9 +15,9 @@ from backend.meshes.masks import Mask, bounds
 from backend.meshes.texturing.unseen_colour.few_colours import lab
 from backend.meshes.texturing.unseen_colour.node_colours import NodeColours, Surroundings
 from backend.meshes.texturing.unseen_colour.picture_completion import completed
-from backend.meshes.texturing.unseen_colour.picture_view import PictureView, sampled
+from backend.meshes.texturing.unseen_colour.picture_view import sampled
 
-WORK_PX = 256
+WORK_PX, DETAIL_PX, LEAST_PX = 256, 1024, 8
 NEAREST_NODES = 3
 LEAST_NODES, LEAST_HOLE_SHARE, LEAST_SOURCE_PX = 20, 0.01, 200
 SOFTENED_ROUNDS = 2
@@ -27,27 +27,8 @@ Rgb = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class CompletedBack:
-    """The front picture with other content where its own is not expected behind.
-
-    Parameters
-    ----------
-    colours : (h, w, 3) float32
-        0 to 255.
-    share : (h, w) float32
-        1 where something else was put.
-    taken : (n,) float64
-        How far each node may show it, 0 to 1.
-    """
-
-    colours: Rgb
-    share: NDArray[np.float32]
-    taken: Values
-
-
-@dataclass(frozen=True)
-class _Crop:
-    """The object in the picture, made small.
+class Crop:
+    """The object in the picture, made smaller.
 
     Parameters
     ----------
@@ -65,31 +46,61 @@ class _Crop:
     shape: tuple[int, int]
 
     @classmethod
-    def of(cls, core: Mask) -> _Crop:
+    def of(cls, core: Mask, most_px: int) -> Crop:
+        """Cut out what is in a mask, (h, w) bool, at most so many pixels long."""
         top, bottom, left, right = bounds(core)
-        size = (bottom - top, right - left)
-        factor = min(1.0, WORK_PX / max(size))
-        return cls(
-            top, left, size, (max(8, round(size[0] * factor)), max(8, round(size[1] * factor)))
-        )
-
-    @property
-    def box(self) -> tuple[slice, slice]:
-        return (
-            slice(self.top, self.top + self.size[0]),
-            slice(self.left, self.left + self.size[1]),
-        )
+        rows, columns = bottom - top, right - left
+        factor = min(1.0, most_px / max(rows, columns))
+        shape = (max(LEAST_PX, round(rows * factor)), max(LEAST_PX, round(columns * factor)))
+        return cls(top, left, (rows, columns), shape)
 
     def small(self, image: NDArray[np.generic]) -> NDArray[np.float32]:
-        part = image[self.box].astype(np.float32)
-        return np.asarray(cv2.resize(part, self.shape[::-1], interpolation=cv2.INTER_AREA))
+        """Make an image of the picture's size small."""
+        part = image[self.top : self.top + self.size[0], self.left : self.left + self.size[1]]
+        size = self.shape[::-1]
+        return np.asarray(cv2.resize(part.astype(np.float32), size, interpolation=cv2.INTER_AREA))
 
     def pixels(self) -> Values:
         """Where the middles of the small pixels lie in the picture, x and y, (n, 2)."""
-        step = np.array(self.size) / self.shape
         rows, columns = np.indices(self.shape).reshape(2, -1)
-        places = (np.stack([rows, columns], axis=1) + 0.5) * step - 0.5 + (self.top, self.left)
-        return np.asarray(places[:, ::-1])
+        corner = (self.left, self.top)
+        middles = np.stack([columns, rows], axis=1) + 0.5
+        return np.asarray(middles * self._step - 0.5 + corner)
+
+    def places(self, pixels: Values) -> Values:
+        """Where pixels of the picture lie in the small one, x and y, (n, 2)."""
+        return np.asarray((pixels + 0.5 - (self.left, self.top)) / self._step - 0.5)
+
+    @property
+    def _step(self) -> Values:
+        return np.asarray(np.array(self.size[::-1]) / np.array(self.shape[::-1]))
+
+
+@dataclass(frozen=True)
+class CompletedBack:
+    """The front picture with other content where its own is not expected behind.
+
+    Parameters
+    ----------
+    crop : Crop
+        Where it lies in the front picture.
+    colours : (h, w, 3) float32
+        0 to 255.
+    share : (h, w) float32
+        1 where something else was put.
+    taken : (n,) float64
+        How far each node may show it, 0 to 1.
+    """
+
+    crop: Crop
+    colours: Rgb
+    share: NDArray[np.float32]
+    taken: Values
+
+    def at(self, pixels: Values) -> tuple[NDArray[np.float32], Rgb]:
+        """Look up pixels of the front picture, (n, 2): share, (n,), and colour, (n, 3)."""
+        places = self.crop.places(pixels)
+        return sampled(self.share, places), sampled(self.colours, places)
 
 
 def complete_back(around: Surroundings, nodes: NodeColours) -> CompletedBack | None:
@@ -104,7 +115,7 @@ def complete_back(around: Surroundings, nodes: NodeColours) -> CompletedBack | N
     back = _back_nodes(around, nodes)
     if nodes.islands is None or np.count_nonzero(back) < LEAST_NODES:
         return None
-    crop = _Crop.of(front.core)
+    crop = Crop.of(front.core, WORK_PX)
     expected, through = _in_picture(around, nodes, back, crop)
     inside = crop.small(front.core) > 0.5
     island = sampled(nodes.islands, crop.pixels()).reshape(crop.shape)
@@ -114,9 +125,11 @@ def complete_back(around: Surroundings, nodes: NodeColours) -> CompletedBack | N
     if is_small or np.count_nonzero(source) < LEAST_SOURCE_PX:
         return None
     taken = completed(_lab(crop.small(front.colours)), source, hole, _lab(expected))
-    colours, share = _enlarged(front, crop, taken, hole)
+    fine = Crop.of(front.core, DETAIL_PX)
+    colours = _mixed(fine.small(front.colours), _offsets(taken, hole))
+    share = cv2.resize(hole.astype(np.float32), fine.shape[::-1])
     shown = around.graph.smoothed(back.astype(np.float64), SOFTENED_ROUNDS)
-    return CompletedBack(colours, share, shown)
+    return CompletedBack(fine, colours, np.asarray(share), shown)
 
 
 def _back_nodes(around: Surroundings, nodes: NodeColours) -> NDArray[np.bool_]:
@@ -130,7 +143,7 @@ def _back_nodes(around: Surroundings, nodes: NodeColours) -> NDArray[np.bool_]:
 
 
 def _in_picture(
-    around: Surroundings, nodes: NodeColours, back: NDArray[np.bool_], crop: _Crop
+    around: Surroundings, nodes: NodeColours, back: NDArray[np.bool_], crop: Crop
 ) -> tuple[Rgb, Values]:
     """Look at the nodes of the back through the picture: colours, and how far they show it."""
     places = around.views[0].pixels(around.frame.to_mesh(around.graph.points[back]))
@@ -146,35 +159,30 @@ def _lab(rgb: Rgb) -> Rgb:
     return lab(rgb.reshape(-1, 3)).reshape(rgb.shape)
 
 
-def _enlarged(
-    front: PictureView, crop: _Crop, taken: NDArray[np.int64], hole: Mask
-) -> tuple[Rgb, NDArray[np.float32]]:
-    """Take from the picture itself what was found in the small one.
-
-    Neighbours that take the same part show it sharply; where they do not, they are mixed.
-    """
-    offset = _offsets_px(crop, taken, hole)
-    rows, columns = np.indices(crop.size, dtype=np.float32)
-    own = np.dstack([columns + crop.left, rows + crop.top])
-    mixed = np.zeros((*crop.size, 3), dtype=np.float32)
-    picture = front.colours.astype(np.float32)
-    for down, right in itertools.product(range(3), range(3)):
-        beside = offset[down : down + crop.shape[0], right : right + crop.shape[1]]
-        places = own + cv2.resize(beside, crop.size[::-1], interpolation=cv2.INTER_NEAREST)
-        mixed += cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    picture[crop.box] = mixed / 9
-    share = np.zeros(picture.shape[:2], dtype=np.float32)
-    share[crop.box] = cv2.resize(hole.astype(np.float32), crop.size[::-1])
-    return picture, share
-
-
-def _offsets_px(crop: _Crop, taken: NDArray[np.int64], hole: Mask) -> NDArray[np.float32]:
-    """How far right and down each small pixel looks, in pixels of the picture, with a rim of one.
+def _offsets(taken: NDArray[np.int64], hole: Mask) -> NDArray[np.float32]:
+    """How far right and down each pixel looks, (h, w, 2), as shares of the whole.
 
     Outside the hole as in it next to there: what is there itself must not be mixed in.
     """
-    rows, columns = np.indices(crop.shape)
-    off = (taken - np.dstack([rows, columns])) * (np.array(crop.size) / crop.shape)
+    off = taken - np.moveaxis(np.indices(hole.shape), 0, -1)
     near = ndimage.distance_transform_edt(~hole, return_distances=False, return_indices=True)
-    inside = off[tuple(near)][..., ::-1].astype(np.float32)
-    return np.pad(inside, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    return np.asarray((off[tuple(near)] / hole.shape)[..., ::-1], dtype=np.float32)
+
+
+def _mixed(picture: Rgb, offsets: NDArray[np.float32]) -> Rgb:
+    """Take from a finer picture what was found in the small one.
+
+    Neighbours that take the same part show it sharply; where they do not, they are mixed.
+    """
+    height, width = picture.shape[:2]
+    rows, columns = np.indices((height, width), dtype=np.float32)
+    moves = np.pad(
+        offsets * np.array([width, height], dtype=np.float32), ((1, 1), (1, 1), (0, 0)), mode="edge"
+    )
+    mixed = np.zeros_like(picture)
+    for down, right in itertools.product(range(3), range(3)):
+        beside = moves[down : down + offsets.shape[0], right : right + offsets.shape[1]]
+        move = cv2.resize(beside, (width, height), interpolation=cv2.INTER_NEAREST)
+        x, y = columns + move[..., 0], rows + move[..., 1]
+        mixed += cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(mixed / 9)

@@ -89,9 +89,8 @@ def _show_completed(
     colours: Values,
 ) -> None:
     asked = np.flatnonzero(share > 0)
-    pixels = around.views[0].pixels(around.frame.to_mesh(points[asked]))
-    weight = share[asked] * sampled(back.share, pixels)
-    shown = sampled(back.colours, pixels)
+    put, shown = back.at(around.views[0].pixels(around.frame.to_mesh(points[asked])))
+    weight = (share[asked] * put).astype(np.float64)
     colours[asked] += weight[:, None] * (shown - colours[asked])
 
 
