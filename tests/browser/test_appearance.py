@@ -98,3 +98,15 @@ def test_gallery_selects_searches_and_deletes(server, new_page, picture):
     page.get_by_role("button", name="Delete selected").click()
     page.goto("/gallery?q=searched")
     expect(page.get_by_text("Nothing matches")).to_be_visible()
+
+
+def test_gallery_counts_what_was_ticked_before_its_script_came(server, new_page, picture):
+    page = new_page(server, draws=False)
+    made(server, picture, texture="false")
+    held = []
+    page.route("**/gallery*.js*", lambda route: held.append(route))
+    page.goto("/gallery", wait_until="commit")
+    page.locator("input[name=job]").first.check()
+    for route in held:
+        route.continue_()
+    expect(page.locator("#selected")).to_have_text("1 selected")

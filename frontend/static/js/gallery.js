@@ -13,6 +13,7 @@ function count() {
 
 if (form) {
   form.addEventListener("change", count);
+  count(); // boxes ticked before this ran, or restored by the browser
   document.getElementById("select-all").addEventListener("click", () => {
     const all = boxes();
     const on = !all.every((box) => box.checked);
