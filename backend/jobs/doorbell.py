@@ -14,6 +14,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from backend.catalog import Queue
+from backend.jobs.bell_transport import use_bell_transport
 from backend.jobs.redis_url import CONNECT_TIMEOUT_S, broker_url
 
 DRAIN = "meshkiln.drain"
@@ -30,6 +31,7 @@ def celery_app(redis_url: str) -> Celery:
     The choices are measured: late acknowledgement with a spawned child that may be killed, short
     visibility because a second bell is harmless, socket timeouts so that no publish hangs.
     """
+    use_bell_transport()
     app = Celery("meshkiln", broker=broker_url(redis_url), set_as_current=False)
     app.conf.update(
         broker_connection_retry_on_startup=True,

@@ -74,6 +74,27 @@ def test_killed_worker_and_killed_redis_lose_nothing(workshop):
         assert len(done.outputs) == 1
 
 
+def test_redis_may_be_away_when_a_child_is_killed_or_a_job_ends(workshop):
+    job = workshop.submit("slow")
+    busy(workshop, job.id)
+    child = workshop.child_pid()
+    workshop.redis.kill()
+    workshop.redis.wait()
+    time.sleep(0.3)
+    os.kill(child, signal.SIGKILL)  # its bell cannot be given back
+    wait_until(lambda: not psutil.pid_exists(child))
+    workshop.start_redis()
+    workshop.wait_for(job.id, JobState.SUCCEEDED)
+    job = workshop.submit("slow")
+    busy(workshop, job.id)
+    workshop.redis.kill()
+    workshop.redis.wait()
+    workshop.wait_for(job.id, JobState.SUCCEEDED)
+    time.sleep(1)  # so that its bell cannot be answered
+    workshop.start_redis()
+    workshop.wait_for(workshop.submit("slow").id, JobState.SUCCEEDED)
+
+
 def test_stuck_job_is_killed_when_canceled(workshop):
     job = workshop.submit("stuck")
     busy(workshop, job.id)
