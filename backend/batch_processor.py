@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from backend.batching.device_turn import DeviceTurn
 from backend.batching.engine_calls import EngineCalls
 from backend.batching.engine_traits import BatchedStage, gains_from_batches, needs_device_alone
 from backend.batching.halving import Outcome
-from backend.batching.meeting import Arrival, Meeting
+from backend.batching.meeting import Meeting
 from backend.batching.member import BatchMember, run_engine
 from backend.engines.engine import AnyEngine
 from backend.errors import InvalidParameter
@@ -100,7 +100,9 @@ class BatchProcessor:
 
     # Jobs of a worker
 
-    def members(self, size: int, stages: Sequence[str], size_class: str = "") -> list[BatchMember]:
+    def members(
+        self, size: int, stages: Sequence[str], size_class: str = "", *, is_open: bool = False
+    ) -> list[BatchMember]:
         """Make a batch of jobs that run in threads of their own.
 
         Parameters
@@ -111,8 +113,10 @@ class BatchProcessor:
             Stages of their pipeline in order.
         size_class : str
             Names work that takes like memory.
+        is_open : bool
+            Whether others are going to join, by ``BatchMember.late``.
         """
-        meeting = Meeting(size, partial(self._serve, size_class))
+        meeting = Meeting(size, partial(self._make_call, size_class), is_open=is_open)
         with self._lock:
             self._batches += 1
         return [
@@ -172,7 +176,7 @@ class BatchProcessor:
             return []
         first = batch[0]
         tasks = [job.task for job in batch]
-        return self._calls(first.engine, tasks, progress, size_class=first.size_class)
+        return self._calls(first.engine, lambda: tasks, progress, size_class=first.size_class)
 
     def get_batch_stats(self) -> dict[str, Any]:
         """Tell what the calls of engines that take batches came to.
@@ -227,11 +231,14 @@ class BatchProcessor:
         limits = (knee(samples), out_of_memory_cap(samples, free_mb=0.0))
         return min((limit for limit in limits if limit is not None), default=None)
 
-    def _serve(
-        self, size_class: str, group: Sequence[Arrival], progress: StageProgress, begin: Any
+    def _make_call(
+        self,
+        size_class: str,
+        engine: AnyEngine,
+        progress: StageProgress,
+        begin: Callable[[], Sequence[Any]],
     ) -> list[Outcome]:
-        tasks = [arrival.task for arrival in group]
-        return self._calls(group[0].engine, tasks, progress, size_class=size_class, begin=begin)
+        return self._calls(engine, begin, progress, size_class=size_class)
 
 
 def _are_like(job: PendingJob, first: PendingJob) -> bool:

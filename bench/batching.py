@@ -2,8 +2,11 @@
 
 ``python -m bench.batching --json FILE`` runs whole jobs in the worker's own loop, in turns:
 batches of 1, 2, 4 and 8, the next claim prepared meanwhile or not, with a tiny random network
-that takes true batches and with ``inflate``, which works item by item. Then a mixed load of two
+that takes true batches and with ``inflate``, which works item by item. Then jobs that trickle in
+while the device is busy, and join a call that has not begun or do not. Then a mixed load of two
 models of which one fits in memory, in the order of arrival and grouped.
+
+``--only trickle`` measures that alone; so do the names of the other parts.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +29,26 @@ from backend.jobs.turns import LEAST_TURN_S, Turns
 from backend.pipelines.catalogue import run_pipeline as run_products
 from bench.batching_jobs import JobRound, Way, in_turns, threads_of_device
 from bench.batching_models import MixedRun, OneModelAtATime, grouped, mixed_run, oldest_first
+from bench.batching_trickle import (
+    CALL_S,
+    LATE,
+    MORE_S,
+    NOT_LATE,
+    PREPARE_S,
+    TrickleRun,
+    run_stand_in,
+    trickle_run,
+)
 from bench.record import Figure, report
 from bench.tiny_native.runner import run_pipeline as run_tiny
 
 SHORT_TURN_S = 2.0
+PARTS = ("throughput", "trickle", "mixed")
+TOLD: tuple[tuple[str, str, Callable[[TrickleRun], float]], ...] = (
+    ("", "jobs per s", lambda run: run.jobs_per_s),
+    (": calls", "calls", lambda run: sum(run.sizes.values())),
+    (": usual wait", "s", lambda run: run.usual_wait_s),
+)
 NOTES = (
     "'jobs per s' are whole jobs: mask, shape, mesh, texture, files. The ratio is to one by one.",
     "On a CPU the network computes on as many cores as --device-cores says, which stand for the "
@@ -38,6 +57,11 @@ NOTES = (
     "GPU gains.",
     "inflate is run as a batch here to show that nothing is gained; the worker claims its jobs "
     "one by one, because the engine does not say that it gains from batches.",
+    "Trickle: one job arrives after the other, further apart than a worker waits for company, at "
+    "most --trickle-size in a claim. The engine only waits, as if one task did not fill a device: "
+    f"{CALL_S:g} s for one and {MORE_S:g} s for each further one, after {PREPARE_S:g} s of "
+    "preparation; a processor gains too little from batches to show a difference. The ratio is to "
+    "where none joins late; rows tell the sizes of the calls. A wait is from arrival to end.",
     "Mixed load: weights are read from the page cache. On a GPU they cross the link as well.",
 )
 
@@ -49,16 +73,23 @@ def main() -> None:
         folder = Path(name)
         figures, rows = [], []
         with threads_of_device(args.device_cores):
-            for engine, run_pipeline in (("tiny", run_tiny), ("inflate", run_products)):
-                jobs = JobRound(folder, run_pipeline, _params(engine), _processor(folder))
-                figures += _throughput(engine, jobs, args)
-                rows.append({"engine": engine, **jobs.processor.get_batch_stats()})
-            figures += _mixed(folder, args)
+            if "throughput" in args.only:
+                for engine, run_pipeline in (("tiny", run_tiny), ("inflate", run_products)):
+                    jobs = JobRound(folder, run_pipeline, _params(engine), _processor(folder))
+                    figures += _throughput(engine, jobs, args)
+                    rows.append({"engine": engine, **jobs.processor.get_batch_stats()})
+            if "trickle" in args.only:
+                figures += _trickle(folder, args, rows)
+            if "mixed" in args.only:
+                figures += _mixed(folder, args)
     settings = {
         "jobs": args.jobs,
         "rounds": args.rounds,
         "batch_sizes": args.sizes,
         "mixed_jobs": args.mixed_jobs,
+        "trickle_jobs": args.trickle_jobs,
+        "trickle_intervals_s": args.trickle_intervals_s,
+        "trickle_size": args.trickle_size,
         "cores": core_count(),
         "device": "cuda" if torch.cuda.is_available() else "cpu",
         "device_cores": args.device_cores,
@@ -82,6 +113,38 @@ def _throughput(engine: str, jobs: JobRound, args: argparse.Namespace) -> list[F
             None if way is ways[0] else base,
         )
         for way in ways
+    ]
+
+
+def _trickle(folder: Path, args: argparse.Namespace, rows: list[dict[str, Any]]) -> list[Figure]:
+    """Return the figures; adds the sizes of the calls of each round to the rows."""
+    jobs = JobRound(folder, run_stand_in, _params("stand-in"), _processor(folder))
+    figures = []
+    for every_s in args.trickle_intervals_s:
+        runs: dict[str, list[TrickleRun]] = defaultdict(list)
+        for way in in_turns((NOT_LATE, LATE), args.rounds):
+            run = trickle_run(
+                jobs, args.trickle_jobs, every_s, args.trickle_size, joins_late=way == LATE
+            )
+            runs[way].append(run)
+        for way in (NOT_LATE, LATE):
+            title = f"a job every {every_s:g} s, {way}"
+            figures += _trickle_figures(title, runs[way], runs[NOT_LATE])
+            rows.append({"trickle": title, "calls_by_size": [run.sizes for run in runs[way]]})
+    return figures
+
+
+def _trickle_figures(
+    title: str, runs: Sequence[TrickleRun], base: Sequence[TrickleRun]
+) -> list[Figure]:
+    return [
+        Figure.of(
+            f"{title}{what}",
+            unit,
+            [value(run) for run in runs],
+            None if runs is base else Figure.of("", "", [value(run) for run in base]).median,
+        )
+        for what, unit, value in TOLD
     ]
 
 
@@ -133,6 +196,10 @@ def _arguments(given: Sequence[str] | None = None) -> Any:
     parser.add_argument("--jobs", type=int, default=8, help="jobs of each round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to measure")
+    parser.add_argument("--trickle-jobs", type=int, default=24, help="jobs that come one by one")
+    parser.add_argument("--trickle-intervals-s", type=float, nargs="+", default=[0.4, 0.6, 1.0])
+    parser.add_argument("--trickle-size", type=int, default=4, help="most jobs of such a claim")
     parser.add_argument("--mixed-jobs", type=int, default=40)
     parser.add_argument(
         "--device-cores", type=int, default=max(1, core_count() // 2), help="cores of the network"

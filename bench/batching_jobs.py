@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from PIL import Image, ImageDraw
 
@@ -31,6 +31,7 @@ from backend.units import SystemClock
 START = datetime(2026, 11, 21, tzinfo=UTC)
 KIND = WaitingKind("bench", PipelineName.IMAGE_TO_3D, "bench", False, 1, "", START, START)
 
+T = TypeVar("T")
 Runner = Callable[[str, PipelineRequest, ProgressSink], PipelineOutcome]
 
 
@@ -62,19 +63,33 @@ class JobRound:
         Runs a pipeline by name.
     params : ImageTo3DParams
         Of every job, but for the seed.
+
+    Attributes
+    ----------
+    ended_s : dict
+        When each job of the round ended, on the clock of ``time.perf_counter``.
     """
 
     folder: Path
     run_pipeline: Runner
     params: ImageTo3DParams
     processor: BatchProcessor = field(default_factory=get_batch_processor)
-    done: int = 0
+    ended_s: dict[int, float] = field(default_factory=dict)
 
     def seconds(self, way: Way, jobs: int) -> float:
         """Run jobs; returns how long all of them took."""
-        plans = _Plans(way, jobs)
-        self.done = 0
-        loop = DrainLoop(
+        loop = self.loop(_Plans(way, jobs))
+        started_s = time.perf_counter()
+        loop.drain()
+        elapsed_s = time.perf_counter() - started_s
+        if len(self.ended_s) != jobs:
+            raise RuntimeError(f"{len(self.ended_s)} of {jobs} jobs ran")
+        return elapsed_s
+
+    def loop(self, plans: Plans) -> DrainLoop:
+        """Return the worker's loop for jobs that are planned so; forgets earlier ones."""
+        self.ended_s = {}
+        return DrainLoop(
             cast("Any", plans),
             plans.claim,
             self._run,
@@ -83,12 +98,6 @@ class JobRound:
             lambda: self.processor,
             SystemClock(),
         )
-        started_s = time.perf_counter()
-        loop.drain()
-        elapsed_s = time.perf_counter() - started_s
-        if self.done != jobs:
-            raise RuntimeError(f"{self.done} of {jobs} jobs ran")
-        return elapsed_s
 
     def _run(self, held: HeldJob) -> None:
         number = int(held.job.id)
@@ -98,22 +107,21 @@ class JobRound:
         request = PipelineRequest({"image": picture(self.folder, number)}, params, out_dir)
         with held.member.present() if held.member else nullcontext():
             self.run_pipeline(PipelineName.IMAGE_TO_3D, request, SilentSink())
-        self.done += 1
+        self.ended_s[number] = time.perf_counter()
 
 
-class _Plans:
-    """Stands in for the queue: so many jobs wait, all alike."""
+class Plans:
+    """Stands in for the queue.
 
-    def __init__(self, way: Way, jobs: int) -> None:
-        self._way = way
+    Parameters
+    ----------
+    jobs : int
+        So many, all alike.
+    """
+
+    def __init__(self, jobs: int) -> None:
         self._left = list(range(jobs))
         self.turns = Turns()
-
-    def plan(self, *, beside_another: bool = False) -> ClaimPlan | None:
-        """Plan the next claim."""
-        if not self._left or (beside_another and not self._way.overlap):
-            return None
-        return ClaimPlan(KIND, min(self._way.batch_size, len(self._left)), self._way.overlap)
 
     def claim(self, plan: ClaimPlan) -> list[ClaimedJob]:
         """Take the first ones."""
@@ -123,6 +131,24 @@ class _Plans:
             ClaimedJob(str(number), PipelineName.IMAGE_TO_3D, {}, (), stages, "bench", 1)
             for number in taken
         ]
+
+
+class _Plans(Plans):
+    """All jobs wait from the start, and none comes late."""
+
+    def __init__(self, way: Way, jobs: int) -> None:
+        super().__init__(jobs)
+        self._way = way
+
+    def plan(self, *, beside_another: bool = False) -> ClaimPlan | None:
+        """Plan the next claim."""
+        if not self._left or (beside_another and not self._way.overlap):
+            return None
+        return ClaimPlan(KIND, min(self._way.batch_size, len(self._left)), self._way.overlap)
+
+    def plan_late(self, _sizes: Mapping[str, int]) -> ClaimPlan | None:
+        """Plan nothing: claims are of the size that is measured."""
+        return None
 
 
 def picture(folder: Path, number: int) -> Path:
@@ -155,7 +181,7 @@ def threads_of_device(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def in_turns(ways: Sequence[Way], rounds: int) -> Iterator[Way]:
+def in_turns(ways: Sequence[T], rounds: int) -> Iterator[T]:
     """Repeat all ways, each round in another order, so that drift hits all alike."""
     for number in range(rounds):
         yield from (ways if number % 2 == 0 else tuple(reversed(ways)))

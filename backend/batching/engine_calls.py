@@ -73,20 +73,19 @@ class EngineCalls:
     def __call__(
         self,
         engine: AnyEngine,
-        tasks: Sequence[Any],
+        begin: Callable[[], Sequence[Any]],
         progress: StageProgress,
         *,
         size_class: str = "",
-        begin: Callable[[], None] = lambda: None,
     ) -> list[Outcome]:
         """Have tasks done in one call, or in as few as it takes.
 
         Parameters
         ----------
+        begin : callable
+            Called when the device is free and the work begins; returns the tasks.
         size_class : str
             Names work that takes like memory.
-        begin : callable
-            Called when the device is free and the work begins.
 
         Raises
         ------
@@ -95,7 +94,7 @@ class EngineCalls:
         """
         waits = needs_device_alone(engine)
         with self._turn.taken(progress.check_canceled) if waits else nullcontext():
-            begin()
+            tasks = begin()
             if not gains_from_batches(engine):
                 return run_items(lambda one: engine.run(one, progress), tasks, self._free)
             key = self.key(engine, progress.stage, size_class)

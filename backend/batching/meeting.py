@@ -5,77 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from contextvars import Context, copy_context
-from dataclasses import dataclass, field
 from typing import Any
 
+from backend.batching.arrival import Arrival, Place
 from backend.batching.halving import Outcome
-from backend.batching.shared_progress import Listener, SharedProgress
-from backend.engines.engine import AnyEngine
-from backend.errors import InternalError, MeshkilnError
-from backend.profiling.recorder import current_trace, profile_stage, start_pipeline
+from backend.batching.shared_call import BROKEN, MakeCall, SharedCall
+from backend.errors import InternalError, JobCanceled, MeshkilnError
 from backend.profiling.spans import Span
-from backend.progress import StageProgress
 
 LOOK_S = 0.1
-BROKEN = "An unexpected error stopped the job."
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, order=True)
-class Place:
-    """Which call of a pipeline this is; an earlier stage comes first.
-
-    Parameters
-    ----------
-    stage : int
-        Number of the stage within the pipeline.
-    call : int
-        Number of the call within the stage.
-    engine : str
-        Name of the engine.
-    """
-
-    stage: int
-    call: int
-    engine: str
-
-
-@dataclass(eq=False)
-class Arrival:
-    """A job that has come to a call.
-
-    Attributes
-    ----------
-    group : sequence of Arrival
-        Those whose call it is; empty until everybody is there.
-    has_begun : bool
-        Whether the shared call computes.
-    outcome : Outcome or None
-        What came of it.
-    spans : sequence of Span
-        What was recorded in the shared call.
-    """
-
-    place: Place
-    engine: AnyEngine
-    task: Any
-    listener: Listener
-    context: Context = field(default_factory=copy_context)
-    group: Sequence[Arrival] = ()
-    has_begun: bool = False
-    outcome: Outcome | None = None
-    spans: Sequence[Span] = ()
-
-    @property
-    def is_alone(self) -> bool:
-        """Whether nobody else came, so that its own thread makes the call."""
-        return len(self.group) == 1
-
-
-# Makes one call: arrivals, the progress to report to, and what to call when it begins.
-Call = Callable[[Sequence[Arrival], StageProgress, Callable[[], None]], Sequence[Outcome]]
 
 
 class Meeting:
@@ -85,32 +25,56 @@ class Meeting:
     wait at the earliest call are served and go on. A job that fails or is canceled leaves, so
     nobody waits for it; no time limit is needed.
 
+    Others may come to the batch late. Nobody waits for them: they are served with those on time
+    who have still to come to the same call, or join a call that has not begun, or else make
+    one of their own at once, which others that are late may join.
+
     Parameters
     ----------
     size : int
         Jobs of the batch, all on their way.
-    call : callable
+    make : callable
         Makes a shared call.
+    is_open : bool
+        Whether others are going to come before the first call begins.
     """
 
-    def __init__(self, size: int, call: Call) -> None:
-        self._call = call
+    def __init__(self, size: int, make: MakeCall, *, is_open: bool = False) -> None:
+        self._make = make
         self._changed = threading.Condition()
         self._on_their_way = size
+        self._late = 0
+        self._is_open = is_open
         self._waiting: list[Arrival] = []
+        self._passed: Place | None = None  # the last call of those on time
+        self._ahead: list[SharedCall] = []  # calls that have not begun
 
-    def leave(self) -> None:
-        """Count one job out that is on its way."""
+    @property
+    def is_open(self) -> bool:
+        """Whether who comes late may still be in time for the first call."""
         with self._changed:
-            self._on_their_way -= 1
-            self._serve_if_all_wait()
+            return self._is_open
+
+    def expect_late(self, count: int) -> None:
+        """Note that so many jobs come late."""
+        with self._changed:
+            self._late += count
+
+    def leave(self, *, is_late: bool = False) -> None:
+        """Count one job out that does not wait."""
+        with self._changed:
+            if is_late:
+                self._late -= 1
+            else:
+                self._on_their_way -= 1
+            self._serve()
 
     def arrive(self, arrival: Arrival) -> None:
         """Note that a job waits for a call."""
         with self._changed:
-            self._on_their_way -= 1
+            self._on_their_way -= not arrival.is_late
             self._waiting.append(arrival)
-            self._serve_if_all_wait()
+            self._serve()
 
     def withdraw(self, arrival: Arrival) -> None:
         """Note that a job no longer waits; it is on its way out."""
@@ -118,7 +82,7 @@ class Meeting:
             arrival.listener.has_left = True
             if arrival in self._waiting:
                 self._waiting.remove(arrival)
-                self._on_their_way += 1
+                self._on_their_way += not arrival.is_late
 
     def wait(
         self, is_over: Callable[[Arrival], bool], arrival: Arrival, check: Callable[[], None]
@@ -143,63 +107,97 @@ class Meeting:
                 self.withdraw(arrival)
                 raise
 
-    def _serve_if_all_wait(self) -> None:
-        if self._on_their_way or not self._waiting:
-            return
-        first = min(arrival.place for arrival in self._waiting)
-        group = [arrival for arrival in self._waiting if arrival.place == first]
-        self._waiting = [arrival for arrival in self._waiting if arrival.place != first]
-        self._on_their_way += len(group)
-        for arrival in group:
-            arrival.group = group
-        if len(group) > 1:
-            self._start(group)
-        self._changed.notify_all()
+    def _serve(self) -> None:
+        on_time = [arrival.place for arrival in self._waiting if not arrival.is_late]
+        if on_time and not self._on_their_way:
+            self._passed = min(on_time)
+            self._form(self._taken(self._passed))
+        for place in sorted({arrival.place for arrival in self._waiting if arrival.is_late}):
+            if not self._is_to_come(place):
+                self._join_or_form(self._taken(place))
 
-    def _start(self, group: Sequence[Arrival]) -> None:
-        # A thread of nobody: any of the jobs may leave while the others wait for the result.
-        thread = threading.Thread(
-            target=group[0].context.run, args=(self._serve, group), name="shared-call", daemon=True
-        )
+    def _is_to_come(self, place: Place) -> bool:
+        """Whether somebody on time may still come to a call."""
+        return self._on_their_way > 0 and (self._passed is None or place > self._passed)
+
+    def _taken(self, place: Place) -> list[Arrival]:
+        """Take those that wait at a call; they are on their way again."""
+        group = [arrival for arrival in self._waiting if arrival.place == place]
+        self._waiting = [arrival for arrival in self._waiting if arrival.place != place]
+        self._on_their_way += sum(not arrival.is_late for arrival in group)
+        return group
+
+    def _join_or_form(self, group: Sequence[Arrival]) -> None:
+        call = next((call for call in self._ahead if call.place == group[0].place), None)
+        if call is None:
+            self._form(group)
+            return
+        for arrival in group:
+            call.join(arrival)
+
+    def _form(self, group: Sequence[Arrival]) -> None:
+        if len(group) == 1 and not self._may_grow(group):
+            self._leave_alone(group[0])
+            return
+        call = SharedCall(group, self._make, self._begin, self._end)
         try:
-            thread.start()
+            call.start()
         except RuntimeError:  # the machine gives no more threads
             log.exception("no thread for a shared call of %d jobs", len(group))
-            self._hand_out(group, [Outcome(error=InternalError(BROKEN)) for _ in group], ())
+            if len(group) == 1:
+                self._leave_alone(group[0])
+            else:
+                self._hand_out(group, InternalError(BROKEN), ())
+        else:
+            self._ahead.append(call)
 
-    def _serve(self, group: Sequence[Arrival]) -> None:
-        outcomes: Sequence[Outcome] = [Outcome(error=InternalError(BROKEN)) for _ in group]
-        spans: Sequence[Span] = ()
-        try:
-            outcomes, spans = self._recorded(group)
-        except MeshkilnError as error:
-            outcomes = [Outcome(error=type(error)(error.detail)) for _ in group]
-        except BaseException:  # even an exit must be told: the jobs would wait for ever
-            log.exception("a shared call of %d jobs broke", len(group))
-        finally:
-            self._hand_out(group, outcomes, spans)
+    def _may_grow(self, group: Sequence[Arrival]) -> bool:
+        return self._is_open or self._late > sum(arrival.is_late for arrival in group)
 
-    def _recorded(self, group: Sequence[Arrival]) -> tuple[Sequence[Outcome], Sequence[Span]]:
-        """Make the call; returns what came of it and what was recorded meanwhile."""
-        stage = group[0].listener.progress.stage
-        progress = SharedProgress(stage, [arrival.listener for arrival in group])
-        outer = current_trace()
-        trace = start_pipeline(stage, **({"clock_ns": outer.clock_ns} if outer else {}))
-        with profile_stage(stage):
-            outcomes = self._call(group, progress, lambda: self._begin(group))
-        return outcomes, trace.finish().spans
+    def _leave_alone(self, arrival: Arrival) -> None:
+        """Let a job make the call in its own thread."""
+        self._is_open = False
+        arrival.group, arrival.is_alone = [arrival], True
+        self._changed.notify_all()
 
-    def _begin(self, group: Sequence[Arrival]) -> None:
+    def _begin(self, call: SharedCall) -> list[Any]:
+        """Settle whose call it is, now that the device is free; returns their tasks."""
         with self._changed:
-            for arrival in group:
-                arrival.has_begun = True
+            call.drop_withdrawn()
+            if not call.group:
+                raise JobCanceled
+            self._ahead.remove(call)
+            self._is_open = False
+            for arrival in call.group:
+                arrival.group, arrival.has_begun = call.group, True
             self._changed.notify_all()
+            return [arrival.task for arrival in call.group]
 
-    def _hand_out(
-        self, group: Sequence[Arrival], outcomes: Sequence[Outcome], spans: Sequence[Span]
+    def _end(
+        self,
+        call: SharedCall,
+        came: Sequence[Outcome] | MeshkilnError,
+        spans: Sequence[Span],
     ) -> None:
         with self._changed:
-            for arrival, outcome in zip(group, outcomes, strict=True):
-                arrival.has_begun = True
-                arrival.spans, arrival.outcome = spans, outcome
-            self._changed.notify_all()
+            has_begun = call not in self._ahead
+            if not has_begun:
+                self._ahead.remove(call)
+                call.drop_withdrawn()
+            if has_begun or not isinstance(came, JobCanceled):
+                self._hand_out(call.group, came, spans)
+            elif call.group:  # who joined when all others had withdrawn
+                self._form(call.group)
+
+    def _hand_out(
+        self,
+        group: Sequence[Arrival],
+        came: Sequence[Outcome] | MeshkilnError,
+        spans: Sequence[Span],
+    ) -> None:
+        if isinstance(came, MeshkilnError):  # each raises an error of its own
+            came = [Outcome(error=type(came)(came.detail)) for _ in group]
+        for arrival, outcome in zip(group, came, strict=True):
+            arrival.has_begun = True
+            arrival.spans, arrival.outcome = spans, outcome
+        self._changed.notify_all()

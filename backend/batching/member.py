@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from backend.batching.arrival import Arrival, Place
+from backend.batching.device_turn import WAIT as DEVICE_WAIT
 from backend.batching.engine_calls import EngineCalls
 from backend.batching.engine_traits import gains_from_batches, needs_device_alone
 from backend.batching.halving import Outcome
-from backend.batching.meeting import Arrival, Meeting, Place
+from backend.batching.meeting import Meeting
 from backend.batching.shared_progress import Listener
 from backend.batching.shared_spans import add_shared_spans
 from backend.engines.engine import AnyEngine, FailedItem
@@ -43,6 +45,8 @@ class BatchMember:
         Names work that takes like memory.
     clock : Clock
         Measures the waiting.
+    is_late : bool
+        Whether it came to the batch late, so that nobody waits for it.
 
     Attributes
     ----------
@@ -57,13 +61,17 @@ class BatchMember:
         stages: Sequence[str],
         size_class: str,
         clock: Clock,
+        *,
+        is_late: bool = False,
     ) -> None:
         self.batch_size = 1
         self._meeting = meeting
         self._calls = calls
+        self._stages = stages
         self._order = {stage: number for number, stage in enumerate(stages)}
         self._size_class = size_class
         self._clock = clock
+        self._is_late = is_late
         self._made: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._has_left = False
@@ -85,7 +93,27 @@ class BatchMember:
         with self._lock:
             left, self._has_left = self._has_left, True
         if not left:
-            self._meeting.leave()
+            self._meeting.leave(is_late=self._is_late)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether others may join the batch and be in time for its first call."""
+        return self._meeting.is_open
+
+    def late(self, count: int) -> list[BatchMember]:
+        """Let so many jobs come late to this batch; each must use its member, or leave it."""
+        self._meeting.expect_late(count)
+        return [
+            BatchMember(
+                self._meeting,
+                self._calls,
+                self._stages,
+                self._size_class,
+                self._clock,
+                is_late=True,
+            )
+            for _ in range(count)
+        ]
 
     @property
     def waited_s(self) -> float:
@@ -130,9 +158,11 @@ class BatchMember:
         return outcome
 
     def _wait_served(self, arrival: Arrival) -> None:
+        # A call of its own has been formed already: it waits as if it made it itself.
+        name = DEVICE_WAIT if len(arrival.group) == 1 else WAIT
         self._begin_wait()
         try:
-            with profile_stage(WAIT, SpanKind.LOCK):
+            with profile_stage(name, SpanKind.LOCK):
                 self._meeting.wait(_is_served, arrival, arrival.listener.progress.check_canceled)
         finally:
             self._end_wait()
@@ -148,14 +178,15 @@ class BatchMember:
 
     def _alone(self, arrival: Arrival) -> Outcome:
         """Make the call in this thread, in the job's own profile."""
+
+        def begin() -> list[Any]:
+            self._end_wait()
+            return [arrival.task]
+
         self._begin_wait()
         try:
             (outcome,) = self._calls(
-                arrival.engine,
-                [arrival.task],
-                arrival.listener.progress,
-                size_class=self._size_class,
-                begin=self._end_wait,
+                arrival.engine, begin, arrival.listener.progress, size_class=self._size_class
             )
         finally:
             self._end_wait()
@@ -165,7 +196,7 @@ class BatchMember:
         number = self._made[progress.stage]
         self._made[progress.stage] += 1
         place = Place(self._order.get(progress.stage, len(self._order)), number, engine.name)
-        return Arrival(place, engine, task, Listener(progress))
+        return Arrival(place, engine, task, Listener(progress), self._is_late)
 
     def _begin_wait(self) -> None:
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from backend.errors import JobCanceled
 from backend.progress import SilentSink, StageProgress
@@ -45,13 +45,15 @@ class SharedProgress(StageProgress):
     ----------
     stage : str
         Name of the stage they are all in.
-    listeners : sequence of Listener
-        The jobs.
     """
 
-    def __init__(self, stage: str, listeners: Sequence[Listener]) -> None:
+    def __init__(self, stage: str) -> None:
         super().__init__(SilentSink(), stage)
-        self._listeners = listeners
+        self._listeners: list[Listener] = []
+
+    def add(self, listener: Listener) -> None:
+        """Let another job share the call."""
+        self._listeners.append(listener)
 
     def step(self, step: int, steps: int) -> None:
         """Tell all of them; raises JobCanceled when none is left."""

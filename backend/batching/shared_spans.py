@@ -26,26 +26,29 @@ def add_shared_spans(spans: Sequence[Span], shared_by: int) -> None:
         The first one stands for the call itself: its notes go to the open stage, and those
         inside it become stages there. On the same clock as the pipeline in force.
     shared_by : int
-        Jobs of the call, noted on each stage.
+        Jobs of the call, noted on each stage if they are several.
     """
     trace, outer = current_trace(), innermost_span()
     if trace is None or trace.profile is not None or not spans:
         return
     call, *inside = spans
+    shared = {SHARED_BY: shared_by} if shared_by > 1 else {}
     if outer is not None:
-        told = {**(call.attributes or {}), SHARED_BY: shared_by}
+        told = {**(call.attributes or {}), **shared}
         note(lambda noted: _merged(noted, told))
     numbers: dict[int, int | None] = {call.id: None if outer is None else outer.id}
     for span in inside:
         if span.parent == call.id and (span.name, span.kind) == (WAIT, SpanKind.LOCK):
             continue  # until the call began the job waited by itself, which is on its record
         if span.parent in numbers:
-            _copy(span, trace, numbers, shared_by)
+            _copy(span, trace, numbers, shared)
 
 
-def _copy(span: Span, trace: Trace, numbers: dict[int, int | None], shared_by: int) -> None:
+def _copy(
+    span: Span, trace: Trace, numbers: dict[int, int | None], shared: Mapping[str, int]
+) -> None:
     parent = numbers[span.parent or 0]
-    attributes = {**(span.attributes or {}), SHARED_BY: shared_by}
+    attributes = {**(span.attributes or {}), **shared}
     copy = trace.open_span(parent, span.name, span.kind, attributes)
     if copy is None:  # too many; what is inside it is left out too
         return

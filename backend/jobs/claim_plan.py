@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -109,6 +109,25 @@ class ClaimPlanner:
         if beside_another:
             return plan if plan.may_overlap and has_free_memory() else None
         return plan
+
+    def plan_late(self, sizes: Mapping[str, int]) -> ClaimPlan | None:
+        """Plan what joins a claim that runs; None unless it is its kind's turn and there is room.
+
+        Parameters
+        ----------
+        sizes : mapping
+            The jobs of each claim that others may join, by batch key.
+        """
+        kind = self._next()
+        if kind is None or kind.is_retry or kind.batch_key not in sizes:
+            return None
+        stages = self._stages(kind)
+        if not stages or self._must_run_alone(kind) or not has_free_memory():
+            return None
+        there, allowed = sizes[kind.batch_key], self._max_batch(kind)
+        # Nobody waits for more: those that come in later may join as well.
+        room = self._size(kind, stages, allowed, waiting=there + kind.count) - there
+        return ClaimPlan(kind, room, self._may_overlap) if room > 0 else None
 
     def _next(self) -> WaitingKind | None:
         kinds = waiting_kinds(self._service.store.engine, self._queue)

@@ -1,11 +1,11 @@
-"""Claims and runs jobs until none waits: one by one, as batches, the next claim beside this one."""
+"""Claims and runs jobs until none waits: alone or as batches, the next claim beside this one."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from backend.jobs.claim_plan import ClaimPlan, ClaimPlanner, size_class
@@ -15,7 +15,7 @@ from backend.jobs.job_sink import JobSink
 from backend.units import Clock
 
 if TYPE_CHECKING:
-    from backend.batch_processor import BatchProcessor, DeviceTurn
+    from backend.batch_processor import BatchMember, BatchProcessor, DeviceTurn
 
 LOOK_S = 0.25
 CONTENDED_S = 0.02
@@ -23,13 +23,32 @@ CONTENDED_S = 0.02
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class RunningClaim:
-    """A claim whose jobs run in threads of their own."""
+    """A claim whose jobs run in threads of their own; others may join it while it is open.
+
+    Parameters
+    ----------
+    plan : ClaimPlan
+        What it was made by.
+    member : BatchMember
+        One of its batch.
+    started_s : float
+        When it was made, on the worker's monotonic clock.
+    jobs : list of HeldJob
+        All of them, those that have ended too.
+    """
 
     plan: ClaimPlan
-    jobs: tuple[HeldJob, ...]
+    member: BatchMember
     started_s: float
+    jobs: list[HeldJob] = field(default_factory=list)
+
+    def add(self, jobs: Sequence[HeldJob]) -> None:
+        """Let jobs belong to it; each of them may take as long as all."""
+        self.jobs += jobs
+        for held in self.jobs:
+            held.batch_size = len(self.jobs)
 
 
 class DrainLoop:
@@ -37,7 +56,8 @@ class DrainLoop:
 
     A job that takes no part in a batch and may not overlap runs in the calling thread. All
     others have a thread each. While one claim computes on the device, a second one may be held,
-    whose work on the CPU goes on meanwhile; never a third.
+    whose work on the CPU goes on meanwhile; never a third. That one is open until its first call
+    begins: jobs of its kind that come in meanwhile join it, if it is their turn.
 
     Parameters
     ----------
@@ -86,7 +106,7 @@ class DrainLoop:
         while True:
             self._changed.clear()
             self._drop_done()
-            claimed, has_looked = self._take() if self._may_take() else ([], False)
+            claimed, has_looked = self._next_jobs()
             if claimed:
                 done, last = done + len(claimed), claimed[-1]
             elif self._running:
@@ -95,6 +115,30 @@ class DrainLoop:
                 return done, last
             else:  # others hold what waits; they need a moment
                 self._changed.wait(CONTENDED_S)
+
+    def _next_jobs(self) -> tuple[list[ClaimedJob], bool]:
+        """Take what is next; also tells whether nothing that may run now waits."""
+        late = self._take_late()
+        if late:
+            return late, False
+        return self._take() if self._may_take() else ([], False)
+
+    def _take_late(self) -> list[ClaimedJob]:
+        """Claim and start what may still join a claim that runs."""
+        # Of two of one kind the later one has room: it was made because the other one had none.
+        open_ones = {
+            claim.plan.kind.batch_key: claim for claim in self._running if claim.member.is_open
+        }
+        if not open_ones:
+            return []
+        sizes = {key: len(claim.jobs) for key, claim in open_ones.items()}
+        plan = self._planner.plan_late(sizes)
+        claimed = self._claim(plan) if plan else []
+        if plan and claimed:
+            self._planner.turns.took(plan.kind, self._clock.now())
+            claim = open_ones[plan.kind.batch_key]
+            self._begin(claim, claimed, claim.member.late(len(claimed)))
+        return claimed
 
     def _take(self) -> tuple[list[ClaimedJob], bool]:
         """Claim and start what is next; also tells whether nothing that may run now waits."""
@@ -132,14 +176,23 @@ class DrainLoop:
         processor = self._processor()
         self._turn = processor.turn
         self._turn.on_taken = self._changed.set
-        members = processor.members(len(claimed), claimed[0].stages, size_class(plan.kind))
-        started_s = self._clock.monotonic_s()
-        jobs = tuple(
-            HeldJob(job, self._make_sink(job), started_s, len(claimed), member)
-            for job, member in zip(claimed, members, strict=True)
+        members = processor.members(
+            len(claimed), claimed[0].stages, size_class(plan.kind), is_open=bool(self._running)
         )
+        claim = RunningClaim(plan, members[0], self._clock.monotonic_s())
+        self._begin(claim, claimed, members)
+        self._running.append(claim)
+
+    def _begin(
+        self, claim: RunningClaim, claimed: Sequence[ClaimedJob], members: Sequence[BatchMember]
+    ) -> None:
+        started_s = self._clock.monotonic_s()
+        jobs = [
+            HeldJob(job, self._make_sink(job), started_s, member=member)
+            for job, member in zip(claimed, members, strict=True)
+        ]
+        claim.add(jobs)
         self._held.add(jobs)
-        self._running.append(RunningClaim(plan, jobs, started_s))
         for held in jobs:
             self._start_job(held)
 

@@ -25,14 +25,14 @@ class HeldJob:
     started_s : float
         When it began, on the worker's monotonic clock.
     batch_size : int
-        Jobs of its claim.
+        Jobs of its claim, those that have come late too.
     member : BatchMember or None
         Its place in the batch; None for a job that runs by itself.
 
     Attributes
     ----------
     has_overlapped : bool
-        Whether another claim was held at some time meanwhile.
+        Whether jobs that did not begin with it were held at some time meanwhile.
     """
 
     job: ClaimedJob
@@ -49,8 +49,8 @@ class HeldJob:
     def share_of(self, amount: float | None) -> float | None:
         """Its part of what was used while it ran, such as energy.
 
-        The jobs of a batch share it alike. Where two claims were held at once, nobody knows
-        which of them used it: None.
+        The jobs of a batch share it alike. Where two claims were held at once, or jobs came
+        late, nobody knows which of them used it: None.
         """
         return None if amount is None or self.has_overlapped else amount / self.batch_size
 
@@ -68,7 +68,7 @@ class HeldJobs:
         self._jobs: list[HeldJob] = []
 
     def add(self, jobs: Sequence[HeldJob]) -> None:
-        """Note a claim; with another one held, the jobs of both have overlapped."""
+        """Note jobs that begin together; with others held, all of them have overlapped."""
         with self._lock:
             if self._jobs:
                 for held in (*self._jobs, *jobs):

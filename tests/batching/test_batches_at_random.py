@@ -13,7 +13,7 @@ from backend.batch_processor import BatchProcessor, run_engine
 from backend.errors import JobCanceled, MeshkilnError, NoSurfaceFound
 from backend.gpu.batch_history import BatchHistory
 from backend.gpu_optimizer import GPUOptimizer
-from tests.batching.conftest import NotedSink
+from tests.batching.conftest import NotedSink, wait_for
 from tests.batching.scripted_engine import ScriptedEngine
 
 STAGES = ("image_preprocessing", "shape_generation", "texture_synthesis")
@@ -48,6 +48,10 @@ class Canceled(NotedSink):
 class Named(ScriptedEngine):
     """Returns each task with the engine's name; a task whose name tells so fails."""
 
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.returned: list[str] = []
+
     def run(self, batch, progress):
         what = {name.partition("-")[0] for name in batch}
         super().run([name if name not in ("bad", "lost") else "x" for name in batch], progress)
@@ -55,6 +59,7 @@ class Named(ScriptedEngine):
             raise NoSurfaceFound("Scripted.")
         if "defect" in what:
             raise ZeroDivisionError
+        self.returned += batch
         return [f"{self.name}:{name}" for name in batch]
 
 
@@ -100,31 +105,85 @@ def nothing_to_collect():
     gc.freeze()
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
-def test_nobody_gets_what_is_not_his_and_nobody_hangs(tmp_path, crew, progress, seed):
-    chance = random.Random(seed)
+@pytest.fixture
+def processor(tmp_path):
     history = BatchHistory(tmp_path / "gpu.sqlite3")
-    processor = BatchProcessor(GPUOptimizer(history=history, read_status=lambda: {"devices": []}))
-    jobs = {}
-    for number in range(ROUNDS):
-        engines = {
+    return BatchProcessor(GPUOptimizer(history=history, read_status=lambda: {"devices": []}))
+
+
+class Rounds:
+    """Batches of random jobs, all at once, and what has to come of them."""
+
+    def __init__(self, seed, processor, crew, progress):
+        self.chance = random.Random(seed)
+        self._processor = processor
+        self._crew = crew
+        self._progress = progress
+        self._jobs = {}
+
+    def engines(self, number):
+        return {
             stage: Named(
-                f"{stage}{number}", batches=chance.random() < 0.8, room=chance.choice((1, 2, 3, 99))
+                f"{stage}{number}",
+                batches=self.chance.random() < 0.8,
+                room=self.chance.choice((1, 2, 3, 99)),
             )
             for stage in STAGES
         }
-        batch = [Job(chance, f"{number}-{place}") for place in range(chance.randrange(1, 7))]
-        for place, member in enumerate(processor.members(len(batch), STAGES)):
-            name = (number, place)
-            jobs[name] = (batch[place], engines)
-            crew.start(name, lambda j=batch[place], m=member, e=engines: j.run(m, e, progress))
-    found = crew.join(60)
-    wrong = {
-        name: found.get(name)
-        for name, (job, engines) in jobs.items()
-        if not job.is_right(found.get(name), engines)
-    }
-    assert wrong == {}
-    assert not processor.turn.is_taken
-    stats = processor.get_batch_stats()
-    assert stats["items"] == stats["failed"] + sum(stats["sizes"].values())
+
+    def start(self, number, members, engines, *, first=0):
+        for place, member in enumerate(members, first):
+            job = Job(self.chance, f"{number}-{place}")
+            self._jobs[number, place] = (job, engines)
+            work = lambda j=job, m=member: j.run(m, engines, self._progress)  # noqa: E731
+            self._crew.start((number, place), work)
+
+    def check(self):
+        found = self._crew.join(60)
+        wrong = {
+            name: found.get(name)
+            for name, (job, engines) in self._jobs.items()
+            if not job.is_right(found.get(name), engines)
+        }
+        assert wrong == {}
+        for _, engines in self._jobs.values():
+            for engine in engines.values():
+                assert len(engine.returned) == len(set(engine.returned)), "a task was done twice"
+        wait_for(lambda: not self._processor.turn.is_taken)
+        stats = self._processor.get_batch_stats()
+        assert stats["items"] == stats["failed"] + sum(stats["sizes"].values())
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_nobody_gets_what_is_not_his_and_nobody_hangs(processor, crew, progress, seed):
+    rounds = Rounds(seed, processor, crew, progress)
+    for number in range(ROUNDS):
+        size = rounds.chance.randrange(1, 7)
+        rounds.start(number, processor.members(size, STAGES), rounds.engines(number))
+    rounds.check()
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_late_ones_come_at_any_time(processor, crew, progress, seed):
+    """Before, while and after those on time do anything, one or several at once."""
+    rounds = Rounds(seed, processor, crew, progress)
+    chance, late = rounds.chance, []
+    for number in range(ROUNDS):
+        engines = rounds.engines(number)
+        for engine in engines.values():
+            pause_s = chance.choice((0, 0.001, 0.004))
+            engine.during = lambda _t, _p, pause_s=pause_s: threading.Event().wait(pause_s)
+        members = processor.members(chance.randrange(1, 4), STAGES, is_open=True)
+        late += [(number, members[0], engines, 10 * n) for n in range(1, chance.randrange(1, 5))]
+        rounds.start(number, members, engines)
+        chance.shuffle(late)
+        while late and chance.random() < 0.7:
+            threading.Event().wait(chance.choice((0, 0.001, 0.01)))
+            where, member, its_engines, first = late.pop()
+            some = member.late(chance.randrange(1, 4))
+            rounds.start(where, some, its_engines, first=first)
+    for where, member, its_engines, first in late:
+        rounds.start(where, member.late(1), its_engines, first=first)
+    rounds.check()
+    sizes = processor.get_batch_stats()["sizes"]
+    assert sum(count for size, count in sizes.items() if size > 1) > 0

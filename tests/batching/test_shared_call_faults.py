@@ -62,12 +62,12 @@ def test_an_exit_in_the_call_is_told_to_the_jobs(share, crew, processor, exit_wi
 
 
 def test_a_record_that_cannot_be_kept_holds_up_nobody(share, crew, monkeypatch):
-    import backend.batching.meeting as meeting
+    import backend.batching.shared_call as shared_call
 
     def broken(*_, **__):
         raise OSError("no record")
 
-    monkeypatch.setattr(meeting, "start_pipeline", broken)
+    monkeypatch.setattr(shared_call, "start_pipeline", broken)
     share(ScriptedEngine(), ["a", "b"])
     assert all(isinstance(error, InternalError) for error in crew.join().values())
 

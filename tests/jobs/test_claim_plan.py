@@ -10,6 +10,7 @@ import backend.jobs.claim_plan as plans
 from backend.batch_processor import BatchedStage, BatchProcessor
 from backend.errors import EngineUnavailable
 from backend.gpu.batch_history import BatchHistory
+from backend.gpu.peak_model import BatchOutcome, BatchSample
 from backend.gpu_optimizer import GPUOptimizer
 from backend.jobs.claim_plan import ClaimPlanner
 from backend.jobs.claims import Choice
@@ -185,6 +186,90 @@ def test_auto_tune_runs_alone(planner, submit):
     submit(2, pipeline="tune", params={})
     plan = planner().plan()
     assert (plan.size, plan.may_overlap) == (1, False)
+
+
+def test_what_comes_late_joins_as_many_as_are_allowed_together(planner, submit, pauses):
+    submit(2, age_s=0)
+    plan = planner().plan_late({"b": 1})
+    assert (plan.size, plan.may_overlap, plan.choice) == (2, True, Choice("b"))
+    submit(9, age_s=0)
+    assert planner().plan_late({"b": 1}).size == 3
+    assert planner().plan_late({"b": 3}).size == 1
+    assert planner().plan_late({"b": 4}) is None
+    assert planner().plan_late({"b": 5}) is None
+    assert pauses == [], "whoever comes in later may join as well"
+
+
+def test_what_comes_late_never_makes_a_batch_larger_than_is_safe(planner, submit, processor):
+    submit(9)
+    key = processor._calls.key(SHAPE.engine, SHAPE.stage, "b")
+    sample = BatchSample(3, 1.0, outcome=BatchOutcome.OUT_OF_MEMORY)
+    processor._optimizer.history.record(key, sample)
+    assert planner().plan_late({"b": 1}).size == 1
+    assert planner().plan_late({"b": 2}) is None
+
+
+def test_what_comes_late_follows_the_setting_in_force(planner, submit, service):
+    submit(9)
+    service.tuning.set("max_batch", 2)
+    assert planner().plan_late({"b": 1}).size == 1
+    service.tuning.set("max_batch", 1)
+    assert planner().plan_late({"b": 1}) is None
+
+
+def test_nothing_joins_where_nothing_waits_or_nothing_runs_that_it_fits(planner, submit):
+    assert planner().plan_late({"b": 1}) is None
+    submit(1)
+    assert planner().plan_late({"other": 1}) is None
+    assert planner().plan_late({"other": 1, "b": 1}).size == 1
+
+
+def test_nothing_joins_when_it_is_the_turn_of_another_kind(planner, submit, service, clock):
+    """Another model has waited for a whole turn, or more urgent work came in."""
+    mine, other = (f'image_to_3d:{{"engine": "{name}"}}' for name in ("inflate", "tiny"))
+    submit(1, batch_key=mine)
+    maker = planner()
+    maker.turns.took(maker.plan().kind, clock.now())
+    submit(1, batch_key=other, age_s=20)
+    assert maker.plan_late({mine: 1}).size == 1
+    clock.forward(seconds=20)
+    assert maker.plan_late({mine: 1}) is None
+    assert maker.plan_late({other: 1}).size == 1
+    submit(1, batch_key="urgent", priority=Priority.HIGH, age_s=0)
+    assert maker.plan_late({mine: 1, other: 1}) is None
+
+
+def test_a_job_whose_worker_died_joins_nothing(planner, submit, service):
+    submit(1)
+    service.claims.claim("gpu", DEAD, max_n=2)
+    service.claims.release_lost()
+    assert planner().plan_late({"b": 1}) is None
+
+
+def test_nothing_joins_while_something_must_run_alone(planner, submit, service):
+    submit(3)
+    service.deep_profiles.arm()
+    assert planner().plan_late({"b": 1}) is None
+    service.deep_profiles.disarm()
+    proposal = Proposal("R1", "Write with more threads", "export_threads", 4, 1.0)
+    trial = service.tuning.apply(proposal, pipeline="image_to_3d", shape_key="s", old=1)
+    assert planner().plan_late({"b": 1}) is None
+    service.tuning.revert(trial.id)
+    assert planner().plan_late({"b": 1}).size == 3
+
+
+def test_auto_tune_joins_nothing(planner, submit):
+    submit(2, pipeline="tune", params={})
+    assert planner().plan_late({"b": 1}) is None
+
+
+def test_nothing_joins_without_memory_or_engines_that_gain(planner, submit, monkeypatch):
+    submit(3)
+    engine = ScriptedEngine(batches=False)
+    assert planner(stages=()).plan_late({"b": 1}) is None
+    assert planner(stages=(BatchedStage("shape_generation", engine),)).plan_late({"b": 1}) is None
+    monkeypatch.setattr(plans, "has_free_memory", lambda: False)
+    assert planner().plan_late({"b": 1}) is None
 
 
 def test_a_second_claim_only_where_it_may_overlap(planner, submit, service, monkeypatch):

@@ -25,6 +25,7 @@ from tests.batching.conftest import wait_for
 from tests.batching.scripted_engine import ScriptedEngine
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
+LATE = 100  # added to the size of a plan for what comes late
 KIND = WaitingKind("b", "image_to_3d", "g", False, 1, "0", NOW, NOW)
 
 
@@ -37,6 +38,8 @@ class Work:
         self.processor = processor
         self.engine = ScriptedEngine()
         self.claims: list[tuple[list[str], bool]] = []
+        self.late: list[list[str]] = []
+        self.asked_late: list[dict[str, int]] = []
         self.ran: dict[str, str] = {}
         self.most_held = 0
         self.before = lambda _name: None
@@ -50,8 +53,14 @@ class Work:
             return None
         return ClaimPlan(KIND, max(1, len(names)), may_overlap)
 
+    def plan_late(self, sizes):
+        self.asked_late.append(dict(sizes))
+        if not self.late or KIND.batch_key not in sizes:
+            return None
+        return ClaimPlan(KIND, LATE + len(self.late[0]), True)
+
     def claim(self, plan):
-        names, _ = self.claims.pop(0)
+        names = self.late.pop(0) if plan.size >= LATE else self.claims.pop(0)[0]
         return [ClaimedJob(n, "image_to_3d", {}, (), ("shape_generation",), "me", 1) for n in names]
 
     def run(self, held):
@@ -231,3 +240,162 @@ def test_it_does_not_spin_while_others_hold_what_waits(work):
     assert work.loop().drain()[0] == 1
     pauses = [after - before for before, after in pairwise(asked[:6])]
     assert min(pauses) >= 0.015
+
+
+def job_names(jobs):
+    return [held.job.id for held in jobs]
+
+
+def test_jobs_that_come_in_while_the_device_computes_join_the_claim_beside_it(work):
+    work.claims = [(["a"], True), (["b"], True)]
+    late = [["c"], ["d", "e"]]
+    sizes, turns = [], []
+    work.turns.took = lambda kind, _now: turns.append(kind)
+
+    def during(tasks, _progress):
+        if tasks[0] == "a":
+            wait_for(lambda: len(work.held.all()) == 2)
+            work.late = late
+            wait_for(lambda: len(work.held.all()) == 5)
+            wait_for(lambda: all(held.is_waiting for held in work.held.all()[1:]))
+            sizes.extend(held.batch_size for held in work.held.all())
+
+    work.engine.during = during
+    done, last = work.loop().drain()
+    assert (done, last.id) == (5, "e")
+    assert work.ran == {"a": "A of 1"} | {name: f"{name.upper()} of 4" for name in "bcde"}
+    assert sizes == [1, 4, 4, 4, 4], "each of the claim may take as long as all of them"
+    assert {1, 2} <= {size for sizes in work.asked_late for size in sizes.values()}
+    assert len(work.turns._times_s) == 2, "they belong to the claim that they joined"
+    assert turns == [KIND] * 4, "whose turn it is, is told of each"
+
+
+def test_a_claim_is_open_until_its_own_call_begins(work):
+    work.claims = [(["a"], True), (["b"], True)]
+    asked = []
+
+    def during(tasks, _progress):
+        if tasks[0] == "a":
+            wait_for(lambda: len(work.held.all()) == 2)
+            wait_for(lambda: work.asked_late)
+        else:
+            asked.append(len(work.asked_late))
+            threading.Event().wait(0.6)
+            asked.append(len(work.asked_late))
+
+    work.engine.during = during
+    assert work.loop().drain()[0] == 2
+    assert sorted(work.ran) == ["a", "b"]
+    assert asked[0] in (asked[1], asked[1] - 1), "once at most, when it had just looked"
+
+
+def test_the_first_claim_is_never_open(work):
+    work.claims, work.late = [(["a", "b"], True)], [["never"]]
+    work.engine.during = lambda _tasks, _p: threading.Event().wait(0.6)
+    assert work.loop().drain()[0] == 2
+    assert work.asked_late == []
+
+
+def test_there_is_never_a_third_claim(work):
+    work.claims = [(["a"], True), (["b"], True), (["c"], True)]
+
+    def during(tasks, _progress):
+        if tasks[0] == "a":
+            wait_for(lambda: len(work.held.all()) == 2)
+            work.late = [["late"]]
+            wait_for(lambda: len(work.held.all()) == 3)
+            threading.Event().wait(0.6)
+            assert job_names(work.held.all()) == ["a", "b", "late"]
+
+    work.engine.during = during
+    assert work.loop().drain()[0] == 4
+    assert work.ran == {"a": "A of 1", "b": "B of 2", "late": "LATE of 2", "c": "C of 1"}
+
+
+def test_who_may_join_does_so_before_another_claim_is_made(work):
+    """The first claim has ended, and something else holds the device."""
+    work.claims = [(["a"], True), (["b"], True)]
+    order = []
+
+    def before(name):
+        if name == "b":
+            wait_for(lambda: job_names(work.held.all()) == ["b"])
+            with work.processor.turn.taken():
+                work.late = [["late"]]
+                work.claims = [(["c"], True)]
+                wait_for(lambda: len(work.held.all()) == 3)
+                order.extend(job_names(work.held.all()))
+
+    work.before = before
+    work.engine.during = lambda tasks, _p: (
+        wait_for(lambda: len(work.held.all()) == 2) if tasks[0] == "a" else None
+    )
+    assert work.loop().drain()[0] == 4
+    assert order == ["b", "late", "c"]
+    assert sorted(work.ran) == ["a", "b", "c", "late"]
+
+
+def test_what_others_took_in_the_meantime_joins_nothing(work):
+    work.claims = [(["a"], True), (["b"], True)]
+
+    def during(tasks, _progress):
+        if tasks[0] == "a":
+            wait_for(lambda: len(work.held.all()) == 2)
+            work.late = [[]]
+            wait_for(lambda: not work.late)
+
+    work.engine.during = during
+    assert work.loop().drain()[0] == 2
+    assert work.ran == {"a": "A of 1", "b": "B of 1"}
+
+
+def test_a_claim_ends_with_the_last_one_that_joined_it(work):
+    """Until then another claim would be a third one, and the worker must not be done."""
+    work.claims = [(["a"], True), (["b"], True)]
+    go, order = threading.Event(), []
+
+    def during(tasks, _progress):
+        if tasks[0] == "a":
+            wait_for(lambda: len(work.held.all()) == 2)
+            work.late = [["late"]]
+            wait_for(lambda: "late" in job_names(work.held.all()))
+        else:
+            order.append(sorted(tasks))
+            threading.Timer(0.5, go.set).start()
+
+    def after(name):
+        if name == "late":
+            wait_for(lambda: "b" in work.ran)
+            assert go.wait(10)
+
+    work.before = lambda name: wait_for(lambda: order) if name == "late" else None
+    work.engine.during, work.after = during, after
+    assert work.loop().drain()[0] == 3
+    assert work.ran == {"a": "A of 1", "b": "B of 1", "late": "LATE of 1"}
+    assert len(work.turns._times_s) == 2
+    assert work.turns._times_s[1] >= 0.5
+    assert work.held.all() == ()
+
+
+def test_a_late_job_that_breaks_or_gets_no_thread_holds_up_nobody(work, monkeypatch):
+    work.claims = [(["a"], True), (["b"], True)]
+    start = threading.Thread.start
+
+    def start_some(thread):
+        if thread.name == "job-threadless":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_some)
+
+    def during(tasks, _progress):
+        if tasks[0] == "a":
+            wait_for(lambda: len(work.held.all()) == 2)
+            work.late = [["broken", "threadless", "c"]]
+            wait_for(lambda: job_names(work.held.all()) == ["a", "b", "c"] and not work.late)
+            wait_for(lambda: work.held.all()[2].is_waiting)
+
+    work.engine.during = during
+    assert work.loop().drain()[0] == 5
+    assert work.ran == {"a": "A of 1", "b": "B of 2", "c": "C of 2"}
+    assert work.held.all() == ()

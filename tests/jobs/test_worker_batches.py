@@ -19,10 +19,7 @@ def batching_workshop(tmp_path):
 
 
 def two_that_hold(shop, gate):
-    """Occupy a worker by one job on the device and one behind it, until there is a file.
-
-    Else the first of those that are to share a call is taken alone if the others come late.
-    """
+    """Occupy a worker by one job on the device and one behind it, until there is a file."""
     jobs = []
     for _ in range(2):
         jobs.append(shop.submit(f"slow:{gate}"))
@@ -36,31 +33,41 @@ def sizes_of(shop, jobs):
     return [found[job.id] for job in jobs] if all(job.id in found for job in jobs) else None
 
 
+def waiting_jobs(shop):
+    """Ids of the jobs that the worker holds and that wait for others or for the device."""
+    (status,) = shop.service.worker_status() or [{"current_jobs": []}]
+    return {job["id"] for job in status["current_jobs"] if job["waits"]}
+
+
 def ends_of(shop, job):
     return [e for e in shop.service.events.read_after(job.id, "0-0") if e.type == "end"]
 
 
-def test_jobs_share_calls_and_run_alone_after_a_crash(batching_workshop, tmp_path):
+def test_late_jobs_share_a_call_and_run_alone_after_a_crash(batching_workshop, tmp_path):
+    """Those behind the first one join the call of the second, which has not begun."""
     shop, gates = batching_workshop, [tmp_path / name for name in ("first", "last")]
     first = two_that_hold(shop, gates[0])
-    good = [shop.submit("good") for _ in range(2)]
-    failing = shop.submit("failing")
+    failing, *good = (shop.submit(order) for order in ("failing", "good", "good"))
+    together = {job.id for job in (first[1], *good)}
+    wait_until(lambda: waiting_jobs(shop) == together)
     gates[0].touch()
     done = {job.id: shop.wait_for(job.id, *TERMINAL) for job in (*first, *good, failing)}
-    assert [done[job.id].facts["told"] for job in first] == ["slow 1"] * 2
-    assert [done[job.id].facts["told"] for job in good] == ["good 2"] * 2
+    assert [done[job.id].facts["told"] for job in first] == ["slow 1", "slow 3"]
+    assert [done[job.id].facts["told"] for job in good] == ["good 3"] * 2
     assert done[failing.id].error["code"] == "no-foreground"
     assert {job.attempt for job in done.values()} == {1}
     sizes = wait_until(lambda: sizes_of(shop, (*first, *good)))
-    assert sizes == [1, 1, 2, 2]
+    assert sizes == [1, 3, 3, 3]
 
     last = two_that_hold(shop, gates[1])
-    crashed = [shop.submit(order) for order in ("unsocial", "good", "good")]
+    crashed = [last[1], *(shop.submit(order) for order in ("unsocial", "good", "good"))]
+    wait_until(lambda: waiting_jobs(shop) == {job.id for job in crashed})
     gates[1].touch()
-    for job in (*last, *crashed):
+    for job in (last[0], *crashed):
         ended = shop.wait_for(job.id, *TERMINAL, timeout_s=60)
         assert ended.status is JobState.SUCCEEDED
         assert len(wait_until(lambda job=job: ends_of(shop, job))) == 1
     alone = [shop.service.store.get(job.id) for job in crashed]
-    assert [job.facts["told"] for job in alone] == ["unsocial 1", "good 1", "good 1"]
-    assert [(job.attempt, job.max_attempts) for job in alone] == [(2, 4)] * 3
+    told = [job.facts["told"] for job in alone]
+    assert told == ["slow 1", "unsocial 1", "good 1", "good 1"]
+    assert [(job.attempt, job.max_attempts) for job in alone] == [(2, 4)] * 4
