@@ -23,6 +23,9 @@ LEAST_CONTACT = 0.25
 COMMON_SHARE, SCATTERED_SHARE = 0.2, 0.15
 """Of the outline, what a colour must hold to be expected behind, in islands of it too: of any
 kind, and of those that are scattered over the object."""
+DETAIL_SHARE = 0.02
+"""Of the object, what a part that reaches no outline must have for its colour to count: the red
+buttons of somebody with a red hat are not expected behind."""
 BELT_SHARE = 0.6
 """Of a row from outline to outline, what one colour must have that is at both of its ends."""
 SMOOTH_PX, SMOOTH_COLOUR = 5, 30
@@ -76,9 +79,10 @@ def find_regions(rgb: Rgb, core: Mask, whole: Mask | None = None) -> Regions:
     if not inside.any():
         return Regions(none, none, none)
     labels = posterised(small, inside)
-    contact, is_pattern = _contact(labels, inside)
+    contact, is_pattern, is_detail = _contact(labels, inside)
     scattered = find_scattered(labels)
-    is_expected = is_pattern | _is_common(labels, scattered, body)
+    is_part = scattered | ~is_detail
+    is_expected = is_pattern | (_is_common(labels, scattered, body) & is_part)
     near = _nearest(inside)
     is_rare = (contact < LEAST_CONTACT)[near] & ~is_expected[near]
     alone = ndimage.binary_fill_holes(is_rare)
@@ -109,13 +113,16 @@ def posterised(rgb: Rgb, inside: Mask) -> NDArray[np.int32]:
     return labels
 
 
-def _contact(labels: NDArray[np.int32], inside: Mask) -> tuple[NDArray[np.float64], Mask]:
+def _contact(labels: NDArray[np.int32], inside: Mask) -> tuple[NDArray[np.float64], Mask, Mask]:
     """Length along the outline over the square root of the area of each pixel's region.
 
-    Infinite outside. Also which pixels belong to regions that repeat.
+    Infinite outside. Also which pixels belong to regions that repeat, and which to small ones that
+    reach no outline.
     """
     band, band_px = _rim(inside)
-    contact, is_pattern = np.full(inside.shape, np.inf), np.zeros_like(inside)
+    contact = np.full(inside.shape, np.inf)
+    is_pattern, is_detail = np.zeros_like(inside), np.zeros_like(inside)
+    most_px = DETAIL_SHARE * np.count_nonzero(inside)
     for colour in np.unique(labels[inside]):
         regions, count = ndimage.label(labels == colour)
         areas = np.bincount(regions.ravel(), minlength=count + 1)
@@ -124,7 +131,8 @@ def _contact(labels: NDArray[np.int32], inside: Mask) -> tuple[NDArray[np.float6
         mine = regions > 0
         contact[mine] = shares[regions[mine]]
         is_pattern[mine] = _repeats(areas, shares)[regions[mine]]
-    return contact, is_pattern
+        is_detail[mine] = ((touching == 0) & (areas < most_px))[regions[mine]]
+    return contact, is_pattern, is_detail
 
 
 def _nearest(inside: Mask) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -79,6 +79,17 @@ def test_a_panel_goes_on_where_its_colour_holds_the_outline(beside, is_island):
     assert islands[33, 64] == islands[20, 64] == 0
 
 
+@pytest.mark.parametrize(("radius_px", "is_island"), [(5, 1), (20, 0)])
+def test_a_detail_in_a_colour_of_the_outline_is_an_island_and_a_large_part_goes_on(
+    radius_px, is_island
+):
+    mask = disc_mask(SIDE, 60)
+    rgb = np.full((SIDE, SIDE, 3), RED, dtype=np.uint8)
+    rgb[:40] = BLUE  # as a hat is, before a body with buttons
+    rgb[disc_mask(SIDE, radius_px, (75, 64))] = BLUE
+    assert find_regions(rgb, mask).islands[75, 64] == is_island
+
+
 def test_a_print_that_touches_the_outline_a_little_stays_an_island():
     rgb, mask = _striped_with_an_eye()
     rgb[60:64, :20] = DARK
