@@ -84,15 +84,16 @@ def test_redis_may_be_away_when_a_child_is_killed_or_a_job_ends(workshop):
     os.kill(child, signal.SIGKILL)  # its bell cannot be given back
     wait_until(lambda: not psutil.pid_exists(child))
     workshop.start_redis()
-    workshop.wait_for(job.id, JobState.SUCCEEDED)
+    assert workshop.wait_for(job.id, JobState.SUCCEEDED).attempt == 2
     job = workshop.submit("slow")
     busy(workshop, job.id)
     workshop.redis.kill()
     workshop.redis.wait()
-    workshop.wait_for(job.id, JobState.SUCCEEDED)
+    assert workshop.wait_for(job.id, JobState.SUCCEEDED).attempt == 1
     time.sleep(1)  # so that its bell cannot be answered
     workshop.start_redis()
-    workshop.wait_for(workshop.submit("slow").id, JobState.SUCCEEDED)
+    after = workshop.wait_for(workshop.submit("slow").id, JobState.SUCCEEDED)
+    assert (after.attempt, len(after.outputs)) == (1, 1)
 
 
 def test_stuck_job_is_killed_when_canceled(workshop):
