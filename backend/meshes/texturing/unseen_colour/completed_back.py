@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from backend.meshes.masks import Mask, bounds
+from backend.meshes.masks import Mask
 from backend.meshes.texturing.unseen_colour.few_colours import lab
 from backend.meshes.texturing.unseen_colour.node_colours import NodeColours, Surroundings
 from backend.meshes.texturing.unseen_colour.picture_completion import completed
+from backend.meshes.texturing.unseen_colour.picture_crop import PictureCrop
 from backend.meshes.texturing.unseen_colour.picture_view import sampled
 
-WORK_PX, DETAIL_PX, LEAST_PX = 256, 1024, 8
+WORK_PX, DETAIL_PX = 256, 1024
 NEAREST_NODES = 3
 LEAST_NODES, LEAST_HOLE_SHARE, LEAST_SOURCE_PX = 20, 0.01, 200
 SOFTENED_ROUNDS = 2
@@ -27,62 +28,12 @@ Rgb = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Crop:
-    """The object in the picture, made smaller.
-
-    Parameters
-    ----------
-    top, left : int
-        Where it begins.
-    size : tuple of int
-        Its rows and columns in the picture.
-    shape : tuple of int
-        Its rows and columns when small.
-    """
-
-    top: int
-    left: int
-    size: tuple[int, int]
-    shape: tuple[int, int]
-
-    @classmethod
-    def of(cls, core: Mask, most_px: int) -> Crop:
-        """Cut out what is in a mask, (h, w) bool, at most so many pixels long."""
-        top, bottom, left, right = bounds(core)
-        rows, columns = bottom - top, right - left
-        factor = min(1.0, most_px / max(rows, columns))
-        shape = (max(LEAST_PX, round(rows * factor)), max(LEAST_PX, round(columns * factor)))
-        return cls(top, left, (rows, columns), shape)
-
-    def small(self, image: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Make an image of the picture's size small."""
-        part = image[self.top : self.top + self.size[0], self.left : self.left + self.size[1]]
-        size = self.shape[::-1]
-        return np.asarray(cv2.resize(part.astype(np.float32), size, interpolation=cv2.INTER_AREA))
-
-    def pixels(self) -> Values:
-        """Where the middles of the small pixels lie in the picture, x and y, (n, 2)."""
-        rows, columns = np.indices(self.shape).reshape(2, -1)
-        corner = (self.left, self.top)
-        middles = np.stack([columns, rows], axis=1) + 0.5
-        return np.asarray(middles * self._step - 0.5 + corner)
-
-    def places(self, pixels: Values) -> Values:
-        """Where pixels of the picture lie in the small one, x and y, (n, 2)."""
-        return np.asarray((pixels + 0.5 - (self.left, self.top)) / self._step - 0.5)
-
-    @property
-    def _step(self) -> Values:
-        return np.asarray(np.array(self.size[::-1]) / np.array(self.shape[::-1]))
-
-
-@dataclass(frozen=True)
 class CompletedBack:
     """The front picture with other content where its own is not expected behind.
 
     Parameters
     ----------
-    crop : Crop
+    crop : PictureCrop
         Where it lies in the front picture.
     colours : (h, w, 3) float32
         0 to 255.
@@ -92,7 +43,7 @@ class CompletedBack:
         How far each node may show it, 0 to 1.
     """
 
-    crop: Crop
+    crop: PictureCrop
     colours: Rgb
     share: NDArray[np.float32]
     taken: Values
@@ -115,7 +66,7 @@ def complete_back(around: Surroundings, nodes: NodeColours) -> CompletedBack | N
     back = _back_nodes(around, nodes)
     if nodes.islands is None or np.count_nonzero(back) < LEAST_NODES:
         return None
-    crop = Crop.of(front.core, WORK_PX)
+    crop = PictureCrop.of(front.core, WORK_PX)
     expected, through = _in_picture(around, nodes, back, crop)
     inside = crop.small(front.core) > 0.5
     island = sampled(nodes.islands, crop.pixels()).reshape(crop.shape)
@@ -125,7 +76,7 @@ def complete_back(around: Surroundings, nodes: NodeColours) -> CompletedBack | N
     if is_small or np.count_nonzero(source) < LEAST_SOURCE_PX:
         return None
     taken = completed(_lab(crop.small(front.colours)), source, hole, _lab(expected))
-    fine = Crop.of(front.core, DETAIL_PX)
+    fine = PictureCrop.of(front.core, DETAIL_PX)
     colours = _mixed(fine.small(front.colours), _offsets(taken, hole))
     share = cv2.resize(hole.astype(np.float32), fine.shape[::-1])
     shown = around.graph.smoothed(back.astype(np.float64), SOFTENED_ROUNDS)
@@ -143,7 +94,7 @@ def _back_nodes(around: Surroundings, nodes: NodeColours) -> NDArray[np.bool_]:
 
 
 def _in_picture(
-    around: Surroundings, nodes: NodeColours, back: NDArray[np.bool_], crop: Crop
+    around: Surroundings, nodes: NodeColours, back: NDArray[np.bool_], crop: PictureCrop
 ) -> tuple[Rgb, Values]:
     """Look at the nodes of the back through the picture: colours, and how far they show it."""
     places = around.views[0].pixels(around.frame.to_mesh(around.graph.points[back]))

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from backend.meshes.masks import Mask, bounds
+from backend.meshes.masks import Mask
 from backend.meshes.texturing.unseen_colour.faces import find_faces
 from backend.meshes.texturing.unseen_colour.few_colours import sorted_colours
+from backend.meshes.texturing.unseen_colour.mixed_rims import find_mixed_rims
+from backend.meshes.texturing.unseen_colour.picture_crop import PictureCrop
 from backend.meshes.texturing.unseen_colour.scattered_regions import find_scattered
 
 Rgb = NDArray[np.uint8]
@@ -26,6 +28,9 @@ kind, and of those that are scattered over the object."""
 DETAIL_SHARE = 0.02
 """Of the object, what a part that reaches no outline must have for its colour to count: the red
 buttons of somebody with a red hat are not expected behind."""
+LARGE_ISLAND_SHARE = 0.08
+"""Of the object, what an island must have to go on behind where nothing around tells what else
+would."""
 BELT_SHARE = 0.6
 """Of a row from outline to outline, what one colour must have that is at both of its ends."""
 SMOOTH_PX, SMOOTH_COLOUR = 5, 30
@@ -46,11 +51,14 @@ class Regions:
         1 where a colour goes from outline to outline, as a belt does: it is expected to go round.
     scattered : (h, w) float32
         1 where regions of one colour are scattered over the object, as panels of a ball are.
+    labels : (h, w) int32
+        Colours by number, 0 outside, in the crop of the object to ``WORK_PX``.
     """
 
     islands: NDArray[np.float32]
     around: NDArray[np.float32]
     scattered: NDArray[np.float32]
+    labels: NDArray[np.int32]
 
 
 def find_regions(rgb: Rgb, core: Mask, whole: Mask | None = None) -> Regions:
@@ -65,42 +73,35 @@ def find_regions(rgb: Rgb, core: Mask, whole: Mask | None = None) -> Regions:
         That without the edges of what is nearer, which cut regions off; None: there are none.
     """
     none = np.zeros(core.shape, dtype=np.float32)
+    nothing = Regions(none, none, none, np.zeros((0, 0), dtype=np.int32))
     if not core.any():
-        return Regions(none, none, none)
-    top, bottom, left, right = bounds(core)
-    box = (slice(top, bottom), slice(left, right))
-    factor = min(1.0, WORK_PX / max(bottom - top, right - left))
-    size = (max(4, round((right - left) * factor)), max(4, round((bottom - top) * factor)))
-    small = cv2.resize(rgb[box], size, interpolation=cv2.INTER_AREA)
-    body, inside = (
-        cv2.resize(mask[box].astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
-        for mask in (core, core if whole is None else whole)
-    )
+        return nothing
+    crop = PictureCrop.of(core, WORK_PX)
+    small = np.rint(crop.small(rgb)).astype(np.uint8)
+    body, inside = (crop.small(mask) > 0.5 for mask in (core, core if whole is None else whole))
     if not inside.any():
-        return Regions(none, none, none)
+        return nothing
     labels = posterised(small, inside)
-    contact, is_pattern, is_detail = _contact(labels, inside)
     scattered = find_scattered(labels)
+    alone = _alone(labels, inside, body, scattered)
+    alone &= ~find_mixed_rims(alone, labels, LARGE_ISLAND_SHARE)
+    is_island = ndimage.binary_dilation(alone, iterations=2) | find_faces(small)
+    return Regions(
+        crop.in_picture(is_island, core.shape),
+        crop.in_picture(_belts(labels, body), core.shape),
+        crop.in_picture(scattered[_nearest(inside)], core.shape),
+        labels,
+    )
+
+
+def _alone(labels: NDArray[np.int32], inside: Mask, body: Mask, scattered: Mask) -> Mask:
+    """Find the parts that hardly reach the outline, in colours that are not expected behind."""
+    contact, is_pattern, is_detail = _contact(labels, inside)
     is_part = scattered | ~is_detail
     is_expected = is_pattern | (_is_common(labels, scattered, body) & is_part)
     near = _nearest(inside)
     is_rare = (contact < LEAST_CONTACT)[near] & ~is_expected[near]
-    alone = ndimage.binary_fill_holes(is_rare)
-    is_island = ndimage.binary_dilation(alone, iterations=2) | find_faces(small)
-    found = is_island, _belts(labels, body), scattered[near]
-    return Regions(*(_in_place(one, box, core.shape) for one in found))
-
-
-def _in_place(small: Mask, box: tuple[slice, slice], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Enlarge part of a picture; beside it goes on what is at its border."""
-    rows, columns = box
-    size = (columns.stop - columns.start, rows.stop - rows.start)
-    part = cv2.resize(small.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
-    beside = (
-        (rows.start, shape[0] - rows.stop),
-        (columns.start, shape[1] - columns.stop),
-    )
-    return np.pad(part, beside, mode="edge")
+    return np.asarray(ndimage.binary_fill_holes(is_rare))
 
 
 def posterised(rgb: Rgb, inside: Mask) -> NDArray[np.int32]:

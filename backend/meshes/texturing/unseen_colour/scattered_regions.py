@@ -13,10 +13,14 @@ AREA_RATIO = 4.0
 LEAST_SPREAD = 0.25
 """Of the object's height and of its width: windows and buttons stand in one row."""
 LEAST_AREA_SHARE, SPECK_PX = 0.002, 6
+BESIDE_PX = 3
 
 
 def find_scattered(labels: NDArray[np.int32]) -> Mask:
-    """Find regions that others of their colour and of about their area resemble, both ways.
+    """Find regions that others of their colour resemble, both ways over the object.
+
+    They must have about the same area, and lie in the same colour: the eyes of a doll are none of
+    the dark spots of its clothes.
 
     Parameters
     ----------
@@ -36,15 +40,34 @@ def find_scattered(labels: NDArray[np.int32]) -> Mask:
         large = np.flatnonzero(areas > least_px)
         if len(large) >= LEAST_COUNT:
             middles = np.array(ndimage.center_of_mass(regions > 0, regions, large))
-            chosen = large[_have_others(areas[large], middles / labels.shape)]
+            beside = _beside(labels, regions, large)
+            chosen = large[_have_others(areas[large], beside, middles / labels.shape)]
             scattered |= np.isin(regions, chosen)
     return scattered
 
 
-def _have_others(areas: NDArray[np.int64], middles: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _beside(
+    labels: NDArray[np.int32], regions: NDArray[np.integer], chosen: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Find the colour that each region has most around it, (n,); 0 where it fills the object."""
+    boxes = ndimage.find_objects(regions)
+    found = []
+    for region in chosen:
+        near = tuple(
+            slice(max(0, one.start - BESIDE_PX), one.stop + BESIDE_PX) for one in boxes[region - 1]
+        )
+        mine = regions[near] == region
+        rim = ndimage.binary_dilation(mine, iterations=BESIDE_PX) & ~mine & (labels[near] > 0)
+        found.append(np.bincount(labels[near][rim], minlength=1).argmax())
+    return np.array(found)
+
+
+def _have_others(
+    areas: NDArray[np.int64], beside: NDArray[np.int64], middles: NDArray[np.float64]
+) -> NDArray[np.bool_]:
     """Say which regions have enough like them, far enough apart."""
     ratio = areas[:, None] / areas
-    alike = (ratio <= AREA_RATIO) & (ratio >= 1 / AREA_RATIO)
+    alike = (ratio <= AREA_RATIO) & (ratio >= 1 / AREA_RATIO) & (beside[:, None] == beside)
     spread = [np.ptp(middles[others], axis=0).min() for others in alike]
     found: NDArray[np.bool_] = (alike.sum(axis=1) >= LEAST_COUNT) & (
         np.array(spread) >= LEAST_SPREAD

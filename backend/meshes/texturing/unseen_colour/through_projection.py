@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
+from backend.meshes.masks import Mask
 from backend.meshes.texturing.unseen_colour.few_colours import lab
-from backend.meshes.texturing.unseen_colour.picture_islands import Regions
+from backend.meshes.texturing.unseen_colour.mixed_rims import find_mixed_rims
+from backend.meshes.texturing.unseen_colour.picture_crop import PictureCrop
+from backend.meshes.texturing.unseen_colour.picture_islands import WORK_PX, Regions
 from backend.meshes.texturing.unseen_colour.picture_view import PictureView, sampled
 from backend.meshes.texturing.unseen_colour.surface_graph import SurfaceGraph
 
@@ -15,6 +19,7 @@ BLUR_SHARE, SCATTERED_BLUR_SHARE = 0.02, 0.08
 """Of the picture. What is scattered is compared by its mean with what lies between: colours that
 have spread are a mean as well."""
 CRUMB_ROUNDS, LEAST_AGREEMENT = 8, 0.55
+LEAST_GAP_SHARE = 0.02
 
 Values = NDArray[np.float64]
 
@@ -39,7 +44,8 @@ def shows_through(
 
     The picture must show no island there, and must agree with the colours that spread over the
     surface; what goes round as a belt may differ more. Lone nodes among others that were decided
-    otherwise follow these.
+    otherwise follow these. Where whole areas disagree and what lies around them is of many colours,
+    the picture is still the best guess.
 
     Parameters
     ----------
@@ -75,4 +81,24 @@ def shows_through(
     asked = np.stack([likely, allowed], axis=1).astype(np.float64)
     like, all_of = graph.smoothed(asked, CRUMB_ROUNDS).T
     kept: NDArray[np.bool_] = likely & (like > LEAST_AGREEMENT * all_of)
-    return kept
+    unsettled = _unsettled(view.core, regions, pixels, allowed, kept)
+    return kept | (allowed & ~on_island & unsettled)
+
+
+def _unsettled(
+    core: Mask,
+    regions: Regions,
+    pixels: Values,
+    allowed: NDArray[np.bool_],
+    kept: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Say which nodes lie in gaps of the picture that the colours around them do not close."""
+    crop = PictureCrop.of(core, WORK_PX)
+    if regions.labels.shape != crop.shape:
+        return np.zeros_like(kept)
+    _, nearest = cKDTree(pixels[allowed]).query(crop.pixels())
+    is_gap = ~kept[allowed][nearest].reshape(crop.shape)
+    gaps = is_gap & (crop.small(core) > 0.5)
+    unsettled = find_mixed_rims(gaps, regions.labels, LEAST_GAP_SHARE)
+    found: NDArray[np.bool_] = sampled(unsettled.astype(np.float32), crop.places(pixels)) > 0.5
+    return found

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.meshes.texturing.unseen_colour.completed_back import CompletedBack, Crop
+from backend.meshes.texturing.unseen_colour.completed_back import CompletedBack
+from backend.meshes.texturing.unseen_colour.picture_crop import PictureCrop
 
 
 @pytest.fixture
@@ -13,30 +14,8 @@ def core():
     return mask
 
 
-def test_a_crop_holds_the_object_at_the_size_asked_for(core):
-    crop = Crop.of(core, 50)
-    assert (crop.top, crop.left, crop.size, crop.shape) == (40, 60, (200, 100), (50, 25))
-    assert crop.small(core).min() == 1
-    assert Crop.of(core, 1000).shape == (200, 100)  # nothing is enlarged
-
-
-def test_places_in_a_crop_and_pixels_of_the_picture_are_each_others_inverse(core):
-    crop = Crop.of(core, 50)
-    pixels = crop.pixels()
-    assert pixels[0] == pytest.approx([61.5, 41.5])
-    columns, rows = np.meshgrid(np.arange(25), np.arange(50))
-    expected = np.stack([columns.ravel(), rows.ravel()], axis=1)
-    assert crop.places(pixels) == pytest.approx(expected)
-
-
-def test_a_thin_object_keeps_some_pixels(core):
-    core[:] = False
-    core[10:290, 200:202] = True
-    assert min(Crop.of(core, 64).shape) == 8
-
-
 def test_what_was_put_is_found_where_it_lies_in_the_picture(core):
-    crop = Crop.of(core, 50)
+    crop = PictureCrop.of(core, 50)
     colours = np.zeros((*crop.shape, 3), dtype=np.float32)
     share = np.zeros(crop.shape, dtype=np.float32)
     colours[30, 10], share[30, 10] = (10, 20, 30), 1

@@ -129,6 +129,22 @@ def test_a_belt_goes_round_only_where_detail_may():
     assert plain.near(0, 0, -0.5)[2] < 160
 
 
+@pytest.mark.parametrize("is_mixed", [True, False])
+def test_what_has_no_likely_neighbours_is_on_the_back_as_well(is_mixed):
+    """A dark part that reaches the outline, amid four colours or one, far from its own colour."""
+    rgb, mask = _disc_picture()
+    if is_mixed:
+        rgb[:64, 64:], rgb[64:, :64], rgb[64:, 64:] = (230, 90, 90), (255, 110, 30), (220, 60, 130)
+    rgb[disc_mask(SIDE, 20) | ((np.arange(SIDE) > 84) & _rows(57, 71))] = DARK
+    ball = Painted(sphere(0.5, 4), [GivenPicture(rgb, mask, FRAME)], is_inflated=True)
+    behind = ball.near(-0.1, 0, -0.49)
+    assert (behind.max() < 60) if is_mixed else (behind[0] > 150)
+
+
+def _rows(first, last):
+    return ((np.arange(SIDE) >= first) & (np.arange(SIDE) < last))[:, None]
+
+
 def test_panels_of_a_ball_are_on_its_back_as_well():
     """So few that each differs much from the colours that spread behind it."""
     rgb, mask = _disc_picture()

@@ -90,6 +90,18 @@ def test_a_detail_in_a_colour_of_the_outline_is_an_island_and_a_large_part_goes_
     assert find_regions(rgb, mask).islands[75, 64] == is_island
 
 
+@pytest.mark.parametrize(("radius_px", "is_island"), [(26, 0), (10, 1)])
+def test_only_a_large_part_goes_on_where_all_around_it_differs(radius_px, is_island):
+    """The front of a castle between its roofs, walls and trees; the crystal of a sceptre."""
+    mask = disc_mask(SIDE, 60)
+    rgb = np.full((SIDE, SIDE, 3), RED, dtype=np.uint8)
+    rgb[:64, :64], rgb[64:, 64:], rgb[64:, :64] = BLUE, (240, 240, 230), (40, 160, 60)
+    rgb[disc_mask(SIDE, radius_px)] = DARK
+    assert find_regions(rgb, mask).islands[60, 60] == is_island
+    rgb[~disc_mask(SIDE, radius_px)] = RED
+    assert find_regions(rgb, mask).islands[60, 60] == 1
+
+
 def test_a_print_that_touches_the_outline_a_little_stays_an_island():
     rgb, mask = _striped_with_an_eye()
     rgb[60:64, :20] = DARK
@@ -127,6 +139,14 @@ def test_colours_that_differ_little_are_one():
     rgb[:, 64:, 1] += 8
     labels = posterised(rgb, disc_mask(SIDE, 50))
     assert len(np.unique(labels)) == 2  # with the outside
+
+
+def test_the_colours_are_told_in_the_crop_of_the_object():
+    rgb, mask = _striped_with_an_eye()
+    labels = find_regions(rgb, mask).labels
+    assert labels.shape == (100, 100)
+    assert labels[0, 0] == 0
+    assert len({labels[50, 50], labels[83, 50], labels[20, 50]}) == 3
 
 
 @pytest.mark.parametrize(

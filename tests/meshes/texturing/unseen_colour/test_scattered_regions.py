@@ -44,6 +44,24 @@ def test_one_much_larger_than_the_others_is_not_one_of_them():
     assert not scattered[50, 50]
 
 
+def test_those_that_lie_in_another_colour_are_not_of_them():
+    """The eyes of a doll and the dark spots of its clothes."""
+    labels = _labels([(20, 30), (20, 70), (70, 20), (70, 80)])
+    labels[:50][labels[:50] == GROUND] = 3
+    assert not find_scattered(labels).any()
+    labels = _labels([*CORNERS, (85, 50)])
+    labels[76:96, 41:60][labels[76:96, 41:60] == GROUND] = 3
+    scattered = find_scattered(labels)
+    assert scattered[20, 20]
+    assert not scattered[85, 50]
+
+
+def test_the_outside_is_nothing_that_spots_lie_in():
+    labels = _labels([(20, 20), (75, 75), (30, 60), (60, 30)])
+    labels[:15], labels[:, :15], labels[80:], labels[:, 80:] = 0, 0, 0, 0
+    assert np.array_equal(find_scattered(labels), labels == SPOT)
+
+
 def test_specks_are_too_small_to_tell():
     assert not find_scattered(_labels(CORNERS, half_px=1)).any()
 
