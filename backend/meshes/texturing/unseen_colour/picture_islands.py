@@ -31,6 +31,8 @@ buttons of somebody with a red hat are not expected behind."""
 LARGE_ISLAND_SHARE = 0.08
 """Of the object, what an island must have to go on behind where nothing around tells what else
 would."""
+ISLAND_FRINGE_PX = 3
+"""How far around an island its colours still are: shades of drawn eyes, red light on snow."""
 BELT_SHARE = 0.6
 """Of a row from outline to outline, what one colour must have that is at both of its ends."""
 SMOOTH_PX, SMOOTH_COLOUR = 5, 30
@@ -85,7 +87,7 @@ def find_regions(rgb: Rgb, core: Mask, whole: Mask | None = None) -> Regions:
     scattered = find_scattered(labels)
     alone = _alone(labels, inside, body, scattered)
     alone &= ~find_mixed_rims(alone, labels, LARGE_ISLAND_SHARE)
-    is_island = ndimage.binary_dilation(alone, iterations=2) | find_faces(small)
+    is_island = ndimage.binary_dilation(alone, iterations=ISLAND_FRINGE_PX) | find_faces(small)
     return Regions(
         crop.in_picture(is_island, core.shape),
         crop.in_picture(_belts(labels, body), core.shape),
