@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Protocol
 
@@ -91,3 +94,27 @@ class StageProgress:
     def engine_chosen(self, role: str, engine: str) -> None:
         """Tell which engine does ``role``."""
         self._sink.engine_chosen(role, engine)
+
+
+_heeded: ContextVar[StageProgress | None] = ContextVar("heeded_progress", default=None)
+
+
+@contextmanager
+def heeding(progress: StageProgress) -> Iterator[None]:
+    """Let what this thread loads meanwhile stop when ``progress`` says so."""
+    before = _heeded.set(progress)
+    try:
+        yield
+    finally:
+        _heeded.reset(before)
+
+
+def stop_if_asked() -> None:
+    """Raise JobCanceled when whoever waits for this thread's work asked to stop.
+
+    For long work below the engines, which is handed no progress. Outside of ``heeding`` nobody
+    asks.
+    """
+    progress = _heeded.get()
+    if progress is not None:
+        progress.check_canceled()

@@ -16,7 +16,7 @@ from backend.engines.engine import AnyEngine
 from backend.gpu.batch_history import BatchKey
 from backend.gpu.cache_clearing import Occasion
 from backend.gpu_optimizer import GPUOptimizer
-from backend.progress import StageProgress
+from backend.progress import StageProgress, heeding
 from backend.units import Clock, SystemClock
 
 # The history asks for a picture's size; the size class of the work stands in its place.
@@ -93,7 +93,8 @@ class EngineCalls:
             See ``backend.batching.halving.run_items``.
         """
         waits = needs_device_alone(engine)
-        with self._turn.taken(progress.check_canceled) if waits else nullcontext():
+        turn = self._turn.taken(progress.check_canceled) if waits else nullcontext()
+        with turn, heeding(progress):
             tasks = begin()
             if not gains_from_batches(engine):
                 return run_items(lambda one: engine.run(one, progress), tasks, self._free)

@@ -22,7 +22,7 @@ from backend.profiling.recorder import profile_stage
 from backend.profiling.span_notes import note
 from backend.profiling.spans import SpanKind
 from backend.profiling.stage_facts import FACTS, FactName
-from backend.progress import StageProgress
+from backend.progress import StageProgress, heeding
 from backend.units import Clock
 
 WAIT = "batch_wait"
@@ -239,7 +239,8 @@ def run_engine(engine: AnyEngine, task: Any, progress: StageProgress) -> Any:
     member = _current.get()
     if member is not None:
         return member.run(engine, task, progress)
-    (result,) = engine.run([task], progress)
+    with heeding(progress):
+        (result,) = engine.run([task], progress)
     if isinstance(result, FailedItem):
         raise result.error
     return result

@@ -7,7 +7,7 @@ which is why compiled code stays valid and why nothing has to be copied back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,10 @@ from backend.errors import ModelLoadFailed
 ALIGNMENT_BYTES = 256
 PAGE_BYTES = 4096
 CHUNK_BYTES = 128 * 1024 * 1024
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Arena:
     ----------
     loaded : object
         A module, or a list, tuple or dict of modules, on the CPU.
+    before_each : callable
+        Called before each tensor; what it raises is raised, and ``loaded`` is of no use then.
 
     Raises
     ------
@@ -62,12 +68,13 @@ class Arena:
         There is no module in it, or a tensor is not plain memory on the CPU.
     """
 
-    def __init__(self, loaded: Any) -> None:
+    def __init__(self, loaded: Any, before_each: Callable[[], None] = _nothing) -> None:
         self.modules = modules_of(loaded)
         self.places, self.size_bytes = _lay_out(self.modules)
         self.host = _page_aligned(self.size_bytes)
         with torch.no_grad():
             for place in self.places:
+                before_each()  # the first touch of a mapped weight reads it from the disk
                 place.span(self.host).copy_(_bytes_of(place.tensor))
                 place.tensor.data = place.view(self.host)
 
@@ -176,8 +183,11 @@ def _lay_out(modules: list[nn.Module]) -> tuple[list[Place], int]:
 
 
 def _page_aligned(size_bytes: int) -> Tensor:
-    """Return zeroed memory that starts with a page: spans that share one cannot be page-locked."""
-    memory = torch.zeros(size_bytes + PAGE_BYTES, dtype=torch.uint8)
+    """Return memory that starts with a page: spans that share one cannot be page-locked.
+
+    It is not written to: for gigabytes that takes seconds, in which nobody can cancel.
+    """
+    memory = torch.empty(size_bytes + PAGE_BYTES, dtype=torch.uint8)
     start = -memory.data_ptr() % PAGE_BYTES
     return memory[start : start + size_bytes]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from backend.errors import MeshkilnError, ModelLoadFailed, OutOfMemory
+from backend.errors import JobCanceled, MeshkilnError, ModelLoadFailed, OutOfMemory
 from backend.residency.arrival import refuse_larger_than_device
 from backend.residency.departure import Departures
 from backend.residency.device import DeviceBackend
@@ -44,6 +44,8 @@ class Loader:
         Raises
         ------
         ModelLoadFailed, ModelTooLarge, OutOfMemory, GpuBusy
+        JobCanceled
+            Whoever asked for it wants it no more; others who wait load it themselves.
         """
         with self._table:
             joined = record.state is Residence.LOADING
@@ -58,6 +60,9 @@ class Loader:
             self._table.move(record, Residence.LOADING, f"wanted by {call.what}")
         try:
             self._run(record)
+        except JobCanceled:
+            self._forget(record)
+            raise
         except BaseException as error:
             failure = self._note_failure(record, error)
             if failure is error or not isinstance(error, Exception):
@@ -96,6 +101,11 @@ class Loader:
             record.loads += 1
             record.last_used_s = self._table.clock.monotonic_s()
             self._table.move(record, Residence.HOST, "loaded")
+
+    def _forget(self, record: ModelRecord) -> None:
+        with self._table:
+            record.pin_promised = record.host_promised = 0
+            self._table.move(record, Residence.UNLOADED, "nobody wants it any more")
 
     def _note_failure(self, record: ModelRecord, error: BaseException) -> MeshkilnError:
         failure = error if isinstance(error, MeshkilnError) else _explain(record.name, error)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from backend.errors import ModelLoadFailed
+from backend.progress import stop_if_asked
 from backend.residency.arena import Arena, size_of
 from backend.residency.device import HostCopy
 
@@ -22,7 +23,7 @@ class ArenaCopy:
 
     def __init__(self, loaded: Any) -> None:
         self.loaded = loaded
-        self.arena = Arena(loaded)
+        self.arena = Arena(loaded, stop_if_asked)
         self.block: Tensor | None = None
         self.is_on_device = False
         self.is_broken = False

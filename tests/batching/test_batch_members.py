@@ -13,6 +13,7 @@ from backend.gpu.batch_history import BatchHistory
 from backend.gpu_optimizer import GPUOptimizer
 from backend.profiling.recorder import profile_stage, record_pipeline
 from backend.profiling.spans import SpanKind
+from backend.progress import stop_if_asked
 from backend.runtime_settings import SettingName, in_force, number_of
 from tests.batching.conftest import NotedSink, wait_for
 from tests.batching.scripted_engine import ScriptedEngine
@@ -210,6 +211,61 @@ def test_the_call_stops_when_every_job_was_canceled(run_batch):
     found, _ = run_batch(engine, ["a", "b"], sinks)
     assert all(isinstance(error, JobCanceled) for error in found)
     assert len(engine.calls) == 1
+    assert reached == []
+
+
+def _load_for_ever(_tasks, _progress):
+    wait_for(_stops)
+
+
+def _stops() -> bool:
+    stop_if_asked()
+    return False
+
+
+def test_what_a_shared_call_loads_stops_when_nobody_wants_it(run_batch, crew):
+    engine, sinks = ScriptedEngine(), [NotedSink() for _ in range(2)]
+    reached = []
+
+    def during(tasks, progress):
+        sinks[0].stopped = True
+        wait_for(lambda: 0 in crew.results)
+        stop_if_asked()
+        reached.append("one is left")
+        sinks[1].stopped = True
+        _load_for_ever(tasks, progress)
+
+    engine.during = during
+    found, _ = run_batch(engine, ["a", "b"], sinks)
+    assert all(isinstance(error, JobCanceled) for error in found)
+    assert reached == ["one is left"]
+
+
+@pytest.mark.parametrize("batches", [True, False])
+def test_what_the_call_of_one_job_loads_stops_with_it(run_batch, batches):
+    engine, sink = ScriptedEngine(batches=batches), NotedSink()
+
+    def during(tasks, progress):
+        sink.stopped = True
+        _load_for_ever(tasks, progress)
+
+    engine.during = during
+    (found,), _ = run_batch(engine, ["a"], [sink])
+    assert isinstance(found, JobCanceled)
+
+
+def test_what_a_call_outside_of_batches_loads_stops_with_its_job(progress):
+    engine, sink = ScriptedEngine(), NotedSink()
+    reached = []
+
+    def during(_tasks, _progress):
+        sink.stopped = True
+        stop_if_asked()
+        reached.append("not stopped")
+
+    engine.during = during
+    with pytest.raises(JobCanceled):
+        run_engine(engine, "a", progress(sink))
     assert reached == []
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from backend.errors import ModelLoadFailed
+from backend.errors import JobCanceled, ModelLoadFailed
 from backend.residency.arena import Arena, size_of
 
 from .tiny_models import TINY_MODELS
@@ -52,6 +52,18 @@ def test_views_of_one_storage_still_share_it():
     assert model.part[0] == 99.0
     assert model.wide.shape == (4, 5)
     assert arena.size_bytes == 512
+
+
+def test_the_caller_is_asked_before_each_tensor():
+    asked = []
+    Arena(nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)), lambda: asked.append(1))
+    assert len(asked) == 4
+
+    def stop():
+        raise JobCanceled
+
+    with pytest.raises(JobCanceled):
+        Arena(nn.Linear(3, 3), stop)
 
 
 def test_dtypes_keep_their_values():

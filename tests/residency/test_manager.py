@@ -12,17 +12,19 @@ import torch
 from backend.errors import (
     GpuBusy,
     InvalidParameter,
+    JobCanceled,
     ModelLoadFailed,
     ModelTooLarge,
     OutOfMemory,
 )
+from backend.progress import SilentSink, StageProgress, heeding, stop_if_asked
 from backend.residency import controls
 from backend.residency.housekeeper import Housekeeper
 from backend.residency.ledger_device import LedgerDevice
 from backend.residency.policies import Policy
 from backend.residency.records import ModelSpec
 from backend.residency.simulated_device import SimulatedDevice
-from backend.residency.states import PinState, Residence
+from backend.residency.states import Outcome, PinState, Residence
 from backend.units import MB
 
 from .conftest import Caller, spec, wait_until
@@ -66,6 +68,72 @@ def test_many_callers_share_one_load_and_its_failure(make_manager):
     with pytest.raises(ModelLoadFailed):
         manager.lease("a")
     assert len(calls) == 2, "it is tried again after a while"
+
+
+class _Sink(SilentSink):
+    stopped = False
+
+    def is_canceled(self):
+        return self.stopped
+
+
+def test_a_canceled_load_ends_and_whoever_else_waits_loads_the_model_itself(make_manager):
+    manager = make_manager(100)
+    begun, calls, sink = threading.Event(), [], _Sink()
+
+    def load():
+        calls.append(1)
+        begun.set()
+        while len(calls) == 1:
+            stop_if_asked()
+            time.sleep(0.002)
+        return 60
+
+    def canceled():
+        with heeding(StageProgress(sink, "shape_generation")):
+            return manager.lease("a")
+
+    manager.register(ModelSpec("a", load))
+    first = Caller(canceled)
+    assert begun.wait(5)
+    second = Caller(lambda: manager.lease("a"))
+    wait_until(lambda: manager.table.records["a"].waiting == 2)
+    sink.stopped = True
+    with pytest.raises(JobCanceled):
+        first.finished()
+    assert second.finished().model == 60
+    assert len(calls) == 2
+    assert state(manager) is Residence.RESIDENT
+
+
+def test_a_canceled_load_is_no_failure_and_holds_no_memory(make_manager):
+    device = LedgerDevice(10 * MB)
+    manager = make_manager(device=device)
+    sink = _Sink()
+    sink.stopped = True
+    load, make_input = next(iter(TINY_MODELS.values()))
+    manager.register(ModelSpec("a", load, size_hint_bytes=MB))
+    with heeding(StageProgress(sink, "shape_generation")), pytest.raises(JobCanceled):
+        manager.lease("a")
+    record = manager.table.records["a"]
+    assert (record.state, record.failure, record.copy) == (Residence.UNLOADED, None, None)
+    assert (record.host_promised, record.pin_promised) == (0, 0)
+    with manager.lease("a") as model:
+        model(make_input())
+
+
+def test_a_model_that_has_to_leave_does_so_for_a_canceled_job_too(make_manager):
+    """Its weights were replaced, so that they are laid out anew: half of that would lose them."""
+    manager = make_manager(device=LedgerDevice(10 * MB))
+    manager.register(ModelSpec("a", lambda: torch.nn.Linear(8, 8)))
+    with manager.lease("a") as model:
+        model.weight = torch.nn.Parameter(torch.ones(8, 8))
+    sink = _Sink()
+    sink.stopped = True
+    with heeding(StageProgress(sink, "shape_generation")):
+        assert controls.offload(manager, "a") == {"a": Outcome.DONE}
+    with manager.lease("a") as model:
+        assert torch.equal(model.weight, torch.ones(8, 8))
 
 
 def test_loads_from_disk_do_not_wait_for_each_other(make_manager):

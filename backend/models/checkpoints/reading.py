@@ -19,6 +19,7 @@ from backend.models.checkpoints.pickle_names import PICKLE_SUFFIXES, SAFETENSORS
 from backend.models.checkpoints.pickled_tensors import pickled_tensors
 from backend.models.checkpoints.safetensors_header import safetensors_entries
 from backend.models.checkpoints.tensor_entry import TensorEntry
+from backend.progress import stop_if_asked
 
 _DTYPE_NAMES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
@@ -125,6 +126,7 @@ class ComponentTensors(Mapping[str, Tensor]):
         return {name: self._file.entries[inside] for name, inside in self._names.items()}
 
     def __getitem__(self, name: str) -> Tensor:
+        stop_if_asked()
         tensor = self._file.read(self._names[name])
         is_float32 = name.startswith(self._float32_prefixes)
         dtype = torch.float32 if is_float32 else self._dtype

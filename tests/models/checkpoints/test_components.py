@@ -6,6 +6,7 @@ from safetensors.torch import save_file
 
 from backend.errors import (
     CheckpointConfigInvalid,
+    JobCanceled,
     TensorMisshapen,
     TensorMissing,
     TensorUnexpected,
@@ -18,6 +19,7 @@ from backend.models.checkpoints.components import check_component, load_componen
 from backend.models.checkpoints.hunyuan_description import hunyuan_checkpoint
 from backend.models.checkpoints.reading import SafetensorsFile
 from backend.models.checkpoints.verify import verify
+from backend.progress import SilentSink, StageProgress, heeding
 from tests.models.checkpoints.tiny_checkpoints import (
     GOLDEN,
     TinyFamily,
@@ -41,6 +43,22 @@ def written(tmp_path):
         return hunyuan_checkpoint(tmp_path)
 
     return write
+
+
+def test_reading_weights_stops_with_the_job_that_wants_them(written):
+    """After a few tensors, not after the last."""
+    checkpoint = written()
+    read = []
+
+    class Stopping(StageProgress):
+        def check_canceled(self):
+            read.append(1)
+            if len(read) == 4:
+                raise JobCanceled
+
+    with heeding(Stopping(SilentSink(), "shape_generation")), pytest.raises(JobCanceled):
+        load_component(checkpoint, Component.DENOISER, attend=plain_attention)
+    assert len(read) == 4
 
 
 @pytest.mark.parametrize("weights", ["model.fp16.safetensors", "model.ckpt"])
