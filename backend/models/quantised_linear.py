@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from backend.progress import stop_if_asked
+
 LEVELS = 127
 FEWEST_WEIGHTS = 2**18  # smaller layers hold little memory
 
@@ -65,11 +67,17 @@ def quantised(
     ----------
     kept : frozenset of str
         Names of modules directly inside it that stay as they are.
+
+    Raises
+    ------
+    JobCanceled
+        Nobody wants it any more; the module is of no use then.
     """
     for name, child in module.named_children():
         if name in kept:
             continue
         if isinstance(child, nn.Linear) and child.weight.numel() >= fewest_weights:
+            stop_if_asked()  # the first touch of a mapped weight reads it from the disk
             setattr(module, name, Int8Linear(child))
         else:
             quantised(child, fewest_weights=fewest_weights)

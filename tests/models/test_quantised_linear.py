@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from backend.errors import JobCanceled
 from backend.models.quantised_linear import Int8Linear, quantised
+from backend.progress import heeding
+from tests.stopping_progress import StoppingProgress
 
 
 @pytest.fixture
@@ -53,3 +56,10 @@ def test_only_large_layers_are_replaced_and_memory_shrinks_to_a_quarter():
     assert type(network[1]["small"]) is nn.Linear
     assert network[0].levels.nbytes + network[0].scales.nbytes < large * 0.26
     assert network[0].weight.dtype is torch.float32
+
+
+def test_rounding_stops_with_the_job_that_wants_the_weights():
+    network = nn.Sequential(*(nn.Linear(32, 32) for _ in range(5)))
+    with heeding(StoppingProgress(at=3)), pytest.raises(JobCanceled):
+        quantised(network, fewest_weights=1)
+    assert [type(layer) for layer in network] == 2 * [Int8Linear] + 3 * [nn.Linear]

@@ -19,13 +19,14 @@ from backend.models.checkpoints.components import check_component, load_componen
 from backend.models.checkpoints.hunyuan_description import hunyuan_checkpoint
 from backend.models.checkpoints.reading import SafetensorsFile
 from backend.models.checkpoints.verify import verify
-from backend.progress import SilentSink, StageProgress, heeding
+from backend.progress import heeding
 from tests.models.checkpoints.tiny_checkpoints import (
     GOLDEN,
     TinyFamily,
     tiny_state,
     write_tiny_checkpoint,
 )
+from tests.stopping_progress import StoppingProgress
 
 POINT = {
     Component.DENOISER: "model.latent_in.weight",
@@ -47,18 +48,10 @@ def written(tmp_path):
 
 def test_reading_weights_stops_with_the_job_that_wants_them(written):
     """After a few tensors, not after the last."""
-    checkpoint = written()
-    read = []
-
-    class Stopping(StageProgress):
-        def check_canceled(self):
-            read.append(1)
-            if len(read) == 4:
-                raise JobCanceled
-
-    with heeding(Stopping(SilentSink(), "shape_generation")), pytest.raises(JobCanceled):
+    checkpoint, progress = written(), StoppingProgress(at=4)
+    with heeding(progress), pytest.raises(JobCanceled):
         load_component(checkpoint, Component.DENOISER, attend=plain_attention)
-    assert len(read) == 4
+    assert progress.asked == 4
 
 
 @pytest.mark.parametrize("weights", ["model.fp16.safetensors", "model.ckpt"])
