@@ -15,6 +15,7 @@ from torch import nn
 from backend.engines.chosen_attention import chosen_attention
 from backend.engines.gpu_presence import has_gpu
 from backend.engines.hosted_model import HostedModel
+from backend.engines.layer_stops import ask_before_layers
 from backend.engines.weight_format import WeightFormat, weight_format
 from backend.errors import WeightsMissing
 from backend.models.attention import Attend, plain_attention
@@ -166,7 +167,11 @@ class ModelNetworks:
         attend = self._attention(component)
         dtype = self.weights.of(component)
         network = load_component(self.checkpoint, component, dtype=dtype, attend=attend)
-        return quantised(network, kept=_NEVER_ROUNDED) if self.weights.is_int8 else network
+        if self.weights.is_int8:
+            quantised(network, kept=_NEVER_ROUNDED)
+        if not has_gpu(Settings.from_env()):
+            ask_before_layers(network)
+        return network
 
     def _attention(self, component: Component) -> Attend:
         """Choose torch's own where measuring the others takes long and is in vain."""

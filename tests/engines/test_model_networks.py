@@ -10,15 +10,17 @@ import torch
 from backend.engines import model_networks
 from backend.engines.chosen_attention import ChosenAttention
 from backend.engines.model_networks import networks_of
-from backend.errors import LicenceNotAccepted, WeightsMissing
+from backend.errors import JobCanceled, LicenceNotAccepted, WeightsMissing
 from backend.models.checkpoints.acceptance import Acceptances
 from backend.models.checkpoints.catalogue import model_of
 from backend.models.checkpoints.checkpoint import Component
 from backend.models.quantised_linear import Int8Linear, quantised
+from backend.progress import heeding
 from backend.residency import process
 from backend.residency.process import current_residency
 from backend.units import SystemClock
 from tests.models.checkpoints.tiny_part_checkpoints import write_tiny_p3sam, write_tiny_xpart
+from tests.stopping_progress import StoppingProgress
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +77,20 @@ def test_weights_that_vanish_while_they_are_looked_at_are_told_as_missing(tmp_pa
     monkeypatch.setattr(model_networks, "open_model", opened)
     with pytest.raises(WeightsMissing, match=r"p3sam\.safetensors"):
         networks_of("p3-sam")
+
+
+@pytest.mark.parametrize("weights", ["full", "int8"])
+def test_on_a_processor_a_cancel_ends_a_call_before_the_next_layer(monkeypatch, weights):
+    monkeypatch.setenv("MESHKILN_WEIGHTS", weights)
+    progress, leased = StoppingProgress(at=1), networks_of("x-part").lease(Component.DENOISER)
+    with leased as network, heeding(progress), pytest.raises(JobCanceled):
+        network.blocks[0]()
+
+
+def test_on_a_card_calls_ask_nobody(monkeypatch):
+    monkeypatch.setattr(model_networks, "has_gpu", lambda _settings: True)
+    with networks_of("x-part").lease(Component.DENOISER) as network:
+        assert not any(each._forward_pre_hooks for each in network.modules())
 
 
 def test_on_a_processor_no_attention_is_measured_for_features_of_points():
