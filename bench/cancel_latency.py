@@ -17,15 +17,16 @@ from bench.submit_latency import photo_2mb
 
 ENDS_S = 60.0
 LOOK_S = 0.01
+SLOW = {"preset": "high"}  # a few seconds
 STUCK = "bench.stubborn_pipeline:run_stubborn"
 
 
-def submit(url: str, picture: bytes) -> str:
-    """Submit a job that takes a few seconds; returns its id."""
+def submit(url: str, picture: bytes, **params: str) -> str:
+    """Submit a job with parameters; returns its id."""
     answer = requests.post(
         f"{url}/api/v1/jobs",
         files={"file": ("ball.jpg", picture)},
-        data={"pipeline": "image_to_3d", "preset": "high"},
+        data={"pipeline": "image_to_3d"} | params,
         timeout=60,
     )
     answer.raise_for_status()
@@ -56,14 +57,14 @@ def cooperative(server: RunningServer, picture: bytes, rounds: int) -> dict[str,
     """Cancel a running job and one that waits behind it."""
     found: dict[str, list[float]] = {"whole": [], "running": [], "waiting": []}
     for number in range(rounds):
-        first, second = submit(server.url, picture), submit(server.url, picture)
+        first, second = submit(server.url, picture, **SLOW), submit(server.url, picture, **SLOW)
         wait_for(server.url, first, {"running"})
         found["waiting"].append(cancel(server.url, second))
         time.sleep(0.2 * (number % 5))  # in different stages
         found["running"].append(cancel(server.url, first))
     for _ in range(3):
         started_s = time.perf_counter()
-        wait_for(server.url, submit(server.url, picture), {"succeeded"})
+        wait_for(server.url, submit(server.url, picture, **SLOW), {"succeeded"})
         found["whole"].append(time.perf_counter() - started_s)
     return found
 
@@ -72,7 +73,7 @@ def stuck(server: RunningServer, picture: bytes, rounds: int) -> list[float]:
     """Cancel jobs that never look at the flag: their process is killed after a grace of 15 s."""
     found = []
     for _ in range(rounds):
-        job_id = submit(server.url, picture)
+        job_id = submit(server.url, picture, **SLOW)
         wait_for(server.url, job_id, {"running"}, in_stage=True)
         found.append(cancel(server.url, job_id))
     return found
@@ -99,7 +100,7 @@ def main() -> None:
             ("cancel of a job that does not listen", hard),
         )
     ]
-    settings = {"rounds": args.rounds, "stuck_rounds": args.stuck_rounds, "preset": "high"}
+    settings = {"rounds": args.rounds, "stuck_rounds": args.stuck_rounds} | SLOW
     report("cancel_latency", figures, settings, args.json)
 
 

@@ -22,7 +22,7 @@ from backend.models.checkpoints.acceptance import Acceptances
 from backend.models.checkpoints.catalogue import model_of
 from backend.settings import Settings
 from backend.units import SystemClock
-from bench.cancel_latency import cancel, wait_for
+from bench.cancel_latency import cancel, submit, wait_for
 from bench.record import Figure, report
 from bench.running_server import RunningServer, running_server
 from bench.shape.random_weights import random_conditioner, random_denoiser, random_vae
@@ -58,19 +58,6 @@ def write_model(folder: Path) -> None:
     (folder / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
 
 
-def submit(server: RunningServer, picture: bytes) -> str:
-    """Submit a shape by the model; returns the job's id."""
-    answer = requests.post(
-        f"{server.url}/api/v1/jobs",
-        files={"file": ("ball.jpg", picture)},
-        data={"pipeline": "image_to_3d", "engine": "hunyuan3d"},
-        timeout=60,
-    )
-    answer.raise_for_status()
-    job_id: str = answer.json()["id"]
-    return job_id
-
-
 def reach_shape(server: RunningServer, job_id: str) -> None:
     """Wait until the job is in the stage that reads weights."""
     wait_for(server.url, job_id, {"running"}, in_stage=True)
@@ -96,7 +83,7 @@ def measure(server: RunningServer, picture: bytes) -> tuple[list[float], int]:
     """Cancel a job at each moment: seconds until it is canceled, and how many processes ended."""
     found, ended = [], 0
     for after_s in AFTER_S:
-        job_id = submit(server, picture)
+        job_id = submit(server.url, picture, engine="hunyuan3d")
         reach_shape(server, job_id)
         time.sleep(after_s)
         before = processes(server)
