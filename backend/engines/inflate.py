@@ -12,6 +12,7 @@ from backend.catalog import CutOutParams, ShapeMode
 from backend.engines.built_in import BuiltIn
 from backend.engines.shape_task import Shape, ShapeTask
 from backend.meshes.close_up import close_up
+from backend.meshes.floaters import without_crumbs
 from backend.meshes.height_field import inflated, lathed, slab
 from backend.meshes.inflation_surface import (
     luminance_relief,
@@ -25,6 +26,8 @@ from backend.progress import StageProgress
 
 THIN_CELLS = 1.8
 MOST_CELLS = 320
+# What is left of a ragged outline beside the body; an island that is meant has four times as much.
+CRUMB_SHARE = 0.001
 NOTICE = (
     "Built from the outline alone: the depth is guessed and the back was not seen. "
     "Round things come out well; furniture, buildings and vehicles do not."
@@ -70,7 +73,8 @@ def _build(task: ShapeTask, progress: StageProgress, done: int, steps: int) -> S
     outline = sample_outline(mask, height, relief, task.resolution)
     progress.step(done + 2, steps)
     surface = slab_surface if mode is ShapeMode.SLAB else round_surface
-    return Shape(near.back_in_place(surface(outline)), mode, NOTICE)
+    body = without_crumbs(surface(outline), CRUMB_SHARE).mesh
+    return Shape(near.back_in_place(body), mode, NOTICE)
 
 
 def _prepared(mask: Mask, resolution: int) -> Mask:

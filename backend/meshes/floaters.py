@@ -41,10 +41,26 @@ def without_floaters(mesh: TriangleMesh, least_share: float = LEAST_SHARE) -> Wi
     """
     bodies = bodies_of_faces(mesh)
     sizes = np.bincount(bodies)
-    if len(sizes) < 2:
-        return WithoutFloaters(mesh, 0, 0)
-    is_small = sizes < least_share * len(mesh.faces)
-    is_small[np.argmax(sizes)] = False
+    return _without(mesh, bodies, sizes < least_share * len(mesh.faces))
+
+
+def without_crumbs(mesh: TriangleMesh, least_share: float) -> WithoutFloaters:
+    """Drop connected bodies that are small beside the largest, however many there are.
+
+    Parameters
+    ----------
+    least_share : float, 0 to 1
+        Of the faces of the largest body.
+    """
+    bodies = bodies_of_faces(mesh)
+    sizes = np.bincount(bodies)
+    return _without(mesh, bodies, sizes < least_share * sizes.max())
+
+
+def _without(
+    mesh: TriangleMesh, bodies: NDArray[np.int64], is_small: NDArray[np.bool_]
+) -> WithoutFloaters:
+    is_small[np.argmax(np.bincount(bodies))] = False
     if not is_small.any():
         return WithoutFloaters(mesh, 0, 0)
     faces = mesh.faces[~is_small[bodies]]

@@ -8,6 +8,7 @@ import fast_simplification
 import manifold3d
 import numpy as np
 
+from backend.meshes.pinched_edges import unpinched
 from backend.meshes.triangle_mesh import TriangleMesh
 
 AGGRESSIVENESS = (6, 3)
@@ -15,6 +16,7 @@ ENOUGH = 1.2
 FIRST_TOLERANCE = 2e-4
 TOLERANCE_GROWTH = 1.7
 TOLERANCE_ROUNDS = 10
+TRIM_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,34 @@ def simplify(mesh: TriangleMesh, target_faces: int) -> Simplified:
         return Simplified(mesh, "none")
     found = [Simplified(mesh, "none")]
     for aggressiveness in AGGRESSIVENESS:
-        vertices, faces = fast_simplification.simplify(
-            mesh.vertices, mesh.faces, target_count=target_faces, agg=aggressiveness
-        )
-        smaller = TriangleMesh.welded(vertices, faces)
-        if len(smaller.faces) and smaller.is_closed() and smaller.volume() > 0:
+        smaller = _collapsed(mesh, target_faces, aggressiveness)
+        if smaller is not None:
             found.append(Simplified(smaller, "quadric"))
             break
     if len(found[-1].mesh.faces) > ENOUGH * target_faces:
         kept = _keep_manifold(mesh, target_faces)
         found += [Simplified(kept, "manifold")] if kept else []
     return min(found, key=lambda simplified: len(simplified.mesh.faces))
+
+
+def _collapsed(mesh: TriangleMesh, target_faces: int, aggressiveness: float) -> TriangleMesh | None:
+    """Collapse edges and part what that pinched; None when the surface does not stay closed.
+
+    Parting adds a few faces, which are taken away again.
+    """
+    closed: TriangleMesh | None = None
+    for _ in range(TRIM_ROUNDS):
+        vertices, faces = fast_simplification.simplify(
+            mesh.vertices, mesh.faces, target_count=target_faces, agg=aggressiveness
+        )
+        parted = unpinched(TriangleMesh.welded(vertices, faces))
+        mesh = TriangleMesh.welded(parted.vertices, parted.faces)
+        if not mesh.is_closed() or mesh.volume() <= 0:
+            break
+        closed = mesh
+        if not len(faces) <= target_faces < len(mesh.faces):
+            break
+    return closed
 
 
 def _keep_manifold(mesh: TriangleMesh, target_faces: int) -> TriangleMesh | None:

@@ -7,10 +7,13 @@ from backend.catalog import ImageTo3DParams, ShapeMode
 from backend.engines.inflate import Inflate
 from backend.engines.shape_task import ShapeTask
 from backend.errors import JobCanceled
+from backend.meshes.simplify import simplify
+from backend.meshes.smoothing import taubin
+from backend.meshes.validate import bodies
 from backend.progress import SilentSink, StageProgress
 from tests.conftest import draw_figure
 from tests.engines.counting_sink import CountingSink
-from tests.meshes.solids import disc_mask
+from tests.meshes.solids import disc_mask, ragged_disc_mask
 
 
 def _task(mode=ShapeMode.AUTO, resolution=48, scale=1.0, mask=None):
@@ -54,6 +57,30 @@ def test_one_pixel_strands_survive():
     shape = _run(_task(ShapeMode.INFLATE, mask=mask))
     assert shape.mesh.is_closed()
     assert shape.mesh.extents[0] > 110
+
+
+def _ragged(seed):
+    rgb = np.full((256, 256, 3), 120, np.uint8)
+    return ShapeTask(rgb, ragged_disc_mask(256, seed), ShapeMode.INFLATE, 96, 1.0)
+
+
+def test_a_ragged_outline_leaves_no_crumbs_beside_the_body():
+    for seed in range(2):
+        assert bodies(_run(_ragged(seed)).mesh) == 1
+
+
+def test_an_island_that_is_meant_stays():
+    mask = disc_mask(128, 30, (50, 50))
+    mask[100:104, 100:104] = True
+    assert bodies(_run(_task(ShapeMode.INFLATE, 96, mask=mask)).mesh) == 2
+
+
+def test_a_ragged_body_keeps_no_more_faces_than_asked_for():
+    rough = taubin(_run(_ragged(0)).mesh, 6)
+    for target in (5000, 2000):
+        found = simplify(rough, target)
+        assert found.mesh.is_closed()
+        assert 0.9 * target < len(found.mesh.faces) <= target
 
 
 def test_steps_are_counted_to_the_end():

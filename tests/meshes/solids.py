@@ -33,3 +33,10 @@ def disc_mask(side=96, radius=30, centre=None) -> np.ndarray:
     y, x = np.mgrid[0:side, 0:side]
     cy, cx = centre or (side / 2 - 0.5, side / 2 - 0.5)
     return np.hypot(y - cy, x - cx) <= radius
+
+
+def ragged_disc_mask(side=256, seed=0) -> np.ndarray:
+    """A disc with the edge that a noisy photo gives it."""
+    y, x = np.mgrid[0:side, 0:side] - side / 2 + 0.5
+    noise = np.random.default_rng(seed).normal(0, 0.025 * side, (side, side))
+    return np.hypot(y, x) + noise < 0.35 * side

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.meshes.floaters import bodies_of_faces, without_floaters
+from backend.meshes.floaters import bodies_of_faces, without_crumbs, without_floaters
 from tests.meshes.solids import box, sphere, together
 
 
@@ -35,3 +35,15 @@ def test_a_vertex_without_faces_is_no_body():
     loose = type(ball)(np.concatenate([ball.vertices, [[9, 9, 9]]]).astype(np.float32), ball.faces)
     assert set(bodies_of_faces(loose)) == {0}
     assert without_floaters(loose).dropped_bodies == 0
+
+
+def test_crumbs_are_small_beside_the_largest_body():
+    ball = sphere(subdivisions=3)  # 1280 faces
+    found = without_crumbs(together(box(centre=(3, 0, 0)), ball), 12.5 / 1280)
+    assert found.dropped_faces == 12
+    assert np.array_equal(found.mesh.faces, ball.faces)
+
+
+def test_many_equal_bodies_are_no_crumbs():
+    boxes = together(*(box(centre=(3.0 * number, 0, 0)) for number in range(30)))
+    assert without_crumbs(boxes, 0.5).mesh is boxes
