@@ -26,6 +26,7 @@ EDGE_SHARE = 2 / 768
 NOWHERE = 1e3
 REGION_GAP_SHARE = 0.004
 STEEPEST = 8.0
+LONELY_BANDS = 4
 SAMPLES_ACROSS = 1024
 
 Values = NDArray[np.float64]
@@ -249,7 +250,10 @@ class PictureView:
         return jumps
 
     def _trusted(self) -> NDArray[np.float32]:
-        """How far each pixel is from outline and jumps of depth, 0 (there) to 1."""
+        """How far each pixel is from outline and jumps of depth, 0 (there) to 1.
+
+        Where that leaves nothing to trust all around, as in leaves and hair, those pixels do.
+        """
         depth = self._depth
         jumps = self._jumps()
         core = cv2.resize(
@@ -257,7 +261,10 @@ class PictureView:
         )
         band = max(1.0, EDGE_SHARE * max(depth.shape))
         far = distance_inside(~jumps) if jumps.any() else np.full(depth.shape, 99.0, np.float32)
-        return np.asarray(np.clip(core, 0, 1) * np.clip(far / band - 1, 0, 1), dtype=np.float32)
+        trust = np.clip(far / band - 1, 0, 1)
+        alone = distance_inside((trust < 1) | (core < 1))
+        trust = np.maximum(trust, np.clip(alone / (LONELY_BANDS * band) - 1, 0, 1))
+        return np.asarray(np.clip(core, 0, 1) * trust, dtype=np.float32)
 
 
 def sampled(

@@ -65,6 +65,16 @@ def test_what_something_hides_is_not_seen_nor_what_is_beside_an_edge():
     assert view.whole_regions()[63, 63]
 
 
+def test_slats_too_narrow_to_trust_are_seen_where_nothing_else_is():
+    rows = np.arange(-0.495, 0.5, 0.01)
+    depths = 0.1 * (np.arange(len(rows)) % 2)
+    slats = [box((1.0, 0.01, 0.02), (0, y, z)) for y, z in zip(rows, depths, strict=True)]
+    view = _view(together(*slats), np.pad(np.ones((100, 100), bool), 14))
+    places = np.array([(0, y, z + 0.01) for y, z in zip(rows, depths, strict=True)])
+    seen = view.seen(places, np.tile([0.0, 0.0, 1.0], (len(rows), 1)))
+    assert seen[5:-5].tolist() == [1] * (len(rows) - 10)
+
+
 def test_places_beside_the_object_or_the_picture_are_not_seen():
     ball = sphere(0.5, 4)
     view = _view(ball, disc_mask(SIDE, 30))
