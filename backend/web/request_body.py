@@ -12,7 +12,7 @@ from typing import Any
 from flask import Request, current_app
 from werkzeug.datastructures import FileStorage, MultiDict
 
-from backend.catalog import PIPELINES, JobOptions, PipelineName, Upload
+from backend.catalog import JobOptions, PipelineName, Upload
 from backend.errors import (
     FieldProblem,
     InvalidParameter,
@@ -23,15 +23,20 @@ from backend.errors import (
 )
 from backend.units import MB
 from backend.web.audio_uploads import NO_RECORDING, SentRecording
+from backend.web.file_fields import (
+    FILE_FIELDS,
+    MAIN,
+    PART_FIELDS,
+    field_of,
+    not_expected,
+    upload_of,
+)
 from backend.web.mesh_uploads import SentMesh
 from backend.web.other_views import SIDES, check_views
 from backend.web.security import CSRF_FIELD
-from backend.web.texture_inputs import FIELDS as TEXTURE_FIELDS
 from backend.web.texture_inputs import PICTURE, check_has_picture, picture_field
 
 MAX_DEPTH = 32
-PART_FIELDS = ("face_ids", "boxes")
-FILE_FIELDS = ("file", *TEXTURE_FIELDS, *PART_FIELDS)
 DATA_FIELDS = ("mask", "face_ids")
 NO_MESH = "Send the mesh in the multipart field 'file', or as a data URI 'mesh' in JSON."
 
@@ -66,8 +71,7 @@ class SubmitBody:
     @property
     def upload(self) -> Upload:
         """What the pipeline takes; one that does not exist takes pictures."""
-        specs = (spec.upload for name, spec in PIPELINES.items() if name == self.pipeline)
-        return next(specs, Upload.IMAGE)
+        return upload_of(self.pipeline)
 
     @property
     def is_for_mesh(self) -> bool:
@@ -110,13 +114,13 @@ def with_own_files(body: SubmitBody) -> SubmitBody:
     if body.is_for_recording:
         return _with_recording(body)
     if body.recording is not None:
-        raise _not_expected("audio")
+        raise not_expected("audio", body.pipeline)
     if body.is_for_mesh:
         return _with_mesh(body)
     own = (PICTURE, *PART_FIELDS)
     of_mesh = ["mesh"] * (body.mesh is not None) + [n for n in own if n in body.files]
     if of_mesh:
-        raise _not_expected(of_mesh[0])
+        raise not_expected(of_mesh[0], body.pipeline)
     if "file" not in body.files and body.image_url is None:
         raise MissingFile
     return body
@@ -127,7 +131,7 @@ def _with_recording(body: SubmitBody) -> SubmitBody:
     others = [PICTURE if name == "file" else name for name in body.files]
     others += ["mesh"] * (body.mesh is not None) + ["image_url"] * (body.image_url is not None)
     if others:
-        raise _not_expected(others[0])
+        raise not_expected(others[0], body.pipeline)
     if body.recording is None:
         raise MissingFile("No recording was sent.", advice=NO_RECORDING)
     return body
@@ -141,9 +145,9 @@ def _with_mesh(body: SubmitBody) -> SubmitBody:
     is_coloured = body.pipeline == PipelineName.TEXTURE_MESH
     for name in ("file",) if is_coloured else ("mask", "file", PICTURE):
         if name in body.files:
-            raise _not_expected(PICTURE if name == "file" else name)
+            raise not_expected(PICTURE if name == "file" else name, body.pipeline)
     if body.image_url is not None and not is_coloured:
-        raise _not_expected("image_url")
+        raise not_expected("image_url", body.pipeline)
     if body.mesh is None:
         raise MissingFile(advice=NO_MESH)
     if is_coloured:
@@ -196,15 +200,18 @@ def _from_form(request: Request, pipeline: str) -> SubmitBody:
     files: dict[str, tuple[str | None, bytes]] = {}
     mesh: SentMesh | None = None
     recording: SentRecording | None = None
-    for name, many in request.files.lists():
-        if name not in FILE_FIELDS or len(many) > 1:
-            raise _not_expected(name, "send one 'file', and at most one of the others")
-        if name == "file" and fields.is_for_mesh:
+    for sent_as, many in request.files.lists():
+        name = field_of(sent_as, fields.pipeline)
+        is_second = len(many) > 1 or (name != sent_as and name in request.files)
+        if name not in FILE_FIELDS or is_second:
+            detail = "is sent once" if is_second else "is not for this pipeline"
+            raise not_expected(sent_as, fields.pipeline, detail)
+        if name == MAIN and fields.is_for_mesh:
             mesh = SentMesh(many[0].filename, many[0].stream) if _is_chosen(many[0]) else None
-        elif name == "file" and fields.is_for_recording:
+        elif name == MAIN and fields.is_for_recording:
             sent = SentRecording(many[0].filename, many[0].stream)
             recording = sent if _is_chosen(many[0]) else None
-        elif many[0].filename or name == "file":
+        elif many[0].filename or name == MAIN:
             held = sum(len(data) for _, data in files.values())
             files[name] = (many[0].filename, read_small(many[0], held))
     if files.get("file") == ("", b""):  # a form sent without choosing a file
@@ -235,11 +242,6 @@ def read_small(file: FileStorage, held_bytes: int = 0) -> bytes:
     if len(data) > left:
         raise UploadTooLarge(f"The pictures may have {limit // MB:,} MB at most.")
     return data
-
-
-def _not_expected(name: str, detail: str = "is not for this pipeline") -> InvalidParameter:
-    problem = FieldProblem(f"/{name}", detail)
-    return InvalidParameter(f"{name}: not expected here.", fields=(problem,))
 
 
 def json_fields(body: dict[str, Any], pipeline: str = PipelineName.IMAGE_TO_3D) -> SubmitBody:

@@ -17,11 +17,12 @@ from backend.jobs.records import JobRecord
 from backend.jobs.repeated_submits import made_before
 from backend.jobs.service import JobService, priority_of
 from backend.web.audio_uploads import NO_RECORDING, NormalisedRecording, normalise_recording
+from backend.web.file_fields import PART_FIELDS
 from backend.web.mesh_inputs import files_of_mesh
 from backend.web.mesh_uploads import NormalisedMesh, SentMesh
 from backend.web.picture_fetch import check_fetching, fetch_picture
 from backend.web.picture_files import files_of_picture
-from backend.web.request_body import NO_MESH, PART_FIELDS, SubmitBody, read_submit
+from backend.web.request_body import NO_MESH, SubmitBody, read_submit
 from backend.web.texture_inputs import PICTURE, check_has_picture, picture_field
 from backend.web.uploads import MAX_NAME, NormalisedImage, clean_text
 

@@ -176,7 +176,8 @@ def _submit_body() -> Schema:
 def _submit_form(shared: Schema) -> Schema:
     return {
         "type": "object",
-        "required": ["pipeline", "file"],
+        "required": ["pipeline"],
+        "anyOf": [{"required": [name]} for name in ("file", "image", "mesh", "audio")],
         "properties": {
             "file": {
                 **_FILE,
@@ -184,8 +185,10 @@ def _submit_form(shared: Schema) -> Schema:
             },
             "image": {
                 **_FILE,
-                "description": "The picture, where 'file' is a mesh: texture_mesh only.",
+                "description": "Beside the mesh for texture_mesh; otherwise as 'file'.",
             },
+            "mesh": {**_FILE, "description": "As 'file', where the pipeline takes a mesh."},
+            "audio": {**_FILE, "description": "As 'file', where the pipeline takes a recording."},
             "mask": _FILE,
             **{side: {**_FILE, "description": _VIEW.format(side=side)} for side in SIDES},
             "face_ids": _FILE,

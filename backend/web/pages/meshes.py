@@ -8,12 +8,13 @@ from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
 from backend.errors import MissingFile
+from backend.web.file_fields import PART_FIELDS
 from backend.web.large_uploads import takes_a_mesh
 from backend.web.mesh_uploads import SentMesh
 from backend.web.pages.mesh_form import mesh_fields, without_foreign
 from backend.web.pages.mesh_tool_form import report_rows
 from backend.web.pages.service import job_service
-from backend.web.request_body import PART_FIELDS, form_fields, read_small, with_own_files
+from backend.web.request_body import form_fields, read_small, with_own_files
 from backend.web.submission import submit_body
 from backend.web.texture_inputs import FIELDS
 
