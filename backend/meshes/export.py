@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.meshes.glb_builder import GlbBuilder, Primitive
+from backend.meshes.obj_rows import obj_corners, obj_rows
 from backend.meshes.source_mesh import EncodedImage, Material
 from backend.meshes.textured_mesh import (
     METALLIC_CHANNEL,
@@ -138,16 +139,15 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes, compression: int) -> 
 
 
 def _obj_text(mesh: TexturedMesh) -> str:
-    lines = ["mtllib model.mtl", f"o {NAME}", f"usemtl {NAME}"]
-    lines += [f"v {x:.7g} {y:.7g} {z:.7g}" for x, y, z in mesh.vertices.tolist()]
-    lines += [f"vt {u:.6f} {v:.6f}" for u, v in mesh.uv.tolist()]
-    lines += [f"vn {x:.4f} {y:.4f} {z:.4f}" for x, y, z in mesh.normals.tolist()]
-    lines += [f"f {a}/{a}/{a} {b}/{b}/{b} {c}/{c}/{c}" for a, b, c in (mesh.faces + 1).tolist()]
-    return "\n".join(lines) + "\n"
+    parts = (
+        f"mtllib model.mtl\no {NAME}\nusemtl {NAME}\n",
+        obj_rows("v %.7g %.7g %.7g", mesh.vertices),
+        obj_rows("vt %.6f %.6f", mesh.uv),
+        obj_rows("vn %.4f %.4f %.4f", mesh.normals),
+        obj_corners(mesh.faces, mesh.faces, mesh.faces),
+    )
+    return "".join(parts)
 
 
 def _plain_obj_text(mesh: TriangleMesh) -> str:
-    lines = [f"o {NAME}"]
-    lines += [f"v {x:.7g} {y:.7g} {z:.7g}" for x, y, z in mesh.vertices.tolist()]
-    lines += [f"f {a} {b} {c}" for a, b, c in (mesh.faces + 1).tolist()]
-    return "\n".join(lines) + "\n"
+    return f"o {NAME}\n{obj_rows('v %.7g %.7g %.7g', mesh.vertices)}{obj_corners(mesh.faces)}"

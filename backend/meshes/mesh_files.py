@@ -16,6 +16,7 @@ from backend.meshes.closing.half_edges import Indices
 from backend.meshes.export import png_bytes
 from backend.meshes.glb_builder import GlbBuilder, Primitive
 from backend.meshes.mending.vertex_merging import look_numbers
+from backend.meshes.obj_rows import obj_corners, obj_rows
 from backend.meshes.reading.vertex_colors import to_linear
 from backend.meshes.shading_normals import shading_normals
 from backend.meshes.shine_maps import shine_maps
@@ -176,23 +177,19 @@ def _mtl_text(looks: list[tuple[Material, NDArray[np.bool_]]]) -> str:
 def _obj_text(mesh: SourceMesh, looks: list[tuple[Material, NDArray[np.bool_]]]) -> str:
     """Write positions, with colours behind them, then texture coordinates, then faces."""
     chosen, numbers = _points(mesh)
-    lines = ["mtllib model.mtl", f"o {NAME}", *_obj_points(mesh, chosen)]
+    parts = [f"mtllib model.mtl\no {NAME}\n", _obj_points(mesh, chosen)]
     if mesh.uvs is not None:
-        lines += [f"vt {u:.7g} {1 - v:.7g}" for u, v in mesh.uvs.tolist()]
+        across, up = mesh.uvs.astype(np.float64).T
+        parts.append(obj_rows("vt %.7g %.7g", np.column_stack([across, 1 - up])))
     for (_, own), name in zip(looks, _obj_names(looks), strict=True):
-        lines.append(f"usemtl {name}")
         corners = mesh.faces[own]
-        at = (numbers[corners] + 1).tolist()
-        if mesh.uvs is None:
-            lines += [f"f {a} {b} {c}" for a, b, c in at]
-        else:
-            pairs = zip(at, (corners + 1).tolist(), strict=True)
-            lines += [f"f {a}/{i} {b}/{j} {c}/{k}" for (a, b, c), (i, j, k) in pairs]
-    return "\n".join(lines) + "\n"
+        lists = (numbers[corners],) if mesh.uvs is None else (numbers[corners], corners)
+        parts += [f"usemtl {name}\n", obj_corners(*lists)]
+    return "".join(parts)
 
 
-def _obj_points(mesh: SourceMesh, chosen: Indices) -> list[str]:
+def _obj_points(mesh: SourceMesh, chosen: Indices) -> str:
     if mesh.colors is None:
-        return [f"v {x:.9g} {y:.9g} {z:.9g}" for x, y, z in mesh.vertices[chosen].tolist()]
-    rows = np.concatenate([mesh.vertices[chosen], mesh.colors[chosen, :3] / 255], axis=1).tolist()
-    return [f"v {x:.9g} {y:.9g} {z:.9g} {r:.4f} {g:.4f} {b:.4f}" for x, y, z, r, g, b in rows]
+        return obj_rows("v %.9g %.9g %.9g", mesh.vertices[chosen])
+    rows = np.concatenate([mesh.vertices[chosen], mesh.colors[chosen, :3] / 255], axis=1)
+    return obj_rows("v %.9g %.9g %.9g %.4f %.4f %.4f", rows)
