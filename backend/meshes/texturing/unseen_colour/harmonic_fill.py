@@ -44,6 +44,9 @@ def fill(graph: SurfaceGraph, colours: Values, is_known: NDArray[np.bool_]) -> V
         near = cKDTree(graph.points[known]).query(graph.points[apart])[1]
         filled[apart] = colours[known[near]]
     unknown = np.flatnonzero(~is_known & ~apart)
+    # Minimum degree breaks ties by number: in the order in which edges were halved, factors of
+    # one slender bar took a hundred times as long.
+    unknown = np.random.default_rng(0).permutation(unknown)
     if len(unknown):
         filled[unknown] = _solve(graph.weights, filled, unknown)
     return filled

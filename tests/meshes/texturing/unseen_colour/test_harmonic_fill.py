@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 import trimesh
 
-from backend.meshes.texturing.unseen_colour import surface_graph
+from backend.catalog import ShapeMode
+from backend.engines.inflate import Inflate
+from backend.engines.shape_task import ShapeTask
+from backend.meshes.texturing.surface_layout import SurfaceLayout
+from backend.meshes.texturing.unseen_colour import harmonic_fill, surface_graph
+from backend.meshes.texturing.unseen_colour.finer_surface import finer
 from backend.meshes.texturing.unseen_colour.harmonic_fill import fill
 from backend.meshes.triangle_mesh import TriangleMesh
+from backend.progress import SilentSink, StageProgress
 from tests.meshes.solids import sphere, together
 from tests.meshes.texturing.unseen_colour.plates import graph_of, plate
 
@@ -65,3 +71,32 @@ def test_faces_without_area_do_no_harm():
     graph = graph_of(mesh)
     known = np.arange(len(points)) == 3
     assert fill(graph, np.full((len(points), 3), 40.0), known) == pytest.approx(40.0)
+
+
+def _slender_bar() -> TriangleMesh:
+    """A bar whose edges were halved again and again, in whose order they are numbered."""
+    mask = np.zeros((510, 510), bool)
+    mask[255:257, 20:490] = True
+    rgb = np.zeros((*mask.shape, 3), np.uint8)
+    task = ShapeTask(rgb, mask, ShapeMode.SLAB, 160, 1.0)
+    bar = Inflate().run([task], StageProgress(SilentSink(), "shape_generation"))[0].mesh
+    bar = bar.with_vertices(bar.vertices / bar.extents.max())
+    nowhere = np.zeros((len(bar.vertices), 2), np.float32)
+    return finer(bar, SurfaceLayout(np.arange(len(nowhere)), nowhere, bar.faces))[0]
+
+
+def test_the_factors_of_a_slender_bar_stay_sparse(monkeypatch):
+    entries = []
+    factorise = harmonic_fill.splu
+
+    def counted(*given, **options):
+        factors = factorise(*given, **options)
+        entries.append(factors.nnz)
+        return factors
+
+    monkeypatch.setattr(harmonic_fill, "splu", counted)
+    graph = graph_of(_slender_bar())
+    known = np.arange(len(graph.points)) == 0
+    found = fill(graph, np.full((len(known), 3), 7.0), known)
+    assert found == pytest.approx(7.0)
+    assert entries[0] < 100 * len(known)
