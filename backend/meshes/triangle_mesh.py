@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.meshes.equal_rows import equal_rows
+
 if TYPE_CHECKING:
     import trimesh
 
@@ -35,8 +37,8 @@ class TriangleMesh:
     def welded(cls, vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> TriangleMesh:
         """Round to float32, merge equal positions, drop faces that collapse."""
         rounded = np.ascontiguousarray(vertices, dtype=np.float32) + np.float32(0)  # no -0
-        unique, inverse = np.unique(rounded, axis=0, return_inverse=True)
-        corners = inverse.reshape(-1)[faces]
+        unique, _, number = equal_rows(rounded)
+        corners = number[faces]
         a, b, c = corners.T
         corners = corners[(a != b) & (b != c) & (c != a)]
         used, compact = np.unique(corners, return_inverse=True)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from backend.meshes.closing.closed_surface import NO_LOOK, ClosedSurface
 from backend.meshes.closing.half_edges import Indices
+from backend.meshes.equal_rows import equal_rows
 from backend.meshes.source_mesh import Material, SourceMesh
 
 CAP_MATERIAL = Material(name="cap", base_color=(0.36, 0.38, 0.42, 1.0), roughness=0.9)
@@ -57,8 +58,8 @@ def _added_corners(closed: ClosedSurface, corners: Indices) -> Indices:
 
 def _new_vertices(fronts: Indices, added: Indices, first: int) -> tuple[Indices, Indices]:
     """Return the pairs that need a vertex, (p, 2), and the number of that of each corner."""
-    new, compact = np.unique(np.concatenate([fronts, added]), axis=0, return_inverse=True)
-    return new, compact.reshape(-1) + first
+    new, _, compact = equal_rows(np.concatenate([fronts, added]))
+    return new, compact + first
 
 
 def _materials(closed: ClosedSurface, mesh: SourceMesh) -> NDArray[np.int16]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.meshes.equal_rows import equal_rows
+
 _ODD = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64)
 
 
@@ -35,8 +37,8 @@ def place_numbers(rows: NDArray[np.float32]) -> NDArray[np.int32]:
         mixed ^= mixed >> np.uint64(29)
     _, first, numbers = np.unique(mixed, return_index=True, return_inverse=True)
     if not np.array_equal(clean[first][numbers], clean, equal_nan=True):
-        numbers = np.unique(clean, axis=0, return_inverse=True)[1]
-    return numbers.reshape(-1).astype(np.int32)
+        numbers = equal_rows(clean).number
+    return numbers.astype(np.int32)
 
 
 def welded_soup(corners: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

@@ -8,6 +8,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from backend.meshes.closing.half_edges import edge_groups, same_places
+from backend.meshes.equal_rows import equal_rows
 
 
 def bodies_of(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -27,7 +28,7 @@ def bodies_of(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> NDA
         body; one with two corners in one place is a body of its own.
     """
     corners = np.sort(same_places(vertices)[faces], axis=1)
-    _, first, twins = np.unique(corners, axis=0, return_index=True, return_inverse=True)
+    _, first, twins = equal_rows(corners)
     a, b, c = corners[first].T
     proper = np.flatnonzero((a != b) & (b != c))
     order, starts, counts = edge_groups(corners[first[proper]])
@@ -36,4 +37,4 @@ def bodies_of(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> NDA
     shape = (len(first), len(first))
     links = sparse.coo_array((np.ones(len(twos), dtype=np.int8), tuple(ends)), shape)
     found = connected_components(links, directed=False)[1]
-    return np.asarray(found[twins.reshape(-1)], dtype=np.int64)
+    return np.asarray(found[twins], dtype=np.int64)
