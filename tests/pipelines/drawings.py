@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from tests.conftest import draw_figure
+from tests.meshes.solids import ragged_disc_mask
 
 SIDE = 256
 Drawing = tuple[Image.Image, np.ndarray]
@@ -189,6 +190,14 @@ def many_holes() -> Drawing:
 def soft_edges() -> Drawing:
     soft = draw_figure(SIDE).filter(ImageFilter.GaussianBlur(4))
     return soft, opaque_part(soft)
+
+
+@drawing
+def ragged_edges() -> Drawing:
+    image = Image.new("RGBA", (SIDE, SIDE), (190, 120, 60, 255))
+    outline = ragged_disc_mask(SIDE)
+    image.putalpha(Image.fromarray(outline.astype(np.uint8) * 255))
+    return image, outline
 
 
 @drawing

@@ -26,6 +26,7 @@ def test_it_ends_closed_with_its_outline(tmp_path, name):
     outcome, files = run(image, tmp_path / "job", **effort)
     assert reload_welded(files["model.glb"].path).is_watertight
     assert outcome.facts["mesh"]["closed"]
+    assert outcome.facts["mesh"]["faces"] <= FAST["target_faces"]
     assert outcome.facts["mesh"]["outline_iou"] > 0.8
     assert iou(read_mask(files["mask.png"].path, outline.shape), outline) > 0.8
 
@@ -34,4 +35,4 @@ def test_it_ends_closed_with_its_outline(tmp_path, name):
 def test_thin_things_survive(tmp_path, name):
     outcome, files = run(THIN[name](), tmp_path / "job", **WITHOUT_TEXTURE)
     assert reload_welded(files["model.glb"].path).is_watertight
-    assert outcome.facts["mesh"]["faces"] < 40_000
+    assert outcome.facts["mesh"]["faces"] <= FAST["target_faces"]
