@@ -5,16 +5,19 @@ from __future__ import annotations
 import numpy as np
 import trimesh
 
+from backend.meshes.masks import Mask
 from backend.meshes.triangle_mesh import TriangleMesh
 
+Place = tuple[float, float, float]
 
-def box(size=(1.0, 1.0, 1.0), centre=(0.0, 0.5, 0.0)) -> TriangleMesh:
+
+def box(size: Place = (1.0, 1.0, 1.0), centre: Place = (0.0, 0.5, 0.0)) -> TriangleMesh:
     solid = trimesh.creation.box(size)
     solid.apply_translation(centre)
     return TriangleMesh.welded(solid.vertices, solid.faces)
 
 
-def sphere(radius=0.5, subdivisions=3) -> TriangleMesh:
+def sphere(radius: float = 0.5, subdivisions: int = 3) -> TriangleMesh:
     solid = trimesh.creation.icosphere(subdivisions, radius)
     return TriangleMesh.welded(solid.vertices, solid.faces)
 
@@ -29,14 +32,16 @@ def together(*meshes: TriangleMesh) -> TriangleMesh:
     )
 
 
-def disc_mask(side=96, radius=30, centre=None) -> np.ndarray:
+def disc_mask(
+    side: int = 96, radius: float = 30, centre: tuple[float, float] | None = None
+) -> Mask:
     y, x = np.mgrid[0:side, 0:side]
     cy, cx = centre or (side / 2 - 0.5, side / 2 - 0.5)
-    return np.hypot(y - cy, x - cx) <= radius
+    return np.asarray(np.hypot(y - cy, x - cx) <= radius)
 
 
-def ragged_disc_mask(side=256, seed=0) -> np.ndarray:
+def ragged_disc_mask(side: int = 256, seed: int = 0) -> Mask:
     """A disc with the edge that a noisy photo gives it."""
     y, x = np.mgrid[0:side, 0:side] - side / 2 + 0.5
     noise = np.random.default_rng(seed).normal(0, 0.025 * side, (side, side))
-    return np.hypot(y, x) + noise < 0.35 * side
+    return np.asarray(np.hypot(y, x) + noise < 0.35 * side)
