@@ -18,6 +18,12 @@ BESIDE = 0.7
 CROSS = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)], dtype=np.float64)
 
 
+def of_well_seen_bodies(graph: SurfaceGraph, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say which nodes are of a body that is seen well enough to tell its colours, (n,) bool."""
+    is_well_seen = np.bincount(graph.bodies, seen) >= LEAST_SEEN * np.bincount(graph.bodies)
+    return np.asarray(is_well_seen[graph.bodies])
+
+
 def behind_another_body(
     view: PictureView,
     graph: SurfaceGraph,
@@ -25,7 +31,7 @@ def behind_another_body(
     asked: NDArray[np.bool_],
     seen: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Say which nodes the picture hides behind another body than theirs, although it shows theirs.
+    """Say which nodes the picture hides behind another body than theirs, if it shows any of theirs.
 
     Parameters
     ----------
@@ -40,11 +46,10 @@ def behind_another_body(
     -------
     (n,) bool
     """
-    counts = np.bincount(graph.bodies)
-    is_shown = np.bincount(graph.bodies, seen) >= LEAST_SEEN * counts
+    is_shown = np.bincount(graph.bodies, seen) > 0
     asked = asked & is_shown[graph.bodies]
     behind = np.zeros_like(asked)
-    if len(counts) == 1 or not asked.any():
+    if len(is_shown) == 1 or not asked.any():
         return behind
     shown = np.flatnonzero(seen)
     tree = cKDTree(places[shown])

@@ -13,7 +13,10 @@ from backend.meshes.texturing.unit_frame import UnitFrame
 from backend.meshes.texturing.unseen_colour.crisp_fill import crisp_fill
 from backend.meshes.texturing.unseen_colour.harmonic_fill import fill
 from backend.meshes.texturing.unseen_colour.mirror_plane import MirrorPlane
-from backend.meshes.texturing.unseen_colour.nearer_bodies import behind_another_body
+from backend.meshes.texturing.unseen_colour.nearer_bodies import (
+    behind_another_body,
+    of_well_seen_bodies,
+)
 from backend.meshes.texturing.unseen_colour.picture_islands import find_regions
 from backend.meshes.texturing.unseen_colour.picture_view import Facing, PictureView
 from backend.meshes.texturing.unseen_colour.surface_graph import SurfaceGraph
@@ -163,15 +166,14 @@ def colour_nodes(around: Surroundings, back_side: BackSide) -> NodeColours | Non
     if back_side is BackSide.AUTO:
         regions = find_regions(front.colours, front.core, front.whole_regions())
         islands = regions.islands
-        asked = ~known
+        asked, beyond = ~known, np.zeros_like(seen)
         if around.has_insides:
             asked &= (weight > 0) | front.outermost_behind(places)
-            behind = behind_another_body(front, graph, places, asked, seen)
+            beyond = behind_another_body(front, graph, places, asked, seen)
+            behind = beyond & of_well_seen_bodies(graph, seen)
             asked &= ~behind
         diffused = fill(graph, colours, known)
-        through = shows_through(
-            front, regions, graph, places, asked, diffused, has_more_behind=around.has_insides
-        )
+        through = shows_through(front, regions, graph, places, asked, beyond, diffused)
     blur_px = NODE_BLUR * graph.spacing / front.px_size
     colours[through] = front.colours_at(places[through], blur_px, islands)
     known |= through

@@ -6,7 +6,11 @@ import pytest
 from backend.meshes.frame import PictureFrame
 from backend.meshes.texturing.two_sided_layout import two_sided_layout
 from backend.meshes.texturing.unseen_colour.finer_surface import finer
-from backend.meshes.texturing.unseen_colour.nearer_bodies import BESIDE, behind_another_body
+from backend.meshes.texturing.unseen_colour.nearer_bodies import (
+    BESIDE,
+    behind_another_body,
+    of_well_seen_bodies,
+)
 from backend.meshes.texturing.unseen_colour.picture_view import Facing, GivenPicture, PictureView
 from backend.meshes.texturing.unseen_colour.surface_graph import SurfaceGraph
 from tests.meshes.solids import box, sphere, together
@@ -66,3 +70,14 @@ def test_pixels_into_which_the_other_body_runs_are_left_out_too():
 )
 def test_nothing_is_behind_where_no_better_guess_is_known(bodies):
     assert not Shown(*bodies).behind().any()
+
+
+def test_a_cape_of_which_a_hem_shows_lies_behind_but_is_not_well_seen():
+    shown = Shown(box((0.86, 0.86, 0.1), (0, 0, 0.2)), box((0.9, 0.9, 0.1), (0, 0, -0.2)))
+    x, y, z = shown.places.T
+    cape = z < -0.1
+    assert shown.seen[cape].any()
+    assert shown.behind()[cape & (np.abs(x) < 0.3) & (np.abs(y) < 0.3)].all()
+    is_well_seen = of_well_seen_bodies(shown.graph, shown.seen)
+    assert not is_well_seen[cape].any()
+    assert is_well_seen[~cape].all()

@@ -33,6 +33,8 @@ class Ball:
         pixels = self.view.pixels(self.graph.points)
         self.from_middle_px = np.linalg.norm(pixels - 63.5, axis=1)
         self.islands = np.zeros(mask.shape, dtype=np.float32)
+        self.around = np.zeros_like(self.islands)
+        self.beyond = np.zeros_like(self.away)
         quarters = np.ones((SIDE, SIDE), dtype=np.int32)
         quarters[:64, 64:], quarters[64:, :64], quarters[64:, 64:] = 2, 3, 4
         quarters[disc] = 5
@@ -43,12 +45,11 @@ class Ball:
         """The nodes that show through."""
         none = np.zeros_like(self.islands)
         small = PictureCrop.of(self.view.core, WORK_PX).small(self.labels)
-        regions = Regions(self.islands, none, none, np.rint(small).astype(np.int32))
+        regions = Regions(self.islands, self.around, none, np.rint(small).astype(np.int32))
         diffused = np.tile(np.array(RED, dtype=np.float64), (len(self.graph.points), 1))
         return shows_through(
-            self.view, regions, self.graph, self.graph.points, self.away, diffused,
-            has_more_behind=False,
-        )  # fmt: skip
+            self.view, regions, self.graph, self.graph.points, self.away, self.beyond, diffused
+        )
 
     def within(self, first_px: float, last_px: float) -> np.ndarray:
         """The nodes of the back so far from the middle of the picture."""
@@ -70,6 +71,16 @@ def test_what_differs_shows_through_where_no_colour_around_goes_on(ball):
     assert ball.shown()[ball.within(0, 16)].all()
     ball.labels[(ball.labels > 0) & (ball.labels < 4)] = 1
     assert not ball.shown()[ball.within(0, 16)].any()
+
+
+def test_what_goes_round_shows_through_whatever_differs_but_not_past_another_body(ball):
+    ball.labels[ball.labels > 0] = 1  # one colour around, which would close a gap
+    assert not ball.shown()[ball.within(0, 16)].any()
+    ball.around[:] = 1
+    assert ball.shown()[ball.within(0, 16)].all()
+    ball.beyond[:] = True
+    assert not ball.shown()[ball.within(0, 16)].any()
+    assert ball.shown()[ball.within(24, 45)].all()  # it agrees with what spreads
 
 
 def test_an_island_never_shows(ball):
