@@ -22,9 +22,9 @@ def bumpy_ball() -> TriangleMesh:
     return ball.with_vertices(ball.vertices * (1 + 0.08 * waves))
 
 
-def spiral_ramp(turns: int = 3) -> TriangleMesh:
+def spiral_ramp(turns: float = 3) -> TriangleMesh:
     """A ramp that winds above itself, so that it hides itself from above."""
-    angles = np.linspace(0, 2 * np.pi * turns, 48 * turns)
+    angles = np.linspace(0, 2 * np.pi * turns, round(48 * turns))
     circle = np.stack([np.cos(angles), 0.05 * angles, -np.sin(angles)], axis=1)
     rims = np.concatenate([circle * [0.5, 1, 0.5], circle])
     inner = np.arange(len(angles) - 1)

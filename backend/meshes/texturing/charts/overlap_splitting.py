@@ -17,6 +17,8 @@ Flags = NDArray[np.bool_]
 
 MOST_ROUNDS = 8
 RING_TEXELS, MOST_RINGS = 4, 4
+NEARLY_ALL = 0.9
+"""Of the area of a chart: a part of it with so much stays where it lies."""
 SHARED_GOAL = 0.00005
 """Of the covered texels: fewer shared ones are left."""
 
@@ -54,19 +56,38 @@ def split_overlaps(
     rings = _rings(surface, texels_per_unit)
     for done in range(MOST_ROUNDS):
         tell(done, MOST_ROUNDS)
+        if not len(chosen):
+            break
         part = surface.part(_flags(chosen, len(charts)))
-        local = np.unique(charts[chosen], return_inverse=True)[1].reshape(-1).astype(np.int64)
+        local = _numbered(charts[chosen])
         behind, shared, covered = faces_behind(part, local, corners[chosen] * texels_per_unit)
         most = SHARED_GOAL * covered if most is None else most
         if shared <= most:
             break
         touched = _any_of(behind, local)[local]
         chosen, part = chosen[touched], part.part(touched)
-        labels = _parted(part, local[touched], behind[touched], rings)
-        parted = without_turned_faces(part, labels)
-        corners[chosen] = flattened(part, parted)
+        before = local[touched]
+        parted = without_turned_faces(part, _parted(part, before, behind[touched], rings))
         charts[chosen] = int(charts.max()) + 1 + parted
-    return np.unique(charts, return_inverse=True)[1].reshape(-1).astype(np.int64), corners
+        anew = ~_is_nearly_all(part, before, parted)
+        chosen = chosen[anew]
+        if len(chosen):
+            corners[chosen] = flattened(part.part(anew), _numbered(parted[anew]))
+    return _numbered(charts), corners
+
+
+def _numbered(charts: Indices) -> Indices:
+    """Number charts from 0 without gaps."""
+    return np.unique(charts, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _is_nearly_all(surface: ChartSurface, before: Indices, charts: Indices) -> Flags:
+    """Say which faces are of a chart that has nearly all of the one that it is a part of.
+
+    Nothing lies behind it any more, and laying it flat anew would hardly change it.
+    """
+    now, whole = (np.bincount(of, weights=surface.areas) for of in (charts, before))
+    return np.asarray(now[charts] >= NEARLY_ALL * whole[before])
 
 
 def _flags(chosen: Indices, count: int) -> Flags:

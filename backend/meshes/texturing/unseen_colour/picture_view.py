@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -193,17 +194,21 @@ class PictureView:
         depths, covered = nearest_depths(screen, mesh.faces, height, width, PixelRule.CENTRED)
         return np.where(covered, -side * depths, -side * NOWHERE).astype(np.float32)
 
+    @cached_property
+    def _lowest(self) -> NDArray[np.float32]:
+        """Height of what somebody opposite the viewer sees in each pixel."""
+        return self._heights(self._mesh, -1.0)
+
     def outermost_behind(self, points: Values) -> NDArray[np.bool_]:
         """Say which places somebody opposite the viewer sees, (n,) bool.
 
         What is inside of a cup or under a roof is not seen from there.
         """
-        lowest = self._heights(self._mesh, -1.0)
         turned = self._turned(points)
         pixels = self._on_depth(self.given.frame.to_pixels(turned))
         here = turned[:, 2] / self.size
         room = DEPTH_SLACK + STEEPEST * self._depth_px_size()
-        return np.asarray(here < sampled(lowest, pixels, cv2.INTER_NEAREST) + room)
+        return np.asarray(here < sampled(self._lowest, pixels, cv2.INTER_NEAREST) + room)
 
     def shown_before(self, points: Values, right: float = 0.0, up: float = 0.0) -> Values:
         """Move places along the view onto what the picture shows there, (n, 3) float64.

@@ -124,6 +124,22 @@ def test_a_ramp_above_itself_is_found_and_parted():
     assert np.array_equal(np.unique(charts), np.arange(charts.max() + 1))
 
 
+def test_what_is_left_of_a_chart_that_loses_little_stays_where_it_lies():
+    ramp = surface(spiral_ramp(turns=1.05))
+    before = flattened(ramp, one_chart(ramp))
+    behind, shared, _ = faces_behind(ramp, one_chart(ramp), FINE * before)
+    assert 0 < behind.mean() < 0.1
+    assert shared > 0
+
+    charts, after = split_overlaps(ramp, one_chart(ramp), before, FINE, nobody)
+
+    is_rest = charts == np.bincount(charts).argmax()
+    assert not (is_rest & behind).any()
+    assert np.array_equal(after[is_rest], before[is_rest])
+    assert not np.array_equal(after[~is_rest], before[~is_rest])
+    assert faces_behind(ramp, charts, FINE * after)[1] == 0
+
+
 def test_charts_without_overlaps_stay_as_they_are():
     ball = surface(sphere(subdivisions=3))
     charts = ball.pieces(axis_labels(ball))
