@@ -92,6 +92,10 @@ def _facts(task: TextureTask, painting: Painting) -> dict[str, Any]:
         "back_side": task.back_side.value,
         "symmetry": _symmetry(painting.plane),
         "area_shares": shares,
+        "exposure_gains": [
+            {"azimuth_deg": reference.azimuth_deg, "rgb": [round(float(one), 3) for one in gain]}
+            for reference, gain in zip(task.references, painting.gains, strict=True)
+        ],
     }
 
 

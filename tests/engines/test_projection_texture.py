@@ -103,6 +103,22 @@ def test_a_picture_of_the_back_colours_the_back():
         assert (texels.argmax(axis=1) == channel).all()
 
 
+def test_a_darker_picture_of_a_side_leaves_no_edge_and_its_gain_is_told():
+    darker = _disc(90.0, (150, 60, 45))
+    task = TextureTask(sphere(0.5, 4), (_disc(colour=(200, 80, 60)), darker), 128)
+    (made,) = _run(task)
+    facing = made.mesh.normals[made.mesh.faces].mean(axis=1)
+    shown = made.mesh.uv[made.mesh.faces[(facing[:, 0] > 0.3) | (facing[:, 2] > 0.3)]].mean(axis=1)
+    texels = made.mesh.texture[
+        ((1 - shown[:, 1]) * 128).astype(int), (shown[:, 0] * 128).astype(int)
+    ]
+    assert np.abs(texels.astype(int) - (200, 80, 60)).max() <= 4
+    front, side = made.facts["exposure_gains"]
+    assert front == {"azimuth_deg": 0.0, "rgb": [1, 1, 1]}
+    assert side["azimuth_deg"] == 90.0
+    assert side["rgb"] == pytest.approx([200 / 150, 80 / 60, 60 / 45], abs=0.02)
+
+
 def test_a_picture_beside_the_model_is_said():
     (made,) = _run(TextureTask(sphere(0.5, 2), (_disc(centre_x_px=5000.0),), 64))
     assert "does not show the model" in made.notice

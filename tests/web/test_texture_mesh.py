@@ -29,6 +29,10 @@ FACTS = {
         "back_side": "auto",
         "symmetry": {"accepted": True, "distance_spacings": 0.35},
         "area_shares": {"seen": 0.4, "reflected": 0.0, "through": 0.35, "filled": 0.25},
+        "exposure_gains": [
+            {"azimuth_deg": 0.0, "rgb": [1.0, 1.0, 1.0]},
+            {"azimuth_deg": 90.0, "rgb": [1.2, 1.25, 1.3]},
+        ],
     },
 }
 
@@ -150,6 +154,11 @@ def test_a_model_is_coloured_anew_without_a_new_shape(server):
         "mesh.glb": b"glTF model", "image.png": PICTURE, "left.png": PICTURE, "mask.png": b"mask"
     }  # fmt: skip
     assert cost_key(server, job["id"]).endswith(":up to 4k faces")
+
+
+def test_the_page_tells_how_pictures_were_brought_together(server):
+    page = server.client.get(f"/jobs/{finished(server, 'texture_mesh')}").text
+    assert "Brightness matched</dt><dd>left 1.25 <span" in page
 
 
 def test_what_was_coloured_is_coloured_again_from_what_was_sent(server):

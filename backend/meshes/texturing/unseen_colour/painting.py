@@ -28,6 +28,7 @@ from backend.meshes.texturing.unseen_colour.node_colours import (
     Surroundings,
     colour_nodes,
 )
+from backend.meshes.texturing.unseen_colour.one_exposure import exposure_gains
 from backend.meshes.texturing.unseen_colour.picture_view import Facing, GivenPicture, PictureView
 from backend.meshes.texturing.unseen_colour.surface_graph import SurfaceGraph
 from backend.meshes.texturing.unseen_colour.texel_colours import colour_texels, node_table
@@ -69,11 +70,14 @@ class Painting:
     plane : MirrorPlane or None
         The best one that was tried, accepted or not.
     shares : AreaShares
+    gains : (k, 3) float64
+        What red, green and blue of each picture were multiplied by to go with the first.
     """
 
     texture: NDArray[np.uint8]
     plane: MirrorPlane | None
     shares: AreaShares
+    gains: Values
 
     @property
     def shows_nothing(self) -> bool:
@@ -124,6 +128,8 @@ def paint(
     tell(1, STEPS)
     facing = EXACT_FACING if is_inflated else Facing()
     views = [PictureView(one, mesh, 1 / frame.scale, facing) for one in pictures]
+    gains = exposure_gains(views, frame.to_mesh(graph.points), graph.normals, graph.spacing)
+    views = [view.multiplied(gain) for view, gain in zip(views, gains, strict=True)]
     tell(2, STEPS)
     plane = _plane(graph, pictures, back_side, is_inflated=is_inflated)
     believed = plane if plane is not None and plane.is_accepted else None
@@ -131,10 +137,10 @@ def paint(
     nodes = colour_nodes(around, back_side)
     tell(3, STEPS)
     if nodes is None:
-        return Painting(_mean_colour(views, size_px), plane, AreaShares(0, 0, 0, 1))
+        return Painting(_mean_colour(views, size_px), plane, AreaShares(0, 0, 0, 1), gains)
     texture = _texture(around, nodes, back_side, fine_mesh, fine_layout, size_px)
     tell(STEPS, STEPS)
-    return Painting(texture, plane, _shares(graph, nodes, fine_mesh, points))
+    return Painting(texture, plane, _shares(graph, nodes, fine_mesh, points), gains)
 
 
 def _of_faces(mesh: TriangleMesh, layout: SurfaceLayout) -> tuple[TriangleMesh, SurfaceLayout]:
