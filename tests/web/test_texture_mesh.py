@@ -158,7 +158,7 @@ def test_a_model_is_coloured_anew_without_a_new_shape(server):
 
 def test_the_page_tells_how_pictures_were_brought_together(server):
     page = server.client.get(f"/jobs/{finished(server, 'texture_mesh')}").text
-    assert "Brightness matched</dt><dd>left 1.25 <span" in page
+    assert "Brightness matched</dt><dd>left ×&nbsp;1.25 <span" in page
 
 
 def test_what_was_coloured_is_coloured_again_from_what_was_sent(server):

@@ -106,8 +106,8 @@ class PictureView:
     def multiplied(self, gain: Values) -> PictureView:
         """Give the same view with brighter or darker colours; ``gain`` is (3,) float64."""
         twin = copy(self)
-        brighter = np.rint(self.colours * gain)
-        twin.colours = np.clip(brighter, 0, 255).astype(np.uint8)
+        levels = np.clip(np.rint(np.arange(256)[:, None] * gain), 0, 255).astype(np.uint8)
+        twin.colours = np.asarray(cv2.LUT(self.colours, levels[None]), dtype=np.uint8)
         return twin
 
     @property
